@@ -1,0 +1,218 @@
+"""What the hall needs from outside; adapters fulfil it.
+
+Exactly one implementation answers each port.  Values that cross `StepRunner.step` are
+JSON values, because the work engine remembers them across a crash; arrays stay in the
+staging area under the run id.
+
+Read next: `pipeline.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+from plugins.host.case import Case
+from plugins.host.findings import Explanation, Prediction
+from plugins.host.images import Vector3
+from plugins.host.manifest import Manifest
+
+MODES = ("clinical", "research", "shadow", "replay", "what_if")
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class RunRequest:
+    """One release on one study: all that the run is determined by.
+
+    Parameters
+    ----------
+    series : role -> Series Instance UID that routing chose for it.
+    sop_instance_uids : sorted; what the run id was made from.
+    opened_at : aware UTC; the date and time that every written object carries.
+    trigger : auto | manual | force | late-series | replay | chain.
+    supersedes : run id whose results this run replaces, if any.
+    """
+
+    run_id: str
+    study_instance_uid: str
+    plugin: str
+    plugin_version: str
+    release_digest: str
+    mode: str
+    series: Mapping[str, str]
+    sop_instance_uids: tuple[str, ...]
+    opened_at: datetime
+    parameters: Mapping[str, str | float | bool] = field(default_factory=dict)
+    revision: int = 1
+    priority: str = "normal"
+    trigger: str = "auto"
+    seed_point_mm: Vector3 | None = None
+    supersedes: str | None = None
+    requested_by: str = "service:osteon"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back from the worker for one case.
+
+    ``runtime`` names interpreter, library versions, processor class, threads, flags.
+    """
+
+    prediction: Prediction
+    explanation: Explanation | None
+    runtime: Mapping[str, str]
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One object that the run wrote into its outbox, ready to leave.
+
+    Parameters
+    ----------
+    kind : RTSTRUCT | SEG | SR | PMAP | SC | FHIR.
+    path : file inside the outbox.
+    content_digest : over the decoded content, the same after a PACS changed headers.
+    """
+
+    kind: str
+    path: Path
+    content_digest: str
+    sop_class_uid: str = ""
+    sop_instance_uid: str = ""
+    series_instance_uid: str = ""
+    study_instance_uid: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """State of one document at one target: pending, sent, stored, verified, failed, held."""
+
+    target: str
+    kind: str
+    sop_instance_uid: str
+    state: str
+    reason: str = ""
+
+
+class Releases(Protocol):
+    """The releases of this site."""
+
+    def manifest(self, release_digest: str) -> Manifest:
+        """Return the plugin manifest of a release; NotFoundError if unknown."""
+        ...
+
+
+class CaseSource(Protocol):
+    """Where cases come from: DICOM in adapters, arrays in cohorts."""
+
+    def fetch(self, request: RunRequest, manifest: Manifest) -> Case:
+        """Return the decoded case; raises InputError, UnavailableError, DiskFullError."""
+        ...
+
+
+class Workers(Protocol):
+    """Warm worker processes, one per release in use."""
+
+    def run(self, request: RunRequest, case: Case, *, explain: bool = True) -> Answer:
+        """Return the answer of the release; raises PluginError and its kinds."""
+        ...
+
+
+class Staging(Protocol):
+    """Answers kept on disk between steps, by run id; wiped when the run closes."""
+
+    def save(self, run_id: str, answer: Answer) -> str:
+        """Keep the answer durably and return its digest."""
+        ...
+
+    def load(self, run_id: str) -> Answer:
+        """Return what `save` kept; NotFoundError if nothing is there."""
+        ...
+
+    def wipe(self, run_id: str) -> None:
+        """Remove everything staged for the run."""
+        ...
+
+
+class Journal(Protocol):
+    """State and audit record of a run, each pair written in one transaction."""
+
+    def opened(self, request: RunRequest) -> None:
+        """Record that the run begins; a second call changes nothing."""
+        ...
+
+    def input_read(self, request: RunRequest, case: Case, input_digest: str) -> None:
+        """Record what was read; InputChangedError if the run id had another digest."""
+        ...
+
+    def refused(self, request: RunRequest, reasons: tuple[str, ...]) -> None:
+        """Record a refusal and close the run."""
+        ...
+
+    def inferred(
+        self, request: RunRequest, answer: Answer, documents: tuple[Document, ...], facts: Json
+    ) -> None:
+        """Record the inference with digests of outputs; durable and in the tree on return."""
+        ...
+
+    def delivered(self, request: RunRequest, states: tuple[Delivered, ...]) -> None:
+        """Record the state of each document at each target."""
+        ...
+
+    def closed(self, request: RunRequest, status: str, reason: str = "") -> None:
+        """Record how the run ended: done, refused, abstained, failed, discarded."""
+        ...
+
+
+class Composer(Protocol):
+    """Turns an answer into standard objects; the same answer gives the same bytes."""
+
+    def compose(self, request: RunRequest, case: Case, answer: Answer) -> tuple[Document, ...]:
+        """Write all objects of the run into its outbox and return them."""
+        ...
+
+
+class Delivery(Protocol):
+    """Carries documents to every target and reads them back."""
+
+    def deliver(
+        self, request: RunRequest, documents: tuple[Document, ...]
+    ) -> tuple[Delivered, ...]:
+        """Bring each document one or more states further; raises UnavailableError while a
+        target is away, so that the engine tries again."""
+        ...
+
+
+class Monitor(Protocol):
+    """Keeps the statistics that drift is later computed from."""
+
+    def observe(self, request: RunRequest, answer: Answer) -> None:
+        """Store the statistics of the run; never raises to the pipeline."""
+        ...
+
+
+class StepRunner(Protocol):
+    """The work engine, as the pipeline sees it."""
+
+    def step(self, name: str, function: Callable[[], Json]) -> Json:
+        """Run a step at least once and remember its JSON value across a crash."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """Everything the pipeline uses, put together by `adapters.compose`."""
+
+    releases: Releases
+    cases: CaseSource
+    workers: Workers
+    staging: Staging
+    journal: Journal
+    composer: Composer
+    delivery: Delivery
+    monitor: Monitor
