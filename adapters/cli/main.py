@@ -1,0 +1,61 @@
+"""The command `osteon`: every group of commands in one list.
+
+Exit codes: 0 done, 1 failed, 2 usage, 3 refused (SEAMS: Commands).
+
+Read next: `demo.py`.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib.metadata import entry_points
+
+import typer
+
+from adapters.cli import audit, configuration, demo, governance, release, run, runs, serve
+from adapters.cli.terminal import report_error
+from audit.errors import SuiteError
+
+app = typer.Typer(
+    name="osteon",
+    help=(
+        "Clinical-AI plugins for the radiotherapy of primary bone tumours. "
+        "Research use: not a certified medical device."
+    ),
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+app.command("init")(configuration.init)
+app.command("demo")(demo.demo)
+app.command("run")(run.run)
+app.command("serve")(serve.serve)
+app.command("doctor")(configuration.doctor)
+app.command("replay")(runs.replay)
+app.command("bench")(serve.bench)
+app.add_typer(runs.app, name="runs", help="Look at runs, and act on them by hand.")
+app.add_typer(runs.route, name="route", help="Try the routing rules without running anything.")
+app.add_typer(configuration.app, name="config", help="Check and show the configuration.")
+app.add_typer(release.app, name="release", help="Build, verify and list releases.")
+app.add_typer(governance.app, name="governance", help="Decide which release runs here.")
+app.add_typer(audit.app, name="audit", help="Verify and read the audit log.")
+
+
+def add_plugin_commands() -> None:
+    """Add the commands that plugins bring (entry points ``osteon.commands``)."""
+    for point in entry_points(group="osteon.commands"):
+        app.add_typer(point.load(), name=point.name)
+
+
+def main() -> None:
+    """Run the command line; a known failure ends with one readable line and its code."""
+    add_plugin_commands()
+    try:
+        app()
+    except SuiteError as error:
+        sys.exit(report_error(error))
+
+
+if __name__ == "__main__":
+    main()

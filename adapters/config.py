@@ -1,0 +1,253 @@
+"""Configuration: typed, from TOML and environment, nothing unknown accepted.
+
+Precedence: environment (``OSTEON__SITE__MODE=clinical``, two underscores between levels)
+over the file over the defaults.  An unknown key is refused and the nearest right name is
+named.  Secrets are `SecretStr` and never printed.
+
+Read next: `compose.py`, which builds a site from this.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+
+from audit.errors import ConfigurationError
+
+ENVIRONMENT_PREFIX = "OSTEON__"
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class SiteSection(_Section):
+    """Who we are; ``mode`` decides whether anything may run without a certificate."""
+
+    name: str = "research-site"
+    node: str = "node-a"
+    mode: Literal["research", "clinical"] = "research"
+
+
+class DatabaseSection(_Section):
+    """SQLAlchemy URLs; empty means SQLite files in the home."""
+
+    url: SecretStr = SecretStr("")
+    engine_url: SecretStr = SecretStr("")
+
+
+class EngineSection(_Section):
+    """The work engine: how many runs at once here, and everywhere together."""
+
+    executor_id: str = ""
+    concurrency: int = Field(default=1, ge=1, le=64)
+    global_concurrency: int = Field(default=0, ge=0)
+    polling_interval_s: float = Field(default=0.2, gt=0)
+    lease_s: float = Field(default=60.0, gt=0)
+
+
+class TriggerSection(_Section):
+    """When a study counts as complete if nobody announces its size."""
+
+    quiet_time_s: float = Field(default=5.0, ge=0)
+    quiet_time_by_sender_s: dict[str, float] = Field(default_factory=dict)
+    poll_interval_s: float = Field(default=1.0, gt=0)
+
+
+class LimitsSection(_Section):
+    """Sizes that protect the machine, in megabytes."""
+
+    input_mb: int = Field(default=1536, ge=1)
+    staging_mb: int = Field(default=8192, ge=1)
+    free_space_mb: int = Field(default=512, ge=0)
+
+
+class WebSection(_Section):
+    """Where health, metrics and the runs page are served."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8080, ge=0, le=65535)
+    metrics_token: SecretStr = SecretStr("")
+    page_token: SecretStr = SecretStr("")
+
+
+class NoticesSection(_Section):
+    """Who is told when a run failed; notices carry no patient data."""
+
+    webhook_url: str = ""
+    smtp_host: str = ""
+    smtp_port: int = 25
+    mail_from: str = ""
+    mail_to: list[str] = Field(default_factory=list)
+
+
+class PacsSection(_Section):
+    """One picture archive that is watched, or that results go to.
+
+    ``kind`` orthanc and dicomweb use ``url``; folder uses ``path``; dimse uses ``aet`` and
+    ``port`` for our intake and ``peer_*`` for the archive.
+    """
+
+    name: str
+    kind: Literal["orthanc", "dicomweb", "folder", "dimse"]
+    watch: bool = True
+    url: str = ""
+    path: str = ""
+    username: str = ""
+    password: SecretStr = SecretStr("")
+    token: SecretStr = SecretStr("")
+    verify_tls: bool | str = True
+    timeout_s: float = Field(default=30.0, gt=0)
+    aet: str = "OSTEON"
+    port: int = Field(default=0, ge=0, le=65535)
+    allowed_aets: list[str] = Field(default_factory=list)
+    peer_aet: str = ""
+    peer_host: str = ""
+    peer_port: int = Field(default=0, ge=0, le=65535)
+
+    @model_validator(mode="after")
+    def _needs(self) -> PacsSection:
+        needed = {
+            "orthanc": ("url",),
+            "dicomweb": ("url",),
+            "folder": ("path",),
+            "dimse": ("aet", "port"),
+        }[self.kind]
+        missing = [key for key in needed if not getattr(self, key)]
+        if missing:
+            raise ValueError(f"pacs {self.name!r} of kind {self.kind} needs {', '.join(missing)}")
+        return self
+
+
+class TargetSection(_Section):
+    """One place that results go to; ``documents`` names the kinds that it gets."""
+
+    name: str
+    kind: Literal["pacs", "dimse", "folder", "fhir", "fhir-folder"]
+    pacs: str = ""
+    path: str = ""
+    url: str = ""
+    token: SecretStr = SecretStr("")
+    verify_tls: bool | str = True
+    peer_aet: str = ""
+    peer_host: str = ""
+    peer_port: int = Field(default=0, ge=0, le=65535)
+    documents: list[Literal["RTSTRUCT", "SEG", "SR", "PMAP", "SC", "FHIR"]] = Field(
+        default_factory=list
+    )
+
+    @model_validator(mode="after")
+    def _needs(self) -> TargetSection:
+        needed = {
+            "pacs": ("pacs",),
+            "dimse": ("peer_aet", "peer_host", "peer_port"),
+            "folder": ("path",),
+            "fhir": ("url",),
+            "fhir-folder": ("path",),
+        }[self.kind]
+        missing = [key for key in needed if not getattr(self, key)]
+        if missing:
+            raise ValueError(f"target {self.name!r} of kind {self.kind} needs {', '.join(missing)}")
+        return self
+
+
+class Configuration(_Section):
+    """Everything that a site is configured by."""
+
+    site: SiteSection = SiteSection()
+    database: DatabaseSection = DatabaseSection()
+    engine: EngineSection = EngineSection()
+    trigger: TriggerSection = TriggerSection()
+    limits: LimitsSection = LimitsSection()
+    web: WebSection = WebSection()
+    notices: NoticesSection = NoticesSection()
+    pacs: list[PacsSection] = Field(default_factory=list)
+    targets: list[TargetSection] = Field(default_factory=list)
+
+    @model_validator(mode="after")
+    def _names(self) -> Configuration:
+        archives = [item.name for item in self.pacs]
+        targets = [item.name for item in self.targets]
+        for names in (archives, targets):
+            doubled = {name for name in names if names.count(name) > 1}
+            if doubled:
+                raise ValueError(f"names must be unique, found twice: {', '.join(sorted(doubled))}")
+        for target in self.targets:
+            if target.kind == "pacs" and target.pacs not in archives:
+                raise ValueError(f"target {target.name!r} names unknown pacs {target.pacs!r}")
+        return self
+
+
+def load(path: Path | None, environment: Mapping[str, str] | None = None) -> Configuration:
+    """Return the configuration of a TOML file with the environment on top.
+
+    Raises
+    ------
+    ConfigurationError : the file is not TOML, a key is unknown (the nearest right name is
+        given), or a value is out of range.
+    """
+    document: dict[str, Any] = {}
+    if path is not None:
+        document = _read(path)
+    overlay(document, os.environ if environment is None else environment)
+    try:
+        return Configuration.model_validate(document)
+    except ValidationError as error:
+        raise ConfigurationError(_explain(error)) from error
+
+
+def overlay(document: dict[str, Any], environment: Mapping[str, str]) -> None:
+    """Put values of ``OSTEON__SECTION__KEY`` variables into the document."""
+    for name, value in sorted(environment.items()):
+        if not name.startswith(ENVIRONMENT_PREFIX):
+            continue
+        *parents, leaf = name[len(ENVIRONMENT_PREFIX) :].lower().split("__")
+        place = document
+        for parent in parents:
+            place = place.setdefault(parent, {})
+        place[leaf] = value
+
+
+def shown(configuration: Configuration) -> dict[str, Any]:
+    """Return the configuration as JSON values with every secret hidden."""
+    return configuration.model_dump(mode="json")
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ConfigurationError(f"expected a configuration file {path}, found none") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"expected TOML in {path}, found a fault: {error}") from error
+
+
+def _explain(error: ValidationError) -> str:
+    lines = []
+    for item in error.errors():
+        where = ".".join(str(part) for part in item["loc"]) or "configuration"
+        if item["type"] == "extra_forbidden":
+            known = _known_names(item["loc"][:-1])
+            near = difflib.get_close_matches(str(item["loc"][-1]), known, n=1, cutoff=0.4)
+            hint = f"; did you mean {near[0]!r}?" if near else f"; known: {', '.join(known)}"
+            lines.append(f"unknown key {where!r}{hint}")
+        else:
+            lines.append(f"{where}: {item['msg']}")
+    return "; ".join(lines)
+
+
+def _known_names(location: tuple[int | str, ...]) -> list[str]:
+    model: Any = Configuration
+    for part in location:
+        if isinstance(part, int):
+            continue
+        annotation = model.model_fields[part].annotation
+        arguments = getattr(annotation, "__args__", ())
+        model = arguments[0] if arguments else annotation
+    return sorted(model.model_fields) if hasattr(model, "model_fields") else []

@@ -1,0 +1,155 @@
+"""Durable execution of runs on DBOS: SQLite by default, PostgreSQL for several machines.
+
+DBOS keeps only which steps of which attempt are done, in its own database; everything
+else is in the site database (SEAMS: Database, engine, home).  One process holds one
+engine, because DBOS is one object per process: `_CURRENT` is that object's way back to us.
+
+The version that DBOS binds recovery to is fixed here: by default it would be a hash of
+the workflow's source, and runs left unfinished by an upgrade would never be resumed.
+
+Read next: `execution.py`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from dbos import DBOS, DBOSPortableJSONSerializer, SetEnqueueOptions, SetWorkflowID
+
+from plugins.host.ports import Json, StepRunner
+
+APPLICATION_VERSION = "osteon-1"
+PRIORITIES = {"urgent": 1, "normal": 10}
+RUNS, DELIVERIES = "runs", "deliveries"
+
+
+class Work(Protocol):
+    """What the engine calls back."""
+
+    def process(self, run_id: str, attempt: int, steps: StepRunner) -> Json:
+        """Make one attempt at a run."""
+        ...
+
+    def deliver(self, run_id: str) -> Json:
+        """Bring the documents of a run further to their targets."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSettings:
+    """Where the engine keeps its state and how much it does at once.
+
+    ``executor_id`` is stable across restarts: work of a dead process waits for it.
+    """
+
+    url: str
+    executor_id: str
+    concurrency: int = 1
+    global_concurrency: int | None = None
+    polling_interval_s: float = 0.2
+
+
+class _Steps:
+    """DBOS as the pipeline sees it."""
+
+    def step(self, name: str, function: Callable[[], Json]) -> Json:
+        """Run a step at least once and remember its JSON value across a crash."""
+        return DBOS.run_step({"name": name}, function)
+
+
+class _Current:
+    """The engine of this process, as the workflow functions find it."""
+
+    work: Work | None = None
+
+
+_CURRENT = _Current()
+
+
+@DBOS.workflow(name="osteon.run")
+def _run_workflow(run_id: str, attempt: int) -> Json:
+    return _work().process(run_id, attempt, _Steps())
+
+
+@DBOS.workflow(name="osteon.deliver")
+def _deliver_workflow(run_id: str, attempt: int) -> Json:
+    return DBOS.run_step({"name": f"deliver-{attempt}"}, lambda: _work().deliver(run_id))
+
+
+def _work() -> Work:
+    if _CURRENT.work is None:
+        raise RuntimeError("the work engine was stopped while a workflow was running")
+    return _CURRENT.work
+
+
+class WorkEngine:
+    """Run attempts durably; use as a context manager."""
+
+    def __init__(self, settings: EngineSettings, work: Work) -> None:
+        self.settings = settings
+        self._work = work
+
+    def __enter__(self) -> WorkEngine:
+        os.environ.setdefault("DBOS__TELEMETRY", "0")
+        _CURRENT.work = self._work
+        config: dict[str, Any] = {
+            "name": "osteon",
+            "system_database_url": self.settings.url,
+            "application_version": APPLICATION_VERSION,
+            "executor_id": self.settings.executor_id,
+            "log_level": "ERROR",
+            "enable_otlp": False,
+            "serializer": DBOSPortableJSONSerializer(),
+        }
+        DBOS(config=config)
+        DBOS.launch()
+        for queue in (RUNS, DELIVERIES):
+            DBOS.register_queue(
+                queue,
+                worker_concurrency=self.settings.concurrency,
+                global_concurrency=self.settings.global_concurrency,
+                polling_interval_sec=self.settings.polling_interval_s,
+                on_conflict="always_update",
+            )
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        DBOS.destroy(workflow_completion_timeout_sec=0)
+        _CURRENT.work = None
+
+    def submit(self, run_id: str, attempt: int = 1, priority: str = "normal") -> None:
+        """Queue an attempt at a run; the same attempt twice is one attempt."""
+        name = run_id if attempt == 1 else f"{run_id}-{attempt}"
+        with SetWorkflowID(name), SetEnqueueOptions(priority=PRIORITIES[priority]):
+            DBOS.enqueue_workflow(RUNS, _run_workflow, run_id, attempt)
+
+    def submit_delivery(self, run_id: str, attempt: int, priority: str = "normal") -> None:
+        """Queue another round of delivery of a run."""
+        name = f"{run_id}-deliver-{attempt}"
+        with SetWorkflowID(name), SetEnqueueOptions(priority=PRIORITIES[priority]):
+            DBOS.enqueue_workflow(DELIVERIES, _deliver_workflow, run_id, attempt)
+
+    def depth(self) -> int:
+        """Return how many attempts wait or run, here and on other machines."""
+        return len(
+            DBOS.list_workflows(
+                status=["ENQUEUED", "PENDING", "DELAYED"], load_input=False, load_output=False
+            )
+        )
+
+    def adopt(self, is_alive: Callable[[str], bool]) -> tuple[str, ...]:
+        """Take over the unfinished attempts of executors that are dead.
+
+        DBOS leaves the work of a dead executor to one with the same id; a site with several
+        machines does not want to wait for that (DEPENDENCIES: DBOS).
+        """
+        adopted = []
+        for status in DBOS.list_workflows(status="PENDING", load_input=False, load_output=False):
+            owner = status.executor_id or ""
+            if owner and owner != self.settings.executor_id and not is_alive(owner):
+                DBOS.resume_workflow(status.workflow_id, queue_name=status.queue_name or RUNS)
+                adopted.append(status.workflow_id)
+        return tuple(adopted)

@@ -1,0 +1,100 @@
+"""Every word of the pages, in English and German.
+
+A page asks for a text by key; a test checks that both languages have every key that the
+templates use.
+"""
+
+from __future__ import annotations
+
+LANGUAGES = ("en", "de")
+
+TEXTS: dict[str, tuple[str, str]] = {
+    "title": ("Osteon", "Osteon"),
+    "runs": ("Runs", "Läufe"),
+    "account": ("Account", "Konto"),
+    "sign_in": ("Sign in", "Anmelden"),
+    "sign_out": ("Sign out", "Abmelden"),
+    "signed_in_as": ("Signed in as", "Angemeldet als"),
+    "account_id": ("Account", "Konto"),
+    "password": ("Password", "Passwort"),
+    "new_password": ("New password (at least 12 characters)", "Neues Passwort (mindestens 12 Zeichen)"),
+    "change_password": ("Change password", "Passwort ändern"),
+    "must_change": (
+        "This password was given out once. Choose your own before you go on.",
+        "Dieses Passwort wurde einmalig vergeben. Wählen Sie zuerst ein eigenes.",
+    ),
+    "wrong": ("Account or password is wrong.", "Konto oder Passwort ist falsch."),
+    "password_changed": ("The password was changed.", "Das Passwort wurde geändert."),
+    "password_short": ("The new password is too short.", "Das neue Passwort ist zu kurz."),
+    "research": (
+        "Research use. Not a certified medical device; nothing here is approved for treatment.",
+        "Nur für Forschung. Kein zertifiziertes Medizinprodukt; nichts hier ist zur Behandlung freigegeben.",
+    ),
+    "clinical": (
+        "Every result is unapproved until a clinician accepts it.",
+        "Jedes Ergebnis ist nicht freigegeben, bis ein Arzt es annimmt.",
+    ),
+    "status": ("Status", "Status"),
+    "plugin": ("Plugin", "Plugin"),
+    "release": ("Release", "Release"),
+    "opened": ("Opened (UTC)", "Begonnen (UTC)"),
+    "closed": ("Closed (UTC)", "Beendet (UTC)"),
+    "mode": ("Mode", "Modus"),
+    "trigger": ("Trigger", "Auslöser"),
+    "reason": ("Reason", "Grund"),
+    "run": ("Run", "Lauf"),
+    "attempts": ("Attempts", "Versuche"),
+    "results": ("Results", "Ergebnisse"),
+    "documents": ("Documents and targets", "Dokumente und Ziele"),
+    "kind": ("Kind", "Art"),
+    "target": ("Target", "Ziel"),
+    "state": ("State", "Zustand"),
+    "findings": ("Findings", "Befunde"),
+    "quantity": ("Quantity", "Größe"),
+    "value": ("Value", "Wert"),
+    "interval": ("90 % interval", "90-%-Intervall"),
+    "uncertainty": ("Uncertainty", "Unsicherheit"),
+    "explanation": ("Explanation", "Erklärung"),
+    "contribution": ("Contribution", "Beitrag"),
+    "faithfulness": ("Faithfulness", "Treue"),
+    "records": ("Audit records", "Audit-Einträge"),
+    "leaf_index": ("Leaf", "Blatt"),
+    "recorded": ("Recorded (UTC)", "Eingetragen (UTC)"),
+    "outcome": ("Outcome", "Ausgang"),
+    "leaf_hash": ("Leaf hash", "Blatt-Hash"),
+    "not_yet": ("not in the tree yet", "noch nicht im Baum"),
+    "no_runs": ("No runs yet. Send a study to a watched archive.", "Noch keine Läufe. Senden Sie eine Studie an ein überwachtes Archiv."),
+    "retry": ("Run again from the failed step", "Ab dem fehlgeschlagenen Schritt wiederholen"),
+    "discard": ("Discard", "Verwerfen"),
+    "overview": ("Overview", "Übersicht"),
+    "overview_alt": (
+        "Slices through the lesion with contour, uncertainty and attribution",
+        "Schnitte durch die Läsion mit Kontur, Unsicherheit und Attribution",
+    ),
+    "unknown_to_software": ("What the software does not know", "Was die Software nicht weiß"),
+    "does_not_know": (
+        "It sees one study only: no report, no other examination, no treatment. It outlines what "
+        "looks like the tumour mass on these series; oedema, skip lesions outside the field of view "
+        "and the target volume are the clinician's decision.",
+        "Sie sieht nur eine Studie: keinen Bericht, keine andere Untersuchung, keine Behandlung. Sie "
+        "umrandet, was in diesen Serien wie die Tumormasse aussieht; Ödem, Skip-Läsionen außerhalb des "
+        "Bildfelds und das Zielvolumen entscheidet der Arzt.",
+    ),
+    "forbidden": ("Your role may not do this.", "Ihre Rolle darf das nicht."),
+    "not_found": ("Nothing is known under this address.", "Unter dieser Adresse ist nichts bekannt."),
+    "queue": ("Waiting or running", "Wartend oder laufend"),
+    "log_size": ("Audit log", "Audit-Log"),
+    "entries": ("records in the tree", "Einträge im Baum"),
+    "language": ("Deutsch", "English"),
+    "skip": ("Skip to content", "Zum Inhalt"),
+    "previous": ("Newer", "Neuere"),
+    "next": ("Older", "Ältere"),
+    "withheld": ("The plugin abstained: findings are withheld.", "Das Plugin enthält sich: Befunde werden zurückgehalten."),
+    "superseded": ("Superseded by a later run", "Durch einen späteren Lauf ersetzt"),
+}
+
+
+def translator(language: str) -> dict[str, str]:
+    """Return every text in one language."""
+    index = LANGUAGES.index(language) if language in LANGUAGES else 0
+    return {key: pair[index] for key, pair in TEXTS.items()}

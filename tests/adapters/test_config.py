@@ -1,0 +1,79 @@
+"""The configuration: typed, nothing unknown accepted, secrets hidden."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from adapters.config import load, shown
+from audit.errors import ConfigurationError
+
+EXAMPLES = sorted((Path(__file__).resolve().parents[2] / "docs" / "examples").glob("*.toml"))
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_every_example_is_valid(path: Path) -> None:
+    """The commented examples can be used as they stand."""
+    assert load(path, {}).pacs
+
+
+def test_there_are_three_examples() -> None:
+    """Orthanc, a plain DICOMweb PACS and a DIMSE-only site each have an example."""
+    assert [path.stem for path in EXAMPLES] == ["dicomweb", "dimse", "orthanc"]
+
+
+@pytest.mark.parametrize(
+    ("text", "near"),
+    [
+        ("[site]\nnmae = 'x'\n", "'name'"),
+        ("[trigger]\nquiet_time = 3\n", "'quiet_time_s'"),
+        ("[limit]\ninput_mb = 3\n", "'limits'"),
+        ("[[pacs]]\nname='a'\nkind='orthanc'\nurl='x'\npasword='y'\n", "'password'"),
+    ],
+)
+def test_unknown_key_names_the_nearest(tmp_path: Path, text: str, near: str) -> None:
+    """An unknown key is refused and the nearest right name is given."""
+    path = tmp_path / "osteon.toml"
+    path.write_text(text)
+    with pytest.raises(ConfigurationError, match="did you mean") as caught:
+        load(path, {})
+    assert near in str(caught.value)
+
+
+def test_missing_needs_are_named(tmp_path: Path) -> None:
+    """An archive without the address that its kind needs is refused."""
+    path = tmp_path / "osteon.toml"
+    path.write_text("[[pacs]]\nname='a'\nkind='dicomweb'\n")
+    with pytest.raises(ConfigurationError, match="needs url"):
+        load(path, {})
+
+
+def test_target_must_name_a_known_archive(tmp_path: Path) -> None:
+    """A target that names an archive that does not exist is refused."""
+    path = tmp_path / "osteon.toml"
+    path.write_text("[[targets]]\nname='t'\nkind='pacs'\npacs='nowhere'\n")
+    with pytest.raises(ConfigurationError, match="unknown pacs 'nowhere'"):
+        load(path, {})
+
+
+def test_environment_wins_over_the_file(tmp_path: Path) -> None:
+    """A variable with two underscores between levels replaces the file's value."""
+    path = tmp_path / "osteon.toml"
+    path.write_text("[web]\nport = 8080\n")
+    assert load(path, {"OSTEON__WEB__PORT": "9000"}).web.port == 9000
+
+
+def test_secrets_never_show(tmp_path: Path) -> None:
+    """`config show` prints no password and no token."""
+    configuration = load(EXAMPLES[-1], {"OSTEON__WEB__METRICS_TOKEN": "hush-metrics"})
+    text = json.dumps(shown(configuration)) + repr(configuration)
+    assert "change-me" not in text
+    assert "hush" not in text
+
+
+def test_broken_toml_is_named(tmp_path: Path) -> None:
+    """A file that is not TOML is refused with the place of the fault."""
+    path = tmp_path / "osteon.toml"
+    path.write_text("[site\n")
+    with pytest.raises(ConfigurationError, match="expected TOML"):
+        load(path, {})
