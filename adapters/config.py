@@ -135,6 +135,7 @@ class TargetSection(_Section):
     url: str = ""
     token: SecretStr = SecretStr("")
     verify_tls: bool | str = True
+    aet: str = "OSTEON"
     peer_aet: str = ""
     peer_host: str = ""
     peer_port: int = Field(default=0, ge=0, le=65535)

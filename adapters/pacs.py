@@ -15,6 +15,36 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
+ROUTING_KEYWORDS = (
+    "AcquisitionNumber",
+    "BodyPartExamined",
+    "ContrastBolusAgent",
+    "ConvolutionKernel",
+    "FrameOfReferenceUID",
+    "ImageOrientationPatient",
+    "ImageType",
+    "InstitutionalDepartmentName",
+    "Laterality",
+    "Manufacturer",
+    "ManufacturerModelName",
+    "Modality",
+    "PatientAge",
+    "PatientPosition",
+    "PatientSex",
+    "PixelSpacing",
+    "ProtocolName",
+    "Rows",
+    "SeriesDescription",
+    "SeriesNumber",
+    "SliceThickness",
+    "SOPClassUID",
+    "StationName",
+    "StudyDescription",
+    "Units",
+)
+"""DICOM keywords that every door puts into `SeriesSummary.tags`, where the object has them.
+Names, numbers and dates of the patient are not among them."""
+
 
 @dataclass(frozen=True, slots=True)
 class InstanceReference:
@@ -109,9 +139,7 @@ class Pacs(Protocol):
         """Return the instances of a series."""
         ...
 
-    def retrieve_series(
-        self, study_instance_uid: str, series_instance_uid: str
-    ) -> Iterator[bytes]:
+    def retrieve_series(self, study_instance_uid: str, series_instance_uid: str) -> Iterator[bytes]:
         """Yield each instance of a series as Part 10 bytes."""
         ...
 

@@ -55,8 +55,10 @@ def init(
             STARTING_POINT.format(name=name, pacs=place.pacs, fhir=place.exports / "fhir"),
             encoding="utf-8",
         )
-    create_site(place)
+    password = create_site(place)
     typer.echo(f"site {name!r} is ready in {place.root}")
+    if password:
+        typer.echo(f"first administrator: admin; one-time password: {password}")
 
 
 @app.command("check")
@@ -83,7 +85,9 @@ def show(config: ConfigOption = None, home: HomeOption = None) -> None:
     echo_json(shown(load(path if Path(path).exists() else None)))
 
 
-def doctor(config: ConfigOption = None, home: HomeOption = None, as_json: JsonOption = False) -> None:
+def doctor(
+    config: ConfigOption = None, home: HomeOption = None, as_json: JsonOption = False
+) -> None:
     """Test every connection and part of the site, and say what to do about faults."""
     from adapters.compose import open_site
     from adapters.doctor import examine
@@ -92,7 +96,9 @@ def doctor(config: ConfigOption = None, home: HomeOption = None, as_json: JsonOp
     with open_site(locate(home), config) as site:
         checks = examine(site)
     if as_json:
-        echo_json([{"name": c.name, "ok": c.ok, "detail": c.detail, "advice": c.advice} for c in checks])
+        echo_json(
+            [{"name": c.name, "ok": c.ok, "detail": c.detail, "advice": c.advice} for c in checks]
+        )
     else:
         echo_table(
             "Self-test",

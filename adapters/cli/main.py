@@ -12,7 +12,7 @@ from importlib.metadata import entry_points
 
 import typer
 
-from adapters.cli import audit, configuration, demo, governance, release, run, runs, serve
+from adapters.cli import account, audit, configuration, demo, governance, release, run, runs, serve
 from adapters.cli.terminal import report_error
 from audit.errors import SuiteError
 
@@ -34,11 +34,14 @@ app.command("serve")(serve.serve)
 app.command("doctor")(configuration.doctor)
 app.command("replay")(runs.replay)
 app.command("bench")(serve.bench)
+app.command("login")(account.login)
+app.command("logout")(account.logout)
 app.add_typer(runs.app, name="runs", help="Look at runs, and act on them by hand.")
 app.add_typer(runs.route, name="route", help="Try the routing rules without running anything.")
 app.add_typer(configuration.app, name="config", help="Check and show the configuration.")
 app.add_typer(release.app, name="release", help="Build, verify and list releases.")
 app.add_typer(governance.app, name="governance", help="Decide which release runs here.")
+app.add_typer(account.app, name="account", help="Persons and their roles.")
 app.add_typer(audit.app, name="audit", help="Verify and read the audit log.")
 
 

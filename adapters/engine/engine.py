@@ -19,6 +19,7 @@ from typing import Any, Protocol
 
 from dbos import DBOS, DBOSPortableJSONSerializer, SetEnqueueOptions, SetWorkflowID
 
+from audit.errors import SuiteError
 from plugins.host.ports import Json, StepRunner
 
 APPLICATION_VERSION = "osteon-1"
@@ -29,7 +30,7 @@ RUNS, DELIVERIES = "runs", "deliveries"
 class Work(Protocol):
     """What the engine calls back."""
 
-    def process(self, run_id: str, attempt: int, steps: StepRunner) -> Json:
+    def process(self, run_id: str, steps: StepRunner) -> Json:
         """Make one attempt at a run."""
         ...
 
@@ -53,11 +54,35 @@ class EngineSettings:
 
 
 class _Steps:
-    """DBOS as the pipeline sees it."""
+    """DBOS as the pipeline sees it; an error is remembered as JSON, never as a pickle."""
 
     def step(self, name: str, function: Callable[[], Json]) -> Json:
         """Run a step at least once and remember its JSON value across a crash."""
-        return DBOS.run_step({"name": name}, function)
+        value: Json = DBOS.run_step({"name": name}, _settled, function)
+        if ERROR in value:
+            raise error_of(value[ERROR])
+        return value
+
+
+ERROR = "osteon_error"
+
+
+def _settled(function: Callable[[], Json]) -> Json:
+    try:
+        return function()
+    except SuiteError as error:
+        return {ERROR: {"code": error.code, "message": str(error), "advice": error.advice}}
+
+
+def error_of(values: Json) -> SuiteError:
+    """Return the error that a step remembered, of the class that has its code."""
+    known = {SuiteError.code: SuiteError}
+    waiting = [SuiteError]
+    while waiting:
+        for child in waiting.pop().__subclasses__():
+            known.setdefault(child.code, child)
+            waiting.append(child)
+    return known.get(values["code"], SuiteError)(values["message"], advice=values["advice"])
 
 
 class _Current:
@@ -69,14 +94,16 @@ class _Current:
 _CURRENT = _Current()
 
 
-@DBOS.workflow(name="osteon.run")
+@DBOS.workflow(name="osteon.run")  # type: ignore[untyped-decorator]  # DBOS has no types here
 def _run_workflow(run_id: str, attempt: int) -> Json:
-    return _work().process(run_id, attempt, _Steps())
+    del attempt  # a forked attempt keeps the arguments of the one that it goes on from
+    return _work().process(run_id, _Steps())
 
 
-@DBOS.workflow(name="osteon.deliver")
+@DBOS.workflow(name="osteon.deliver")  # type: ignore[untyped-decorator]  # as above
 def _deliver_workflow(run_id: str, attempt: int) -> Json:
-    return DBOS.run_step({"name": f"deliver-{attempt}"}, lambda: _work().deliver(run_id))
+    value: Json = DBOS.run_step({"name": f"deliver-{attempt}"}, lambda: _work().deliver(run_id))
+    return value
 
 
 def _work() -> Work:
@@ -125,6 +152,20 @@ class WorkEngine:
         name = run_id if attempt == 1 else f"{run_id}-{attempt}"
         with SetWorkflowID(name), SetEnqueueOptions(priority=PRIORITIES[priority]):
             DBOS.enqueue_workflow(RUNS, _run_workflow, run_id, attempt)
+
+    def submit_again(self, run_id: str, attempt: int, priority: str = "normal") -> None:
+        """Queue a later attempt that goes on from the step which failed in the one before."""
+        before = run_id if attempt == 2 else f"{run_id}-{attempt - 1}"
+        failed = [
+            step["function_id"]
+            for step in DBOS.list_workflow_steps(before)
+            if isinstance(step["output"], dict) and ERROR in step["output"]
+        ]
+        if not failed:
+            self.submit(run_id, attempt, priority)
+            return
+        with SetWorkflowID(f"{run_id}-{attempt}"), SetEnqueueOptions(priority=PRIORITIES[priority]):
+            DBOS.fork_workflow(before, failed[0], queue_name=RUNS)
 
     def submit_delivery(self, run_id: str, attempt: int, priority: str = "normal") -> None:
         """Queue another round of delivery of a run."""

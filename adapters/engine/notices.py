@@ -56,7 +56,9 @@ class Notices:
         message["To"] = ", ".join(self.settings.mail_to)
         message.set_content("\n".join(f"{key}: {value}" for key, value in notice.items()))
         try:
-            with smtplib.SMTP(self.settings.smtp_host, self.settings.smtp_port, TIMEOUT_S) as smtp:
+            with smtplib.SMTP(
+                self.settings.smtp_host, self.settings.smtp_port, timeout=TIMEOUT_S
+            ) as smtp:
                 smtp.send_message(message)
         except (OSError, smtplib.SMTPException) as error:
             _log.warning("notice not sent", way="mail", error=type(error).__name__)

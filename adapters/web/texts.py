@@ -17,7 +17,10 @@ TEXTS: dict[str, tuple[str, str]] = {
     "signed_in_as": ("Signed in as", "Angemeldet als"),
     "account_id": ("Account", "Konto"),
     "password": ("Password", "Passwort"),
-    "new_password": ("New password (at least 12 characters)", "Neues Passwort (mindestens 12 Zeichen)"),
+    "new_password": (
+        "New password (at least 12 characters)",
+        "Neues Passwort (mindestens 12 Zeichen)",
+    ),
     "change_password": ("Change password", "Passwort ändern"),
     "must_change": (
         "This password was given out once. Choose your own before you go on.",
@@ -63,7 +66,10 @@ TEXTS: dict[str, tuple[str, str]] = {
     "outcome": ("Outcome", "Ausgang"),
     "leaf_hash": ("Leaf hash", "Blatt-Hash"),
     "not_yet": ("not in the tree yet", "noch nicht im Baum"),
-    "no_runs": ("No runs yet. Send a study to a watched archive.", "Noch keine Läufe. Senden Sie eine Studie an ein überwachtes Archiv."),
+    "no_runs": (
+        "No runs yet. Send a study to a watched archive.",
+        "Noch keine Läufe. Senden Sie eine Studie an ein überwachtes Archiv.",
+    ),
     "retry": ("Run again from the failed step", "Ab dem fehlgeschlagenen Schritt wiederholen"),
     "discard": ("Discard", "Verwerfen"),
     "overview": ("Overview", "Übersicht"),
@@ -81,7 +87,10 @@ TEXTS: dict[str, tuple[str, str]] = {
         "Bildfelds und das Zielvolumen entscheidet der Arzt.",
     ),
     "forbidden": ("Your role may not do this.", "Ihre Rolle darf das nicht."),
-    "not_found": ("Nothing is known under this address.", "Unter dieser Adresse ist nichts bekannt."),
+    "not_found": (
+        "Nothing is known under this address.",
+        "Unter dieser Adresse ist nichts bekannt.",
+    ),
     "queue": ("Waiting or running", "Wartend oder laufend"),
     "log_size": ("Audit log", "Audit-Log"),
     "entries": ("records in the tree", "Einträge im Baum"),
@@ -89,7 +98,10 @@ TEXTS: dict[str, tuple[str, str]] = {
     "skip": ("Skip to content", "Zum Inhalt"),
     "previous": ("Newer", "Neuere"),
     "next": ("Older", "Ältere"),
-    "withheld": ("The plugin abstained: findings are withheld.", "Das Plugin enthält sich: Befunde werden zurückgehalten."),
+    "withheld": (
+        "The plugin abstained: findings are withheld.",
+        "Das Plugin enthält sich: Befunde werden zurückgehalten.",
+    ),
     "superseded": ("Superseded by a later run", "Durch einen späteren Lauf ersetzt"),
 }
 

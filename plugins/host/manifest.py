@@ -62,6 +62,7 @@ class Envelope:
     ``slice_spacing_mm``, ``in_plane_mm``, ``age_years``, ``frames`` are inclusive ranges.
     ``quality_flags_refused`` are flags (e.g. ``metal``) that lead to a refusal.
     ``trained_field_mm`` is the largest (z, y, x) extent without a seed point.
+    ``oblique_deg`` is the largest angle between a grid axis and its nearest patient axis.
     """
 
     body_parts: tuple[str, ...] = ()
@@ -73,6 +74,7 @@ class Envelope:
     quality_flags_refused: tuple[str, ...] = ()
     trained_field_mm: tuple[float, float, float] | None = None
     required_structures: tuple[str, ...] = ()
+    oblique_deg: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

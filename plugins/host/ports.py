@@ -77,6 +77,7 @@ class Document:
     kind : RTSTRUCT | SEG | SR | PMAP | SC | FHIR.
     path : file inside the outbox.
     content_digest : over the decoded content, the same after a PACS changed headers.
+    notes : what was repaired in inherited attributes, as stable codes.
     """
 
     kind: str
@@ -86,17 +87,26 @@ class Document:
     sop_instance_uid: str = ""
     series_instance_uid: str = ""
     study_instance_uid: str = ""
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "notes", tuple(self.notes))  # JSON brings back a list
 
 
 @dataclass(frozen=True, slots=True)
 class Delivered:
-    """State of one document at one target: pending, sent, stored, verified, failed, held."""
+    """State of one document at one target: pending, sent, stored, verified, failed, held.
+
+    ``next_attempt_at`` (aware UTC) is set while the target will be tried again; a document
+    that is neither pending nor sent and has no next attempt is final.
+    """
 
     target: str
     kind: str
     sop_instance_uid: str
     state: str
     reason: str = ""
+    next_attempt_at: datetime | None = None
 
 
 class Releases(Protocol):

@@ -1,0 +1,119 @@
+"""`osteon release`: build, publish, verify, add, list and show releases."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from adapters.cli.terminal import HomeOption, JsonOption, echo_json, echo_table, set_up_logging
+
+app = typer.Typer(no_args_is_help=True)
+PluginArgument = Annotated[str, typer.Argument(help="Plugin name, e.g. contouring.")]
+
+
+@app.command("build")
+def build(
+    plugin: PluginArgument,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the bundle.")] = Path(),
+    publish: Annotated[
+        bool, typer.Option("--publish", help="Also freeze the version in the repository.")
+    ] = False,
+) -> None:
+    """Build a release from a plugin's working tree."""
+    set_up_logging()
+    from adapters import release_builder
+
+    path = release_builder.build_release(plugin, output)
+    if publish:
+        release_builder.publish(path)
+    typer.echo(path)
+
+
+@app.command("sign")
+def sign(
+    bundle: Annotated[Path, typer.Argument(help="A .osteon file.")], home: HomeOption = None
+) -> None:
+    """Sign a release with this site's release key."""
+    from adapters.compose import utc_now
+    from adapters.home import locate
+    from adapters.keys import load_keys
+    from adapters.published import sign_bundle
+
+    now = utc_now()
+    typer.echo(sign_bundle(load_keys(locate(home).create(), now), bundle, now))
+
+
+@app.command("verify")
+def verify(
+    bundle: Annotated[Path, typer.Argument(help="A .osteon file.")],
+    home: HomeOption = None,
+    unsigned: Annotated[bool, typer.Option("--unsigned", help="Members only.")] = False,
+) -> None:
+    """Check every member of a release against its manifest, and the signature."""
+    from adapters.compose import open_site
+    from adapters.home import locate
+    from governance.release import open_release
+
+    release = open_release(bundle)
+    release.verify()
+    words = "unsigned"
+    if not unsigned:
+        with open_site(locate(home)) as site:
+            words = f"signed by {site.registry.verify_signature(release)}"
+    typer.echo(f"{release.digest}: {len(release.members)} members good, {words}")
+
+
+@app.command("add")
+def add(
+    bundle: Annotated[Path, typer.Argument(help="A .osteon file.")], home: HomeOption = None
+) -> None:
+    """Verify a release and register it at this site."""
+    from adapters.compose import open_site
+    from adapters.home import locate
+
+    with open_site(locate(home)) as site:
+        release = site.registry.add(bundle)
+    typer.echo(f"{release.manifest['plugin']} {release.manifest['version']}: {release.digest}")
+
+
+@app.command("list")
+def list_releases(home: HomeOption = None, as_json: JsonOption = False) -> None:
+    """List the releases that lie at this site, with their state."""
+    from adapters.compose import open_site
+    from adapters.home import locate
+
+    with open_site(locate(home)) as site, site.database.reading() as transaction:
+        states = {d.release_digest: d.state for d in transaction.deployments()}
+        rows = [
+            {
+                "plugin": row.plugin, "version": row.version, "digest": row.digest,
+                "state": states.get(row.digest, "unknown"),
+            }
+            for row in transaction.releases()
+        ]  # fmt: skip
+    if as_json:
+        echo_json(rows)
+        return
+    echo_table(
+        "Releases",
+        ("plugin", "version", "state", "digest"),
+        [(r["plugin"], r["version"], r["state"], r["digest"]) for r in rows],
+    )
+
+
+@app.command("show")
+def show(
+    name: Annotated[str, typer.Argument(help="Digest, plugin, or plugin-version.")],
+    home: HomeOption = None,
+) -> None:
+    """Show the manifest of a release that lies at this site."""
+    import json
+
+    from adapters.compose import open_site
+    from adapters.home import locate
+
+    with open_site(locate(home)) as site:
+        row = site.registry.find(name)
+    echo_json({"digest": row.digest, "manifest": json.loads(row.manifest)})

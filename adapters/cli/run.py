@@ -1,0 +1,105 @@
+"""`osteon run`: one plugin on a folder of DICOM files, results as files.
+
+Research use: no release has to be active.  The run is recorded in the home like any other;
+asking for the same input again gives the same run, and its results are written again
+without a second inference.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from adapters.cli.progress import spinner, wait_for_runs
+from adapters.cli.results import results_document, show_results
+from adapters.cli.terminal import (
+    FAILED,
+    REFUSED,
+    HomeOption,
+    JsonOption,
+    echo_json,
+    set_up_logging,
+)
+from audit.errors import ConfigurationError
+
+
+def run(
+    plugin: Annotated[str, typer.Option("--plugin", help="Plugin to run, e.g. contouring.")],
+    source: Annotated[Path, typer.Option("--input", help="Folder of DICOM files, any order.")],
+    output: Annotated[Path, typer.Option("--output", help="Folder for the results.")],
+    seed_point: Annotated[
+        str | None, typer.Option("--seed-point", help="x,y,z in LPS mm inside the lesion.")
+    ] = None,
+    held_out: Annotated[
+        str | None,
+        typer.Option("--held-out", help="Use only members that never saw this patient id."),
+    ] = None,
+    release: Annotated[
+        Path | None, typer.Option("--release", help="A .osteon file instead of the newest one.")
+    ] = None,
+    again: Annotated[bool, typer.Option("--again", help="Infer again, as a new revision.")] = False,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+    verbose: Annotated[bool, typer.Option("--verbose", help="Show the program log.")] = False,
+) -> None:
+    """Run one plugin on a folder of DICOM files and write its results as files."""
+    set_up_logging(verbose=verbose)
+    from adapters.compose import open_site
+    from adapters.delivery.folder import FolderTarget, fhir_folder
+    from adapters.engine.serving import serving
+    from adapters.hand import FOLDER, queue_by_hand
+    from adapters.home import locate
+    from adapters.published import add_newest
+    from adapters.rt.read_folder import scan_folder
+
+    started = time.monotonic()
+    seed = parse_point(seed_point)
+    if not source.is_dir():
+        raise ConfigurationError("expected --input to be a folder of DICOM files, found none")
+    with spinner("reading the folder", quiet=as_json) as say:
+        scan = scan_folder(source)
+        targets = (FolderTarget("output", output), fhir_folder("output-fhir", output))
+        with (
+            open_site(locate(home), scans={FOLDER: scan}, targets=targets) as site,
+            serving(site) as turn,
+        ):
+            say("verifying the release")
+            digest = add_newest(site, plugin, release)
+            asked = queue_by_hand(
+                site, scan, digest, seed_point_mm=seed, held_out=held_out, again=again
+            )
+            ids = wait_for_runs(site, turn, lambda: asked.run_ids, say=say) if asked.run_ids else ()
+            document = results_document(site, ids, time.monotonic() - started)
+    document["skipped_files"] = [f"{item.path}: {item.code}" for item in scan.skipped]
+    document["not_run"] = list(asked.reasons)
+    if as_json:
+        echo_json(document)
+    else:
+        show_results(document)
+        for reason in asked.reasons:
+            typer.echo(f"not run: {reason}")
+    finish(document)
+
+
+def finish(document: dict[str, object]) -> None:
+    """Leave with the exit code of what happened: 0 done, 1 failed, 3 refused or abstained."""
+    runs = document["runs"]
+    statuses = {run["status"] for run in runs} if isinstance(runs, list) else set()
+    if "failed" in statuses:
+        raise typer.Exit(FAILED)
+    if statuses != {"done"}:
+        raise typer.Exit(REFUSED)
+
+
+def parse_point(text: str | None) -> tuple[float, float, float] | None:
+    """Return the point of ``x,y,z``; ConfigurationError when it is none."""
+    if text is None:
+        return None
+    try:
+        x, y, z = (float(part) for part in text.split(","))
+    except ValueError as error:
+        raise ConfigurationError("expected --seed-point x,y,z in LPS millimetres") from error
+    return (x, y, z)

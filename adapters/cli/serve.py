@@ -1,0 +1,67 @@
+"""`osteon serve`: watch the archives, run, write back, show pages; and `osteon bench`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from adapters.cli.terminal import ConfigOption, HomeOption, JsonOption, set_up_logging
+
+
+def serve(
+    config: ConfigOption = None,
+    home: HomeOption = None,
+    json_log: Annotated[
+        bool, typer.Option("--json-log", help="Program log as JSON lines.")
+    ] = False,
+    pages: Annotated[bool, typer.Option(help="Serve health, metrics and pages.")] = True,
+) -> None:
+    """Watch the configured archives and run released plugins until stopped."""
+    set_up_logging(verbose=True, json_lines=json_log)
+    from adapters.compose import open_site
+    from adapters.engine.serving import serving_in_background
+    from adapters.hand import act
+    from adapters.home import locate
+
+    with open_site(locate(home), config) as site, serving_in_background(site):
+        section = site.configuration.web
+        if not pages:
+            _wait()
+            return
+        import uvicorn
+
+        from adapters.web.app import build_app
+
+        typer.echo(f"serving on http://{section.host}:{section.port}/", err=True)
+        app = build_app(site, lambda action, run_id, person: act(site, action, run_id, person))
+        uvicorn.run(
+            app, host=section.host, port=section.port, log_level="warning", access_log=False
+        )
+
+
+def _wait() -> None:
+    import signal
+    import threading
+
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    stop.wait()
+
+
+def bench(
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+    repeats: Annotated[int, typer.Option(help="Runs of each side, alternating.")] = 7,
+) -> None:
+    """Measure the overhead of the whole path over a bare script, in one run."""
+    set_up_logging()
+    from adapters.bench import measure, show
+    from adapters.cli.terminal import echo_json
+
+    table = measure(home, repeats)
+    if as_json:
+        echo_json(table)
+    else:
+        show(table)

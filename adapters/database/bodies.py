@@ -1,0 +1,378 @@
+"""The bodies of a run's records: values of the hall as JSON, without identity.
+
+Rows are those of REGULATORY.md section 3.  Text from outside (headers, plugins) is kept
+only where it has the form of a code; other text stands as a digest, so that no name can
+ride along.  What nothing evaluates is ``not-evaluated``.
+
+Read next: `journal.py`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+from audit import canonical
+from audit.errors import RecordError
+from audit.guard import refuse_patient_data
+from audit.kinds import NOT_EVALUATED
+from governance.ports import Deployment
+from plugins.host.case import Case
+from plugins.host.findings import Explanation, Segmentation, Uncertainty
+from plugins.host.identity import array_digest
+from plugins.host.images import Volume
+from plugins.host.ports import Answer, Delivered, Document, Json, RunRequest
+from plugins.host.routing import Decision
+
+PseudonymOf = Callable[[str], str]
+"""Turns a UID of one study into its pseudonym."""
+
+_CODE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:+/-]{0,63}")
+_REASON = re.compile(r"[A-Z][A-Z0-9_]{2,63}")
+_NUMBER = re.compile(r"[<>=]{0,2}-?\d{1,5}(?:\.\d{1,6})?%?")
+_EQUIPMENT_TEXT = re.compile(r"[A-Za-z0-9][A-Za-z0-9 _.:+/()\\-]{0,63}")
+_EQUIPMENT = (
+    "manufacturer",
+    "model",
+    "software_versions",
+    "convolution_kernel",
+    "filter_type",
+    "scanning_sequence",
+    "sequence_variant",
+    "reconstruction_method",
+    "corrected_image",
+    "decay_correction",
+    "pet_units",
+    "image_type",
+    "lossy_image_compression",
+    "dose_type",
+    "dose_summation_type",
+    "patient_position",
+    "contrast",
+    "tracer",
+)
+"""Facts of equipment and protocol that may stand as text: no attribute that a person fills in
+about a patient is among them (PS3.15 Table E.1-1 lists those)."""
+_PURPOSE = {"clinical": "TREAT"}  # HL7 v3 ActReason; all other modes are research
+_RESEARCH = "HRESCH"
+_RUNTIME_LIMIT = 200
+
+
+def coded(text: str) -> str:
+    """Return text that has the form of a code, else ``text:`` and a digest of it."""
+    if _CODE.fullmatch(text) and _permitted(text):
+        return text
+    return f"text:{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+
+
+def reason_code(reason: str) -> str:
+    """Return the stable code that a reason begins with, else `coded` of the whole."""
+    found = _REASON.match(reason)
+    return found.group() if found else coded(reason)
+
+
+def reason(text: str) -> Json:
+    """Return a reason as its code and the plain numbers in it, without its words."""
+    words = (word.strip("(),;") for word in text.split()[1:])
+    return {"code": reason_code(text), "numbers": [w for w in words if _NUMBER.fullmatch(w)]}
+
+
+def plugin(request: RunRequest) -> Json:
+    """Return name and version of the plugin of a run."""
+    return {"id": coded(request.plugin), "version": coded(request.plugin_version)}
+
+
+def opened(request: RunRequest, pseudonym: PseudonymOf, attempt: int) -> Json:
+    """Return what a run is opened with."""
+    return {
+        "trigger": request.trigger,
+        "plugin": plugin(request),
+        "study_uid_p": pseudonym(request.study_instance_uid),
+        "series_uid_p": sorted(pseudonym(uid) for uid in request.series.values()),
+        "n_instances": len(request.sop_instance_uids),
+        "parameters_sha256": _digest(dict(request.parameters)),
+        "revision": request.revision,
+        "attempt": attempt,
+        "priority": request.priority,
+        "requested_by": coded(request.requested_by),
+        "supersedes": request.supersedes or "",
+    }
+
+
+def input_facts(case: Case, pseudonym: PseudonymOf, input_digest: str) -> Json:
+    """Return rows 15 to 17 and the acquisition of a case that was read."""
+    volumes: dict[str, Volume] = {**case.images, **case.doses}
+    series = {item.series_instance_uid for item in volumes.values()}
+    series |= {item.series_instance_uid for item in case.structure_sets.values()}
+    series |= {item.series_instance_uid for item in case.plans.values()}
+    frames = {item.geometry.frame_of_reference_uid for item in volumes.values()}
+    return {
+        "input": {
+            "study_uid_p": pseudonym(case.study_instance_uid),
+            "series_uid_p": sorted(pseudonym(uid) for uid in series),
+            "frame_of_ref_uid_p": sorted(pseudonym(uid) for uid in frames),
+            "sop_class": sorted({_sop_class(item.sop_class_uid) for item in volumes.values()}),
+            "n_instances": len(case.sop_instance_uids()),
+            "content_sha256": input_digest,
+            "quality_flags": NOT_EVALUATED,
+        },
+        "acquisition": {coded(role): _acquisition(item) for role, item in volumes.items()},
+        "notes": [reason_code(note) for note in case.notes],
+    }
+
+
+def inference(
+    request: RunRequest,
+    answer: Answer,
+    documents: Iterable[Document],
+    pseudonym: PseudonymOf,
+    *,
+    facts: Mapping[str, Any],
+    read: Mapping[str, Any],
+    release: Mapping[str, Any],
+    statistics_digest: str,
+    ended_at: datetime,
+) -> Json:
+    """Return rows 2, 3, 7 to 12 and 14 to 28 of one inference.
+
+    Parameters
+    ----------
+    facts : JSON values of the pipeline's earlier steps.
+    read : what `input_facts` returned when the case was read.
+    release : the release's manifest.json, empty where it does not lie here.
+    """
+    uncertainty = answer.prediction.uncertainty
+    tripped = [reason_code(item) for item in uncertainty.reasons]
+    written = tuple(documents)
+    input_group = dict(read.get("input", {}))
+    input_group["spec_check"] = "pass"
+    input_group["quality_flags"] = [coded(flag) for flag in facts.get("quality_flags", ())]
+    return {
+        "trigger": request.trigger,
+        "started_at": request.opened_at.isoformat(),
+        "ended_at": ended_at.isoformat(),
+        "inference_seconds": round(answer.seconds, 3),
+        "plugin": plugin(request) | _release_facts(request),
+        "launcher": {"id": "osteon", "requested_by": coded(request.requested_by)},
+        "model": _model(release),
+        "runtime": _runtime(request, answer, release),
+        "input": input_group,
+        "guards": {
+            "ood_score": NOT_EVALUATED,
+            "ood_limit": NOT_EVALUATED,
+            "verdict": "abstained" if uncertainty.abstain else "inside-envelope",
+            "tripped": tripped,
+        },
+        "output": {
+            "documents": [_document(item, pseudonym) for item in written],
+            "rois": [
+                _region(finding)
+                for finding in answer.prediction.findings
+                if isinstance(finding, Segmentation)
+            ],
+            "status": "UNAPPROVED",
+            "answer_sha256": facts.get("answer_digest", NOT_EVALUATED),
+            "statistics_sha256": statistics_digest,
+        },
+        "uncertainty": _uncertainty(uncertainty),
+        "explanation": _explanation_reference(answer, written, pseudonym),
+        "workflow": _not_evaluated("ups_uid_p", "accession_p") | {"request_id": request.run_id},
+        "consent": _not_evaluated("decision", "consent_ref_p", "basis"),
+        "oversight": _not_evaluated("required_role", "assessment_due"),
+        "tumour_code": NOT_EVALUATED,
+        "purpose_of_use": _PURPOSE.get(request.mode, _RESEARCH),
+        "supersedes": request.supersedes or "",
+        "prev_assessment": NOT_EVALUATED,
+        "acquisition": read.get("acquisition", {}),
+    }
+
+
+def explanation(value: Explanation) -> Json:
+    """Return the explanation with its measured faithfulness."""
+    return {
+        "method": coded(value.method),
+        "target_sha256": _digest(value.target),
+        "contributions": [[coded(name), share] for name, share in value.contributions],
+        "faithfulness": {coded(name): number for name, number in value.faithfulness.items()},
+        "seconds": round(value.seconds, 3),
+    }
+
+
+def deliveries(states: Iterable[Delivered], pseudonym: PseudonymOf) -> Json:
+    """Return the state of each document at each target."""
+    return {
+        "deliveries": [
+            {
+                "target": coded(item.target),
+                "kind": coded(item.kind),
+                "sop_uid_p": _optional(item.sop_instance_uid, pseudonym),
+                "state": item.state,
+                "reason": reason_code(item.reason) if item.reason else "",
+            }
+            for item in sorted(states, key=lambda s: (s.target, s.kind, s.sop_instance_uid))
+        ]
+    }
+
+
+def route_decision(decision: Decision, study_uid_p: str, pseudonym: PseudonymOf, why: str) -> Json:
+    """Return a routing decision: codes and keywords; what was found in the study stays out."""
+    return {
+        "study_uid_p": study_uid_p,
+        "plugin": {"id": coded(decision.plugin), "version": coded(decision.plugin_version)},
+        "applies": decision.applies,
+        "series": [
+            {"role": coded(role), "series_uid_p": pseudonym(uid)}
+            for role, uid in sorted(decision.series.items())
+        ],
+        "reasons": [
+            {"code": coded(item.code), "keyword": coded(item.keyword), "role": coded(item.role)}
+            for item in decision.reasons
+        ],
+        "readiness": coded(why),
+    }
+
+
+def lifecycle(deployment: Deployment, action: str, before: str) -> Json:
+    """Return a change of state of a release; free-text evidence stands as a digest."""
+    return {
+        "plugin": coded(deployment.plugin),
+        "action": coded(action),
+        "from_state": before,
+        "to_state": deployment.state,
+        "share": deployment.share,
+        "decided_by": coded(deployment.decided_by),
+        "evidence": {coded(key): coded(value) for key, value in deployment.evidence.items()},
+    }
+
+
+def _release_facts(request: RunRequest) -> Json:
+    """Return row 8; certificate and declaration come with the issues that make them."""
+    return {
+        "manifest_sha256": request.release_digest,
+        **_not_evaluated("udi_di", "udi_pi", "certificate_id", "doc_id", "ifu_version"),
+    }
+
+
+def _model(release: Mapping[str, Any]) -> Json:
+    """Return rows 10 and 11; pre- and postprocessing are code members of the release."""
+    members: Mapping[str, str] = release.get("members", {})
+    weights = {coded(n): d for n, d in members.items() if n.endswith(".safetensors")}
+    code = {name: digest for name, digest in members.items() if name.endswith((".py", ".zip"))}
+    code_digest = _digest(code) if code else NOT_EVALUATED
+    return {
+        "weights_sha256": weights or NOT_EVALUATED,
+        "pre_sha256": code_digest,
+        "post_sha256": code_digest,
+        "thresholds": {
+            coded(key): coded(value) if isinstance(value, str) else value
+            for key, value in release.get("parameters", {}).items()
+        },
+        **_not_evaluated("baseline_version", "change_seq", "operating_point"),
+    }
+
+
+def _runtime(request: RunRequest, answer: Answer, release: Mapping[str, Any]) -> Json:
+    """Return row 12 and what the worker said of itself, as `osteon replay` compares it."""
+    facts = {coded(key): str(value)[:_RUNTIME_LIMIT] for key, value in answer.runtime.items()}
+    stated = {key: value if _permitted(value) else coded(value) for key, value in facts.items()}
+    members: Mapping[str, str] = release.get("members", {})
+    boms = [digest for name, digest in sorted(members.items()) if "sbom" in name.lower()]
+    row: Json = {
+        "image_digest": NOT_EVALUATED,
+        "sbom_sha256": boms[0] if boms else NOT_EVALUATED,
+        "device": stated.get("cpu", NOT_EVALUATED),
+        "deterministic": NOT_EVALUATED,
+        "seed": request.run_id,
+    }
+    return row | stated
+
+
+def _document(document: Document, pseudonym: PseudonymOf) -> Json:
+    return {
+        "kind": coded(document.kind),
+        "sop_uid_p": _optional(document.sop_instance_uid, pseudonym),
+        "sop_class": _sop_class(document.sop_class_uid),
+        "content_sha256": document.content_digest,
+        "notes": [reason_code(note) for note in document.notes],
+    }
+
+
+def _region(finding: Segmentation) -> Json:
+    """Return row 20: the first measurement in ml is the volume, the first in mm the diameter."""
+    region: Json = {
+        "name": coded(finding.name),
+        "interpreted_type": coded(finding.interpreted_type),
+        "mask_sha256": array_digest(finding.mask),
+        **_not_evaluated("mean_score", "uncertainty"),
+    }
+    for key, unit in (("volume_ml", "ml"), ("max_diameter_mm", "mm")):
+        for item in finding.measurements:
+            if item.unit.lower() == unit:
+                region[key] = item.value
+                if item.interval is not None:
+                    region[f"{key}_interval"] = list(item.interval)
+                break
+    return region
+
+
+def _uncertainty(value: Uncertainty) -> Json:
+    return {
+        "measure": coded(value.measure),
+        "score": float(value.score),
+        "interval": [float(limit) for limit in value.interval],
+        "abstain": value.abstain,
+        "reasons": [reason_code(item) for item in value.reasons],
+    }
+
+
+def _explanation_reference(
+    answer: Answer, documents: Iterable[Document], pseudonym: PseudonymOf
+) -> Json:
+    """Return row 22: the parametric map that carries the attribution, if one was written."""
+    kind = coded(answer.explanation.method) if answer.explanation else "none"
+    for item in documents:
+        if answer.explanation and item.kind == "PMAP":
+            uid = _optional(item.sop_instance_uid, pseudonym)
+            return {"kind": kind, "sop_uid_p": uid, "sha256": item.content_digest}
+    return {"kind": kind, **_not_evaluated("sop_uid_p", "sha256")}
+
+
+def _acquisition(volume: Volume) -> Json:
+    facts: Json = {
+        "modality": coded(volume.modality),
+        "spacing_mm": [round(float(value), 4) for value in volume.geometry.spacing_mm],
+        "shape": list(volume.geometry.shape),
+    }
+    for key, value in volume.acquisition.items():
+        if not isinstance(value, str):
+            facts[coded(key)] = float(value)
+        elif key in _EQUIPMENT and _EQUIPMENT_TEXT.fullmatch(value) and _permitted(value):
+            facts[key] = value
+    return facts
+
+
+def _sop_class(uid: str) -> str:
+    return uid if _permitted(uid) else coded(uid)
+
+
+def _optional(uid: str, pseudonym: PseudonymOf) -> str:
+    return pseudonym(uid) if uid else NOT_EVALUATED
+
+
+def _not_evaluated(*keys: str) -> Json:
+    return dict.fromkeys(keys, NOT_EVALUATED)
+
+
+def _permitted(text: str) -> bool:
+    try:
+        refuse_patient_data(text)
+    except RecordError:
+        return False
+    return True
+
+
+def _digest(value: Any) -> str:
+    return f"sha256:{hashlib.sha256(canonical.encode(value)).hexdigest()}"

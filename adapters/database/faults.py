@@ -1,0 +1,58 @@
+"""Foreign database errors, translated once.
+
+SQLite result codes: https://www.sqlite.org/rescode.html; SQLSTATE classes: PostgreSQL
+documentation, Appendix A.  Messages name the fault, never the statement's values.
+
+Read next: `database.py`.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+from audit.errors import (
+    DatabaseBusyError,
+    DiskFullError,
+    StorageError,
+    SuiteError,
+    UnavailableError,
+)
+
+_SQLITE_KIND: dict[int, type[SuiteError]] = {
+    sqlite3.SQLITE_BUSY: DatabaseBusyError,
+    sqlite3.SQLITE_LOCKED: DatabaseBusyError,
+    sqlite3.SQLITE_FULL: DiskFullError,
+}
+_SQLSTATE_KIND: dict[str, type[SuiteError]] = {
+    "40001": DatabaseBusyError,  # serialization_failure
+    "40P01": DatabaseBusyError,  # deadlock_detected
+    "55P03": DatabaseBusyError,  # lock_not_available
+    "57014": DatabaseBusyError,  # query_canceled (timeout)
+    "53100": DiskFullError,
+    "53300": UnavailableError,  # too_many_connections
+    "57P01": UnavailableError,  # admin_shutdown
+    "57P02": UnavailableError,  # crash_shutdown
+    "57P03": UnavailableError,  # cannot_connect_now
+}
+
+
+def translate(error: SQLAlchemyError) -> SuiteError:
+    """Return the error of the suite that says what the database said."""
+    if isinstance(error, PoolTimeoutError):
+        return DatabaseBusyError("expected a free database connection, found all in use")
+    if not isinstance(error, DBAPIError):
+        return StorageError(f"expected a database answer, found {type(error).__name__}")
+    cause = error.orig
+    if isinstance(cause, sqlite3.Error):
+        code = getattr(cause, "sqlite_errorcode", 0) or 0
+        name = getattr(cause, "sqlite_errorname", None) or type(cause).__name__
+        kind = _SQLITE_KIND.get(code & 0xFF, StorageError)
+        return kind(f"expected the database to answer, found {name}")
+    state = getattr(cause, "sqlstate", None)
+    if state is None or state.startswith("08") or error.connection_invalidated:
+        return UnavailableError("expected a database connection, found it closed or refused")
+    kind = _SQLSTATE_KIND.get(state, StorageError)
+    return kind(f"expected the database to answer, found SQLSTATE {state}")

@@ -1,0 +1,273 @@
+"""The journal: what happened to a run, as state and audit record in one transaction.
+
+Fulfils `plugins.host.ports.Journal`.  Every call may be repeated after a crash: which
+record was written is a row of the run (``run_step``), so a second identical call adds
+nothing.  Each call ends by placing its record in the tree; `inferred` and
+`require_recorded` return only when it is there, so that no output leaves before its
+record.
+
+A run that a person queues again after it was closed begins its next *round*: it is
+opened, read and closed on record once more.
+
+Read next: `bodies.py` (what the records say), `site_records.py` (records of no run).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable
+from datetime import datetime
+
+from adapters.database import bodies
+from adapters.database.database import Database
+from adapters.database.runs import CLOSED_STATUSES, RunRow
+from adapters.database.site_records import SiteRecords
+from adapters.database.transaction import Transaction
+from adapters.monitor import statistics_document
+from audit import canonical
+from audit.errors import LogUnavailableError
+from audit.kinds import NOT_EVALUATED
+from audit.log import Log
+from audit.pseudonym import Pseudonyms, age_band
+from audit.record import Outcome, Source, Subject
+from plugins.host.case import Case
+from plugins.host.ports import Answer, Delivered, Document, Json, RunRequest
+
+_INFERENCE = "inference:"
+_OUTCOMES = {"done": 0, "abstained": 0, "refused": 4, "discarded": 4, "failed": 8}
+"""Status -> EventOutcomeIndicator (PS3.15 A.5): 0 success, 4 minor, 8 serious failure."""
+
+
+class SiteJournal(SiteRecords):
+    """State and record of every run of a site."""
+
+    def __init__(
+        self,
+        database: Database,
+        log: Log,
+        pseudonyms: Pseudonyms,
+        source: Source,
+        now: Callable[[], datetime],
+    ) -> None:
+        super().__init__(log, pseudonyms, source, now)
+        self._database = database
+
+    def opened(self, request: RunRequest) -> None:
+        """Record that the run begins; a second call changes nothing."""
+
+        def write(transaction: Transaction) -> None:
+            row, number = self._round(transaction, request)
+            if row.status in CLOSED_STATUSES:
+                return
+            body = bodies.opened(request, self._pseudonym(request), row.attempts)
+            self._step(transaction, request, f"opened:{number}", "run_opened", body)
+            transaction.set_run_status(request.run_id, "running")
+
+        self._write(write)
+
+    def input_read(self, request: RunRequest, case: Case, input_digest: str) -> None:
+        """Record what was read.
+
+        Raises
+        ------
+        InputChangedError : the run id had another digest; nothing was changed.
+        """
+        read = bodies.input_facts(case, self._pseudonym(request), input_digest)
+        read["subject"] = {
+            "age_band": age_band(case.subject.age_years),
+            "sex": case.subject.sex or NOT_EVALUATED,
+            "site_code": bodies.coded(case.body_part) if case.body_part else NOT_EVALUATED,
+        }
+
+        def write(transaction: Transaction) -> None:
+            _, number = self._round(transaction, request)
+            transaction.set_input_digest(request.run_id, input_digest)
+            transaction.set_run_facts(request.run_id, read)
+            body = {key: read[key] for key in ("input", "acquisition", "notes")}
+            self._step(transaction, request, f"input_read:{number}", "input_read", body)
+
+        self._write(write)
+
+    def refused(self, request: RunRequest, reasons: tuple[str, ...]) -> None:
+        """Record a refusal and close the run; a second call changes nothing."""
+
+        def write(transaction: Transaction) -> None:
+            row, number = self._round(transaction, request)
+            if row.status in CLOSED_STATUSES:
+                return
+            body = {"reasons": [bodies.reason(item) for item in reasons]}
+            code = bodies.reason_code(reasons[0]) if reasons else "REFUSED"
+            outcome = Outcome(_OUTCOMES["refused"], code)
+            self._step(transaction, request, f"refusal:{number}", "refusal", body, outcome)
+            self._close(transaction, request, number, "refused", code, "; ".join(reasons))
+
+        self._write(write)
+
+    def inferred(
+        self, request: RunRequest, answer: Answer, documents: tuple[Document, ...], facts: Json
+    ) -> None:
+        """Record the inference with digests of outputs; durable and in the tree on return."""
+        pseudonym = self._pseudonym(request)
+        _, statistics_digest = statistics_document(answer)
+
+        def write(transaction: Transaction) -> None:
+            row, _ = self._round(transaction, request)
+            release = transaction.release(request.release_digest)
+            body = bodies.inference(
+                request,
+                answer,
+                documents,
+                pseudonym,
+                facts=facts,
+                read=row.facts,
+                release=json.loads(release.manifest) if release else {},
+                statistics_digest=statistics_digest,
+                ended_at=self._now(),
+            )
+            step = _INFERENCE + _documents_key(documents)
+            outcome = _abstained(answer)
+            if not self._step(transaction, request, step, "inference", body, outcome):
+                return
+            if answer.explanation is not None:
+                explained = bodies.explanation(answer.explanation)
+                self._step(transaction, request, f"explained:{step}", "explanation", explained)
+            transaction.put_documents(request.run_id, documents)
+            transaction.add_own_uids(request.run_id, _uids(documents))
+            transaction.set_run_seconds(request.run_id, answer.seconds)
+
+        self._write(write)
+        self.require_recorded(request.run_id)
+
+    def require_recorded(self, run_id: str) -> None:
+        """Return when every inference record of the run is in the tree.
+
+        Raises
+        ------
+        LogUnavailableError : there is none, or it cannot be placed; nothing may leave.
+        """
+        with self._database.reading() as transaction:
+            steps = transaction.run_steps(run_id)
+        recorded = [event for step, event in steps.items() if step.startswith(_INFERENCE)]
+        if not recorded:
+            raise LogUnavailableError(f"expected an inference record of run {run_id}, found none")
+        try:
+            with self._database.reading() as transaction:
+                self._log.require_included(transaction, recorded)
+        except LogUnavailableError:
+            self._log.seal(self._database)
+            with self._database.reading() as transaction:
+                self._log.require_included(transaction, recorded)
+
+    def delivered(self, request: RunRequest, states: tuple[Delivered, ...]) -> None:
+        """Record the state of each document at each target; the same states only once."""
+        body = bodies.deliveries(states, self._pseudonym(request))
+        key = hashlib.sha256(canonical.encode(body)).hexdigest()[:16]
+        failed = any(item.state == "failed" for item in states)
+        outcome = Outcome(8, "DELIVERY_FAILED") if failed else Outcome()
+
+        def write(transaction: Transaction) -> None:
+            _, number = self._round(transaction, request)
+            step = f"delivered:{number}:{key}"
+            self._step(transaction, request, step, "delivery", body, outcome)
+
+        self._write(write)
+
+    def closed(self, request: RunRequest, status: str, reason: str = "") -> None:
+        """Record how the run ended; a second call changes nothing.
+
+        A closed run stays as it is, but one that failed can still be discarded.
+        """
+
+        def write(transaction: Transaction) -> None:
+            row, number = self._round(transaction, request)
+            given_up = row.status == "failed" and status == "discarded"
+            if row.status not in CLOSED_STATUSES or given_up:
+                code = bodies.reason_code(reason) if reason else ""
+                self._close(transaction, request, number, status, code, reason)
+
+        self._write(write)
+
+    def _close(
+        self,
+        transaction: Transaction,
+        request: RunRequest,
+        number: int,
+        status: str,
+        code: str,
+        reason: str,
+    ) -> None:
+        outcome = Outcome(_OUTCOMES[status], code)
+        self._step(
+            transaction, request, f"closed:{number}", "run_closed", {"status": status}, outcome
+        )
+        transaction.set_run_status(request.run_id, status, reason, self._now())
+        if status == "done" and request.supersedes:
+            transaction.mark_superseded(request.supersedes, request.run_id)
+
+    def _write(self, write: Callable[[Transaction], None]) -> None:
+        """Commit state and record together, then place what was committed in the tree."""
+        self._database.run(write)
+        self._log.seal(self._database)
+
+    def _round(self, transaction: Transaction, request: RunRequest) -> tuple[RunRow, int]:
+        """Return the run, locked, and how often it was closed before; added when unknown."""
+        transaction.add_run(request, "")
+        row = transaction.run(request.run_id, lock=True)
+        assert row is not None  # add_run put it there
+        steps = transaction.run_steps(request.run_id)
+        return row, sum(step.startswith("closed:") for step in steps)
+
+    def _step(
+        self,
+        transaction: Transaction,
+        request: RunRequest,
+        step: str,
+        kind: str,
+        body: Json,
+        outcome: Outcome | None = None,
+    ) -> bool:
+        """Append the record of a step, unless it was appended before."""
+        row = transaction.run(request.run_id)
+        assert row is not None  # `_round` put it there
+        if step in transaction.run_steps(request.run_id):
+            return False
+        record = self._record(
+            kind,
+            body,
+            mode=request.mode,
+            actor=self._actor(transaction, request.requested_by),
+            run_id=request.run_id,
+            release_digest=request.release_digest,
+            subject=self._subject(request, row),
+            outcome=outcome,
+        )
+        self._log.append(transaction, record)
+        return transaction.add_run_step(request.run_id, step, record.event_id)
+
+    def _subject(self, request: RunRequest, row: RunRow) -> Subject:
+        pseudonym = self._pseudonyms.subject(request.study_instance_uid)
+        return Subject(pseudonym, **row.facts.get("subject", {}))
+
+    def _pseudonym(self, request: RunRequest) -> bodies.PseudonymOf:
+        return self._uid_of(request.study_instance_uid)
+
+
+def _documents_key(documents: Iterable[Document]) -> str:
+    names = sorted((d.kind, d.sop_instance_uid, d.content_digest) for d in documents)
+    return hashlib.sha256(json.dumps(names).encode()).hexdigest()[:16]
+
+
+def _uids(documents: Iterable[Document]) -> list[tuple[str, str, str]]:
+    return [
+        (d.sop_instance_uid, d.series_instance_uid, d.study_instance_uid)
+        for d in documents
+        if d.sop_instance_uid
+    ]
+
+
+def _abstained(answer: Answer) -> Outcome:
+    uncertainty = answer.prediction.uncertainty
+    if not uncertainty.abstain:
+        return Outcome()
+    return Outcome(0, bodies.reason_code(uncertainty.reasons[0]) if uncertainty.reasons else "")

@@ -1,0 +1,4 @@
+"""One line of migrations of the site database (Alembic).
+
+Read next: `versions/`, oldest first.
+"""

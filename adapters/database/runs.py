@@ -1,0 +1,230 @@
+"""Runs: what was asked, and how far it came.
+
+The request is kept whole as JSON; the columns beside it are those that are searched.
+``attempts`` counts from 1 and grows when a closed run is queued again.
+
+Read next: `documents.py`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Row, Select, select, update
+
+from adapters.database.schema import RUN, RUN_STEP, put_if_absent
+from adapters.database.session import Session
+from audit.errors import InputChangedError, NotFoundError
+from plugins.host.ports import RunRequest
+
+OPEN_STATUSES = ("queued", "running", "waiting", "delivering")
+CLOSED_STATUSES = ("done", "refused", "abstained", "failed", "discarded")
+STATUSES = OPEN_STATUSES + CLOSED_STATUSES
+
+
+@dataclass(frozen=True, slots=True)
+class RunRow(RunRequest):
+    """One run: its request, and how far it came.
+
+    Parameters
+    ----------
+    pacs : configured name of the archive that the study lies in.
+    status : one of `STATUSES`; ``reason`` says why a closed run is not done.
+    facts : what reading told of the input, as JSON values without identity.
+    """
+
+    pacs: str = ""
+    status: str = "queued"
+    reason: str = ""
+    closed_at: datetime | None = None
+    input_digest: str | None = None
+    attempts: int = 1
+    superseded_by: str | None = None
+    seconds: float | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def request(self) -> RunRequest:
+        """Return the request alone."""
+        return RunRequest(**{item.name: getattr(self, item.name) for item in fields(RunRequest)})
+
+
+class Runs(Session):
+    """Runs of a transaction."""
+
+    def add_run(self, request: RunRequest, pacs: str, status: str = "queued") -> bool:
+        """Add a run; False, and nothing changed, when its id is known."""
+        row = {
+            "run_id": request.run_id,
+            "pacs": pacs,
+            "study_instance_uid": request.study_instance_uid,
+            "plugin": request.plugin,
+            "release_digest": request.release_digest,
+            "mode": request.mode,
+            "request": encode_request(request),
+            "status": _known(status),
+            "reason": "",
+            "opened_at": request.opened_at,
+            "attempts": 1,
+        }
+        return put_if_absent(self.connection, RUN, row)
+
+    def run(self, run_id: str, *, lock: bool = False) -> RunRow | None:
+        """Return a run; with ``lock`` no other transaction changes it until this one ends."""
+        query = select(RUN).where(RUN.c.run_id == run_id)
+        if lock:
+            query = query.with_for_update()
+        row = self.connection.execute(query).first()
+        return None if row is None else _row(row)
+
+    def runs(
+        self,
+        status: str | None = None,
+        study: str | None = None,
+        plugin: str | None = None,
+        limit: int = 100,
+        offset: int = 0,
+    ) -> tuple[RunRow, ...]:
+        """Return runs that match, newest first."""
+        query = select(RUN).order_by(RUN.c.opened_at.desc(), RUN.c.run_id)
+        if status is not None:
+            query = query.where(RUN.c.status == status)
+        if study is not None:
+            query = query.where(RUN.c.study_instance_uid == study)
+        if plugin is not None:
+            query = query.where(RUN.c.plugin == plugin)
+        return self._select(query.limit(limit).offset(offset))
+
+    def runs_for_study(self, study_instance_uid: str, plugin: str) -> tuple[RunRow, ...]:
+        """Return every run of a plugin on a study, oldest first."""
+        query = select(RUN).where(
+            RUN.c.study_instance_uid == study_instance_uid, RUN.c.plugin == plugin
+        )
+        return self._select(query.order_by(RUN.c.opened_at, RUN.c.run_id))
+
+    def request_of(self, run_id: str) -> RunRequest:
+        """Return the request of a run; NotFoundError when the id is unknown."""
+        return self._known_run(run_id).request
+
+    def set_run_status(
+        self, run_id: str, status: str, reason: str = "", at: datetime | None = None
+    ) -> None:
+        """Set how far a run is; a closed run that is queued again starts its next attempt.
+
+        A closed run stays closed unless it is queued again, so that a step that a crash
+        repeats does not open it.  ``at`` is the time of closing, by default this machine's.
+        """
+        row = self._known_run(run_id, lock=True)
+        if row.status in CLOSED_STATUSES and status in OPEN_STATUSES and status != "queued":
+            return
+        closed = _known(status) in CLOSED_STATUSES
+        again = status == "queued" and row.status in CLOSED_STATUSES
+        values: dict[str, Any] = {
+            "status": status,
+            "reason": reason,
+            "attempts": row.attempts + int(again),
+        }
+        if closed or again:
+            values["closed_at"] = (at or datetime.now(UTC)) if closed else None
+        self._update(run_id, values)
+
+    def put_retry(self, run_id: str, attempt: int, due: datetime, reason: str) -> None:
+        """Let a run wait (after a retryable error) until its next attempt is due."""
+        self._known_run(run_id, lock=True)
+        values = {
+            "status": "waiting", "attempts": attempt, "next_attempt_at": due, "reason": reason,
+        }  # fmt: skip
+        self._update(run_id, values)
+
+    def due_runs(self, now: datetime) -> tuple[RunRow, ...]:
+        """Return the waiting runs whose next attempt is due, oldest first."""
+        query = select(RUN).where(RUN.c.status == "waiting", RUN.c.next_attempt_at <= now)
+        return self._select(query.order_by(RUN.c.next_attempt_at, RUN.c.run_id))
+
+    def set_input_digest(self, run_id: str, digest: str) -> None:
+        """Keep the digest of the input; InputChangedError when another one is kept."""
+        kept = self._known_run(run_id, lock=True).input_digest
+        if kept not in (None, digest):
+            raise InputChangedError(f"expected input {kept} for run {run_id}, found {digest}")
+        self._update(run_id, {"input_digest": digest})
+
+    def set_run_facts(self, run_id: str, facts: dict[str, Any]) -> None:
+        """Keep what reading told of the input, for the inference record."""
+        self._update(run_id, {"facts": json.dumps(facts, sort_keys=True)})
+
+    def set_run_seconds(self, run_id: str, seconds: float) -> None:
+        """Keep how long the worker took."""
+        self._update(run_id, {"seconds": seconds})
+
+    def mark_superseded(self, run_id: str, by_run_id: str) -> None:
+        """Note that the results of a run are replaced by those of another."""
+        self._known_run(run_id)
+        self._update(run_id, {"superseded_by": by_run_id})
+
+    def add_run_step(self, run_id: str, step: str, event_id: str) -> bool:
+        """Note that a step of a run is recorded; False when it was before."""
+        row = {"run_id": run_id, "step": step, "event_id": event_id}
+        return put_if_absent(self.connection, RUN_STEP, row)
+
+    def run_steps(self, run_id: str) -> dict[str, str]:
+        """Return the recorded steps of a run with the event ids of their records."""
+        query = select(RUN_STEP.c.step, RUN_STEP.c.event_id).where(RUN_STEP.c.run_id == run_id)
+        return {str(step): str(event_id) for step, event_id in self.connection.execute(query)}
+
+    def _select(self, query: Select[Any]) -> tuple[RunRow, ...]:
+        return tuple(_row(row) for row in self.connection.execute(query))
+
+    def _known_run(self, run_id: str, *, lock: bool = False) -> RunRow:
+        row = self.run(run_id, lock=lock)
+        if row is None:
+            raise NotFoundError(f"expected a run with id {run_id}, found none")
+        return row
+
+    def _update(self, run_id: str, values: dict[str, Any]) -> None:
+        self.connection.execute(update(RUN).where(RUN.c.run_id == run_id).values(**values))
+
+
+def encode_request(request: RunRequest) -> str:
+    """Return a request as JSON text; inverse of `decode_request`."""
+    values = asdict(request)
+    values["opened_at"] = request.opened_at.astimezone(UTC).isoformat()
+    return json.dumps(values, sort_keys=True)
+
+
+def decode_request(text: str) -> RunRequest:
+    """Return the request that `encode_request` wrote."""
+    return RunRequest(**_request_values(text))
+
+
+def _request_values(text: str) -> dict[str, Any]:
+    values: dict[str, Any] = json.loads(text)
+    values["opened_at"] = datetime.fromisoformat(values["opened_at"])
+    values["sop_instance_uids"] = tuple(values["sop_instance_uids"])
+    if values["seed_point_mm"] is not None:
+        values["seed_point_mm"] = tuple(values["seed_point_mm"])
+    return values
+
+
+def _known(status: str) -> str:
+    if status not in STATUSES:
+        raise ValueError(f"expected a status in {STATUSES}, found {status!r}")
+    return status
+
+
+def _row(row: Row[Any]) -> RunRow:
+    return RunRow(
+        **_request_values(row.request),
+        pacs=row.pacs,
+        status=row.status,
+        reason=row.reason,
+        closed_at=row.closed_at,
+        input_digest=row.input_digest,
+        attempts=row.attempts,
+        superseded_by=row.superseded_by,
+        seconds=row.seconds,
+        facts=json.loads(row.facts) if row.facts else {},
+    )

@@ -1,0 +1,171 @@
+"""Records of a site that belong to no step of a run; written in the caller's transaction.
+
+They are committed with the state that they record and placed in the tree by the next
+`audit.log.Log.seal`.
+
+Read next: `journal.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any
+
+from adapters.database import bodies
+from adapters.database.transaction import Transaction
+from audit.kinds import NOT_EVALUATED
+from audit.log import Log
+from audit.pseudonym import Pseudonyms
+from audit.record import Actor, Outcome, Record, Source, Subject, make_record
+from governance.ports import Deployment
+from plugins.host.ports import RunRequest
+from plugins.host.routing import Decision
+
+
+class SiteRecords:
+    """Study events, routing, lifecycle, what persons do, faults.
+
+    Parameters
+    ----------
+    source : site, node, mode and default actor of every record.
+    now : the clock; aware UTC.
+    """
+
+    def __init__(
+        self, log: Log, pseudonyms: Pseudonyms, source: Source, now: Callable[[], datetime]
+    ) -> None:
+        self._log = log
+        self._pseudonyms = pseudonyms
+        self._source = source
+        self._now = now
+
+    def enrol(self, study_instance_uid: str, patient_id: str, issuer: str = "") -> None:
+        """Note in the vault whose study it is; from then on records carry the pseudonym.
+
+        The salts of a patient's studies are erased with the patient; a study that was
+        never enrolled has a salt of its own, and ``not-evaluated`` as its subject.
+        """
+        if patient_id:
+            self._pseudonyms.enrol(study_instance_uid, patient_id, issuer)
+
+    def study_event(
+        self,
+        transaction: Transaction,
+        change: str,
+        study_instance_uid: str,
+        *,
+        pacs: str = "",
+        run_id: str | None = None,
+    ) -> str:
+        """Record that something arrived, changed or left; return the event id."""
+        body = {
+            "change": bodies.coded(change),
+            "study_uid_p": self._uid_of(study_instance_uid)(study_instance_uid),
+            "pacs": bodies.coded(pacs) if pacs else NOT_EVALUATED,
+        }
+        subject = Subject(self._pseudonyms.subject(study_instance_uid))
+        return self._append(transaction, "study_event", body, run_id=run_id, subject=subject)
+
+    def route_decision(
+        self,
+        transaction: Transaction,
+        study_instance_uid: str,
+        decision: Decision,
+        readiness: str,
+        *,
+        mode: str | None = None,
+    ) -> str:
+        """Record whether a release applies to a study, and why or why not."""
+        pseudonym = self._uid_of(study_instance_uid)
+        body = bodies.route_decision(decision, pseudonym(study_instance_uid), pseudonym, readiness)
+        return self._append(
+            transaction,
+            "route_decision",
+            body,
+            mode=mode,
+            release_digest=decision.release_digest,
+            subject=Subject(self._pseudonyms.subject(study_instance_uid)),
+        )
+
+    def lifecycle(self, transaction: Transaction, deployment: Deployment, action: str) -> str:
+        """Record a release's change of state, which the transaction has put already."""
+        states = [
+            item.state
+            for item in transaction.deployment_history(deployment.plugin)
+            if item.release_digest == deployment.release_digest and item.site == deployment.site
+        ]
+        before = states[-2] if len(states) > 1 else ""
+        return self._append(
+            transaction,
+            "lifecycle",
+            bodies.lifecycle(deployment, action, before),
+            actor=self._actor(transaction, deployment.decided_by),
+            release_digest=deployment.release_digest,
+        )
+
+    def by_hand(
+        self, transaction: Transaction, request: RunRequest, action: str, person: str
+    ) -> str:
+        """Record what a person did with a run: retry, force or discard."""
+        body = {"action": bodies.coded(action), "requested_by": bodies.coded(person)}
+        return self._append(
+            transaction,
+            "by_hand",
+            body,
+            mode=request.mode,
+            actor=self._actor(transaction, person),
+            run_id=request.run_id,
+            release_digest=request.release_digest,
+            subject=Subject(self._pseudonyms.subject(request.study_instance_uid)),
+        )
+
+    def replayed(
+        self, transaction: Transaction, request: RunRequest, result: Mapping[str, Any]
+    ) -> str:
+        """Record that a run was replayed and how it compared."""
+        body = {
+            key: bodies.coded(value) if isinstance(value, str) else value
+            for key, value in result.items()
+            if key not in ("run_id", "input_digest")
+        }
+        body["input_sha256"] = result.get("input_digest", NOT_EVALUATED)
+        return self._append(
+            transaction,
+            "replay",
+            body,
+            mode="replay",
+            run_id=request.run_id,
+            release_digest=request.release_digest,
+            subject=Subject(self._pseudonyms.subject(request.study_instance_uid)),
+        )
+
+    def fault(
+        self, transaction: Transaction, code: str, where: str, *, run_id: str | None = None
+    ) -> str:
+        """Record a fault by its stable code and the part that it happened in."""
+        stable = bodies.reason_code(code)
+        body = {"code": stable, "where": bodies.coded(where)}
+        return self._append(transaction, "fault", body, run_id=run_id, outcome=Outcome(8, stable))
+
+    def access(self, transaction: Transaction, what: str, purpose: str, person: str) -> str:
+        """Record that somebody read the log or turned a pseudonym back."""
+        body = {"what": bodies.coded(what), "purpose": bodies.coded(purpose)}
+        actor = self._actor(transaction, person)
+        return self._append(transaction, "access", body, actor=actor)
+
+    def _append(
+        self, transaction: Transaction, kind: str, body: Mapping[str, Any], **fields: Any
+    ) -> str:
+        return self._log.append(transaction, self._record(kind, body, **fields))
+
+    def _record(self, kind: str, body: Mapping[str, Any], **fields: Any) -> Record:
+        return make_record(kind, self._source, self._now(), body, **fields)
+
+    def _actor(self, transaction: Transaction, person: str) -> Actor:
+        """Return who did it: an account in its role, else the service on behalf of the id."""
+        account = transaction.account(person.removeprefix("account:"))
+        return Actor(bodies.coded(person), account.role if account else "service")
+
+    def _uid_of(self, study_instance_uid: str) -> bodies.PseudonymOf:
+        return lambda uid: self._pseudonyms.uid(study_instance_uid, uid)

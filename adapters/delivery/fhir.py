@@ -1,0 +1,52 @@
+"""A FHIR server as a target: post the run's transaction, then read every entry back.
+
+Read next: `adapters/fhir/client.py`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from adapters.delivery.target import Found, Sent, read
+from adapters.fhir.client import FhirClient
+from adapters.fhir.terminology import Json
+from audit.errors import RejectedError, StorageError
+from plugins.host.ports import Document
+
+
+class FhirTarget:
+    """Posts FHIR bundles to a server."""
+
+    kinds = frozenset({"FHIR"})
+
+    def __init__(self, name: str, client: FhirClient) -> None:
+        self.name = name
+        self._client = client
+
+    def send(self, documents: Sequence[Document]) -> tuple[Sent, ...]:
+        """Post each bundle; what is there already stays as it is."""
+        return tuple(self._post(item) for item in documents)
+
+    def verify(self, documents: Sequence[Document]) -> tuple[Found, ...]:
+        """Search every entry of each bundle and compare its content."""
+        return tuple(self._compare(item) for item in documents)
+
+    def _post(self, document: Document) -> Sent:
+        self._client.transact(_bundle(document))
+        return Sent("stored")
+
+    def _compare(self, document: Document) -> Found:
+        try:
+            missing = self._client.missing(_bundle(document))
+        except RejectedError:
+            return Found("different", "OTHER_CONTENT")
+        return Found("missing") if missing else Found("verified")
+
+
+def _bundle(document: Document) -> Json:
+    try:
+        bundle: Json = json.loads(read(document.path))
+    except ValueError as error:
+        raise StorageError("expected a FHIR bundle in the outbox, found other bytes") from error
+    return bundle

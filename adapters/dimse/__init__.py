@@ -1,0 +1,10 @@
+"""DIMSE: the services of PS3.4 and PS3.7 for a site without a web interface.
+
+Read next: `pacs.py`.
+"""
+
+from adapters.dimse.pacs import DimsePacs
+from adapters.dimse.peer import Peer
+from adapters.dimse.scp import AssociationClosed
+
+__all__ = ["AssociationClosed", "DimsePacs", "Peer"]

@@ -1,0 +1,163 @@
+"""All objects of a run: DICOM, FHIR and pictures, from one answer.
+
+`DocumentComposer` fulfils `plugins.host.ports.Composer`.  The same request and answer give
+the same files, byte by byte, so writing again after a crash changes nothing.  Outbox of a
+run: ``RTSTRUCT-1.dcm``, ``SEG-1.dcm``, ``PMAP-1.dcm`` ..., ``SC-1.dcm``, ``SR-1.dcm``,
+``bundle.json``, ``overview-1.png``.  A refusal or an abstention is an SR and a bundle that
+say so.
+
+Read next: `objects.py` (which objects an answer becomes), `outbox.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from adapters.documents.objects import Written, objects_of, refusal_objects
+from adapters.documents.outbox import write_outbox
+from adapters.fhir.identity import FhirIdentity
+from adapters.rt.digest import content_digest_of
+from adapters.rt.equipment import WritingContext, encode
+from adapters.rt.identity import inherit
+from adapters.rt.sources import SourceSeries
+from audit.errors import MissingAttributeError
+from plugins.host.case import Case
+from plugins.host.findings import Segmentation
+from plugins.host.manifest import Manifest
+from plugins.host.ports import Answer, Document, RunRequest
+
+Sources = Mapping[str, SourceSeries]
+BUNDLE = "bundle.json"
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentComposer:
+    """Writes all objects of a run into ``outbox/<run_id>/``.
+
+    Parameters
+    ----------
+    sources : the headers of the series that were read for a request, by role.
+    manifests : the manifest of a release digest.
+    site : the site's code, written as institution.
+    """
+
+    outbox: Path
+    sources: Callable[[RunRequest], Sources]
+    manifests: Callable[[str], Manifest]
+    site: str
+
+    def compose(self, request: RunRequest, case: Case, answer: Answer) -> tuple[Document, ...]:
+        """Write all objects of the run into its outbox and return them.
+
+        Raises
+        ------
+        PluginOutputError : a measurement contradicts its mask; nothing was written.
+        DiskFullError, StorageError : the outbox is as it was before.
+        """
+        from adapters.fhir.bundle import build_bundle
+
+        sources, manifest = self.sources(request), self.manifests(request.release_digest)
+        role = _reference_role(manifest, sources, answer)
+        context = self._context(request, manifest, sources[role])
+        written = objects_of(context, sources, role, case, answer)
+        pictures = {item.picture_name: item.picture for item in written if item.picture is not None}
+
+        def bundle(documents: tuple[Document, ...]) -> dict[str, Any]:
+            return build_bundle(request, case, answer, manifest, documents, _identity(context))
+
+        return self._store(context, written, bundle, pictures)
+
+    def compose_refusal(
+        self, request: RunRequest, reasons: tuple[str, ...]
+    ) -> tuple[Document, ...]:
+        """Write the SR and the bundle of a refused study and return them.
+
+        Parameters
+        ----------
+        reasons : stable codes, never texts about the patient.
+        """
+        from adapters.fhir.bundle import build_refusal_bundle
+
+        sources, manifest = self.sources(request), self.manifests(request.release_digest)
+        role = _reference_role(manifest, sources, None)
+        context = self._context(request, manifest, sources[role])
+        written = refusal_objects(context, sources[role], reasons)
+
+        def bundle(_documents: tuple[Document, ...]) -> dict[str, Any]:
+            return build_refusal_bundle(request, manifest, reasons, _identity(context))
+
+        return self._store(context, written, bundle, {})
+
+    def _context(
+        self, request: RunRequest, manifest: Manifest, source: SourceSeries
+    ) -> WritingContext:
+        frame = str(source.first.get("FrameOfReferenceUID", "") or "")
+        return WritingContext(request, manifest, inherit(source.first), self.site, frame)
+
+    def _store(
+        self,
+        context: WritingContext,
+        written: tuple[Written, ...],
+        bundle: Callable[[tuple[Document, ...]], dict[str, Any]],
+        pictures: Mapping[str, bytes],
+    ) -> tuple[Document, ...]:
+        """Write objects, bundle and pictures in one step and return the documents."""
+        from adapters.fhir.bundle import bundle_digest
+        from adapters.fhir.bundle import encode as encode_bundle
+
+        run_id = context.request.run_id
+        files: dict[str, bytes] = {}
+        documents: list[Document] = []
+        for item in written:
+            files[item.name] = encode(item.dataset)
+            documents.append(
+                Document(
+                    kind=item.kind,
+                    path=self.outbox / run_id / item.name,
+                    content_digest=content_digest_of(files[item.name]),
+                    sop_class_uid=str(item.dataset.SOPClassUID),
+                    sop_instance_uid=str(item.dataset.SOPInstanceUID),
+                    series_instance_uid=str(item.dataset.SeriesInstanceUID),
+                    study_instance_uid=str(item.dataset.StudyInstanceUID),
+                    notes=context.inherited.notes,
+                )
+            )
+        fhir = bundle(tuple(documents))
+        files[BUNDLE] = encode_bundle(fhir)
+        documents.append(
+            Document(
+                kind="FHIR",
+                path=self.outbox / run_id / BUNDLE,
+                content_digest=bundle_digest(fhir),
+                study_instance_uid=context.inherited.text("StudyInstanceUID"),
+            )
+        )
+        write_outbox(self.outbox, run_id, {**files, **pictures})
+        return tuple(documents)
+
+
+def _reference_role(manifest: Manifest, sources: Sources, answer: Answer | None) -> str:
+    """Return the role whose series the objects belong to: that of the first segmentation,
+    else the first input of the manifest that was read."""
+    if answer is not None and not answer.prediction.uncertainty.abstain:
+        for finding in answer.prediction.findings:
+            if isinstance(finding, Segmentation) and finding.reference_role in sources:
+                return finding.reference_role
+    for item in manifest.inputs:
+        if item.role in sources:
+            return item.role
+    raise MissingAttributeError("expected the headers of a source series, found none")
+
+
+def _identity(context: WritingContext) -> FhirIdentity:
+    """Return patient and study as the bundle quotes them."""
+    inherited = context.inherited
+    return FhirIdentity(
+        patient_id=inherited.text("PatientID"),
+        patient_id_issuer=inherited.text("IssuerOfPatientID"),
+        accession_number=inherited.text("AccessionNumber"),
+        study_instance_uid=inherited.text("StudyInstanceUID"),
+    )

@@ -1,0 +1,191 @@
+"""Which DICOM objects an answer becomes, in a fixed order.
+
+For each reference series with segmentations: RTSTRUCT, SEG, and a secondary capture for
+each segmentation; then the maps of uncertainty and attribution; last the report, which
+refers to the SEG.
+
+Read next: `composer.py`, and `adapters/rt/write_*.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+
+from pydicom import Dataset
+
+from adapters.documents.agreement import check_agreement, volume_ml
+from adapters.documents.canvas import encode_png
+from adapters.documents.pictures import Overview, caption, draw_overview
+from adapters.rt.equipment import PRIVATE_SCHEME, WritingContext
+from adapters.rt.sources import SourceSeries
+from adapters.rt.write_capture import write_capture
+from adapters.rt.write_frames import ReferenceGrid, reference_grid
+from adapters.rt.write_parametric_map import VoxelMap, write_parametric_map
+from adapters.rt.write_report import ReportContent, write_report
+from adapters.rt.write_segmentation import write_segmentation
+from adapters.rt.write_structure_set import write_structure_set
+from audit.errors import PluginOutputError
+from plugins.host.case import Case
+from plugins.host.findings import Segmentation
+from plugins.host.images import Code, Geometry
+from plugins.host.ports import Answer
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """One object of a run, and the picture that was drawn for it."""
+
+    kind: str
+    number: int
+    dataset: Dataset
+    picture: bytes | None = None
+
+    @property
+    def name(self) -> str:
+        """Return the file's name in the outbox."""
+        return f"{self.kind}-{self.number}.dcm"
+
+    @property
+    def picture_name(self) -> str:
+        """Return the name of the picture's file."""
+        return f"overview-{self.number}.png"
+
+
+def objects_of(
+    context: WritingContext,
+    sources: Mapping[str, SourceSeries],
+    role: str,
+    case: Case,
+    answer: Answer,
+) -> tuple[Written, ...]:
+    """Return all objects of an answer.
+
+    Parameters
+    ----------
+    role : the reference series, to which report and maps belong.
+    """
+    prediction = answer.prediction
+    if prediction.uncertainty.abstain:
+        reasons = prediction.uncertainty.reasons
+        content = ReportContent("abstained", reasons, prediction)
+        return (Written("SR", 1, write_report(context, sources[role], content)),)
+    written: list[Written] = []
+    segmented: list[tuple[Segmentation, Dataset, int]] = []
+    captures = 0
+
+    @cache
+    def grid(name: str) -> ReferenceGrid:
+        return reference_grid(context, sources[name], case.images[name].geometry)
+
+    for number, (name, group) in enumerate(_by_role(answer, case, sources).items(), start=1):
+        structures = write_structure_set(context, sources[name], group, number)
+        segments = write_segmentation(context, grid(name), group, number)
+        written += [Written("RTSTRUCT", number, structures), Written("SEG", number, segments)]
+        segmented += [(item, segments, place) for place, item in enumerate(group, start=1)]
+        for item in group:
+            captures += 1
+            written.append(_capture(context, case, answer, item, captures))
+    if role in case.images:
+        for number, voxel_map in enumerate(_maps(answer, case.images[role].geometry), start=1):
+            dataset = write_parametric_map(context, grid(role), voxel_map, number)
+            written.append(Written("PMAP", number, dataset))
+    content = ReportContent("done", (), prediction, answer.explanation, segmented)
+    written.append(Written("SR", 1, write_report(context, sources[role], content)))
+    return tuple(written)
+
+
+def refusal_objects(
+    context: WritingContext, source: SourceSeries, reasons: tuple[str, ...]
+) -> tuple[Written, ...]:
+    """Return the report of a refusal."""
+    report = write_report(context, source, ReportContent("refused", reasons))
+    return (Written("SR", 1, report),)
+
+
+def _by_role(
+    answer: Answer, case: Case, sources: Mapping[str, SourceSeries]
+) -> dict[str, list[Segmentation]]:
+    """Return the segmentations by the role of their reference image.
+
+    Raises
+    ------
+    PluginOutputError : a segmentation names a role that was not read, lies on another
+        grid than its image, or contradicts its measurements.
+    """
+    groups: dict[str, list[Segmentation]] = {}
+    for finding in answer.prediction.findings:
+        if not isinstance(finding, Segmentation):
+            continue
+        role = finding.reference_role
+        if role not in case.images or role not in sources:
+            raise PluginOutputError(f"expected a role of the case for {finding.name}, found {role}")
+        if finding.geometry != case.images[role].geometry:
+            raise PluginOutputError(f"expected {finding.name} on the grid of {role}, found another")
+        check_agreement(finding)
+        groups.setdefault(role, []).append(finding)
+    return groups
+
+
+def _maps(answer: Answer, grid: Geometry) -> list[VoxelMap]:
+    """Return the maps of an answer: uncertainty, then attribution."""
+    maps = []
+    uncertainty, explanation = answer.prediction.uncertainty, answer.explanation
+    if uncertainty.voxels is not None:
+        meaning = Code("uncertainty-map", PRIVATE_SCHEME, "Voxel uncertainty")
+        maps.append(
+            VoxelMap(
+                "uncertainty",
+                "Uncertainty of each voxel, 0 to 1",
+                uncertainty.voxels,
+                uncertainty.geometry or grid,
+                meaning,
+            )
+        )
+    if explanation is not None and explanation.attribution is not None:
+        meaning = Code("attribution-map", PRIVATE_SCHEME, "Attribution to a voxel")
+        maps.append(
+            VoxelMap(
+                "attribution",
+                f"Attribution, {explanation.method}",
+                explanation.attribution,
+                explanation.geometry or grid,
+                meaning,
+            )
+        )
+    return maps
+
+
+def _capture(
+    context: WritingContext, case: Case, answer: Answer, item: Segmentation, number: int
+) -> Written:
+    """Return the secondary capture of a segmentation, with the picture as PNG."""
+    request = context.request
+    overview = Overview(
+        reference=case.images[item.reference_role],
+        segmentation=item,
+        uncertainty=answer.prediction.uncertainty,
+        explanation=answer.explanation,
+        mark=_mark(context),
+        caption=caption(
+            (
+                f"{request.plugin} {request.plugin_version}",
+                f"run {request.run_id[:12]}",
+                f"{item.name} {volume_ml(item):.1f} ml",
+            )
+        ),
+        others={
+            name: volume for name, volume in case.images.items() if name != item.reference_role
+        },
+    )
+    picture = draw_overview(overview)
+    dataset = write_capture(context, picture, f"{item.name} overview", number)
+    return Written("SC", number, dataset, encode_png(picture))
+
+
+def _mark(context: WritingContext) -> str:
+    """Return the words across the picture."""
+    mode = context.request.mode
+    words = {"clinical": "NOT APPROVED - TO BE REVIEWED", "research": "RESEARCH USE"}
+    return words.get(mode, mode.upper()) + ("" if mode == "clinical" else " - NOT APPROVED")

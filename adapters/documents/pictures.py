@@ -1,0 +1,247 @@
+"""The overview picture of a segmentation: contour, PET, uncertainty and attribution.
+
+Three views through the lesion (axial, coronal, sagittal) stand side by side; each row
+shows one thing.  Planes are sampled in patient coordinates, so any scan orientation, any
+patient position and maps on other grids come out alike: the patient's right on the left
+of axial and coronal views, anterior on the left of sagittal ones.
+
+The picture says that it is not approved and holds no text about the patient.  The same
+values give the same picture.
+
+Read next: `canvas.py` (text, lines, PNG), `composer.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from adapters.documents.canvas import Canvas, Rgb, colour_map
+from plugins.host.findings import Explanation, Segmentation, Uncertainty
+from plugins.host.images import Geometry, Volume
+
+TILE = 300
+MARGIN_MM = 45.0
+HEADER, FOOTER, LEFT = 58, 26, 0
+SOFT_TISSUE_WINDOW_HU = (-160.0, 240.0)
+PET_LIMIT_SUV = 8.0
+CONTOUR_COLOUR = (255, 80, 80)
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """One plane: LPS directions to the right and down, and the letters at its edges."""
+
+    name: str
+    right: tuple[float, float, float]
+    down: tuple[float, float, float]
+    letters: tuple[str, str, str, str]  # left, right, top, bottom
+
+
+VIEWS = (
+    View("axial", (1.0, 0.0, 0.0), (0.0, 1.0, 0.0), ("R", "L", "A", "P")),
+    View("coronal", (1.0, 0.0, 0.0), (0.0, 0.0, -1.0), ("R", "L", "H", "F")),
+    View("sagittal", (0.0, 1.0, 0.0), (0.0, 0.0, -1.0), ("A", "P", "H", "F")),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """What one picture shows.
+
+    Parameters
+    ----------
+    reference : the image that the segmentation lies on.
+    others : further images by modality; a PET in the same frame of reference is drawn.
+    mark : words across the top, e.g. ``RESEARCH USE - NOT APPROVED``.
+    caption : one line: plugin, version, run, volume; no patient data.
+    """
+
+    reference: Volume
+    segmentation: Segmentation
+    uncertainty: Uncertainty | None
+    explanation: Explanation | None
+    mark: str
+    caption: str
+    others: Mapping[str, Volume]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row of the picture: a map over the grey image, or the grey image alone."""
+
+    title: str
+    values: NDArray[np.float32] | None
+    geometry: Geometry | None
+    limits: tuple[float, float]
+    scheme: str
+
+
+def draw_overview(overview: Overview) -> Rgb:
+    """Return the picture as uint8 (rows, columns, 3)."""
+    rows = _rows(overview)
+    canvas = Canvas(HEADER + TILE * len(rows) + FOOTER, TILE * len(VIEWS))
+    canvas.text((10, 8), overview.mark, size=20, colour=(255, 210, 60))
+    canvas.text((10, 34), overview.caption, size=14)
+    centre = lesion_point(overview.segmentation)
+    pixel_mm = _pixel_mm(overview.segmentation)
+    for column, view in enumerate(VIEWS):
+        points = _plane(view, centre, pixel_mm)
+        grey = _grey(overview.reference, points)
+        outline = _outline(overview.segmentation, points)
+        for line, row in enumerate(rows):
+            tile = _tile(grey, outline, row, points)
+            top, left = HEADER + line * TILE, column * TILE
+            canvas.paste((left, top), tile)
+            _annotate(canvas, (left, top), view, pixel_mm, row if column == 0 else None)
+    canvas.text(
+        (10, HEADER + TILE * len(rows) + 5),
+        f"contour of {overview.segmentation.name}; made by software, to be checked by a person",
+        size=13,
+    )
+    return canvas.pixels()
+
+
+def lesion_point(segmentation: Segmentation) -> NDArray[np.float64]:
+    """Return the LPS point of the mask's voxel that is nearest to its centroid."""
+    index = np.argwhere(segmentation.mask).astype(np.float64)
+    if not len(index):
+        index = np.asarray([[(size - 1) / 2 for size in segmentation.mask.shape]])
+    scaled = (index - index.mean(axis=0)) * np.asarray(segmentation.geometry.spacing_mm)
+    nearest = index[int(np.argmin((scaled**2).sum(axis=1)))]
+    return segmentation.geometry.to_patient(nearest)
+
+
+def _rows(overview: Overview) -> list[Row]:
+    rows = [Row("contour", None, None, (0.0, 1.0), "grey")]
+    frame = overview.reference.geometry.frame_of_reference_uid
+    for volume in overview.others.values():
+        if volume.modality == "PT" and volume.geometry.frame_of_reference_uid == frame:
+            limits = (0.0, PET_LIMIT_SUV)
+            rows.append(Row("PET [SUV]", volume.array, volume.geometry, limits, "heat"))
+    grid = overview.segmentation.geometry
+    uncertainty, explanation = overview.uncertainty, overview.explanation
+    if uncertainty is not None and uncertainty.voxels is not None:
+        place = uncertainty.geometry or grid
+        rows.append(Row("uncertainty [0-1]", uncertainty.voxels, place, (0.0, 1.0), "heat"))
+    if explanation is not None and explanation.attribution is not None:
+        values = explanation.attribution
+        limit = float(np.percentile(np.abs(values[values != 0]), 99)) if values.any() else 1.0
+        place = explanation.geometry or grid
+        title = f"attribution [{-limit:.2g} to {limit:.2g}]"
+        rows.append(Row(title, values, place, (-limit, limit), "signed"))
+    return rows
+
+
+def _pixel_mm(segmentation: Segmentation) -> float:
+    """Return the size of a pixel: the lesion's largest extent and a margin fill a tile."""
+    index = np.argwhere(segmentation.mask)
+    if not len(index):
+        return (
+            float(max(np.multiply(segmentation.mask.shape, segmentation.geometry.spacing_mm)))
+            / TILE
+        )
+    extent = (np.ptp(index, axis=0) + 1) * np.asarray(segmentation.geometry.spacing_mm)
+    return (float(extent.max()) + 2 * MARGIN_MM) / TILE
+
+
+def _plane(view: View, centre: NDArray[np.float64], pixel_mm: float) -> NDArray[np.float64]:
+    """Return LPS points (TILE, TILE, 3) of the view's pixels."""
+    steps = (np.arange(TILE) - (TILE - 1) / 2) * pixel_mm
+    right, down = np.asarray(view.right), np.asarray(view.down)
+    return np.asarray(
+        centre + steps[:, None, None] * down + steps[None, :, None] * right, dtype=np.float64
+    )
+
+
+def _sample(
+    values: NDArray[np.generic],
+    geometry: Geometry,
+    points: NDArray[np.float64],
+    order: int,
+    outside: float,
+) -> NDArray[np.float32]:
+    """Return values at LPS points, interpolated (order 1) or of the nearest voxel (order 0)."""
+    index = np.moveaxis(geometry.to_index(points), -1, 0)
+    return np.asarray(
+        ndimage.map_coordinates(
+            values, index, output=np.float32, order=order, mode="grid-constant", cval=outside,
+            prefilter=False,
+        )
+    )  # fmt: skip
+
+
+def _grey(volume: Volume, points: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Return the reference image in the plane as 0 to 1."""
+    low, high = SOFT_TISSUE_WINDOW_HU
+    if volume.modality != "CT":
+        low, high = (float(item) for item in np.percentile(volume.array[::4, ::4, ::4], (1, 99)))
+    plane = _sample(volume.array, volume.geometry, points, 1, low)
+    return np.asarray(np.clip((plane - low) / max(high - low, 1e-6), 0.0, 1.0), dtype=np.float32)
+
+
+def _outline(segmentation: Segmentation, points: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Return the pixels inside the mask that touch its outside: a line of two pixels."""
+    inside = _sample(segmentation.mask.view(np.uint8), segmentation.geometry, points, 0, 0.0) > 0.5
+    return np.asarray(inside & ~ndimage.binary_erosion(inside, iterations=2), dtype=np.bool_)
+
+
+def _tile(
+    grey: NDArray[np.float32], outline: NDArray[np.bool_], row: Row, points: NDArray[np.float64]
+) -> Rgb:
+    """Return one tile: grey image, coloured map over it, contour on top."""
+    tile = np.repeat((grey * 255).astype(np.uint8)[:, :, None], 3, axis=2)
+    if row.values is not None and row.geometry is not None:
+        low, high = row.limits
+        values = _sample(row.values, row.geometry, points, 1, 0.0)
+        share = np.clip((values - low) / (high - low), 0.0, 1.0)
+        strength = np.abs(share - 0.5) * 2 if row.scheme == "signed" else share
+        opacity = np.minimum(strength * 2.0, 0.75)[:, :, None]
+        colours = colour_map(row.scheme)[(share * 255).astype(np.uint8)]
+        tile = (tile * (1 - opacity) + colours * opacity).astype(np.uint8)
+    tile[outline] = CONTOUR_COLOUR if row.scheme != "signed" else (255, 255, 0)
+    return tile
+
+
+def _annotate(
+    canvas: Canvas, corner: tuple[int, int], view: View, pixel_mm: float, row: Row | None
+) -> None:
+    """Write the letters, the scale bar and, in the first column, the row's title."""
+    left, top = corner
+    places = (
+        (left + 4, top + TILE // 2 - 8),
+        (left + TILE - 16, top + TILE // 2 - 8),
+        (left + TILE // 2 - 5, top + 4),
+        (left + TILE // 2 - 5, top + TILE - 20),
+    )
+    for letter, place in zip(view.letters, places, strict=True):
+        canvas.text(place, letter, size=15, colour=(160, 220, 255))
+    length = round(50.0 / pixel_mm)
+    base = (left + TILE - 12 - length, top + TILE - 14)
+    canvas.box(base, (length, 3), (255, 255, 255))
+    canvas.text((base[0], base[1] - 18), "5 cm", size=13)
+    canvas.text((left + TILE - 62, top + 4), view.name, size=13)
+    if row is not None:
+        canvas.text((left + 6, top + 4), row.title, size=14, colour=(255, 255, 255))
+        if row.scheme != "grey":
+            _colour_bar(canvas, (left + 8, top + 28), row)
+    canvas.box((left + TILE - 1, top), (1, TILE), (60, 60, 60))
+    canvas.box((left, top + TILE - 1), (TILE, 1), (60, 60, 60))
+
+
+def _colour_bar(canvas: Canvas, corner: tuple[int, int], row: Row) -> None:
+    """Draw the colours of a map from high (top) to low with the numbers at both ends."""
+    left, top = corner
+    ramp = np.repeat(colour_map(row.scheme)[::-2][:, None], 8, axis=1)
+    canvas.paste((left, top), ramp.astype(np.uint8)[:96])
+    for number, offset in zip(row.limits[::-1], (-4, 84), strict=True):
+        canvas.text((left + 12, top + offset), f"{number:.2g}", size=12)
+
+
+def caption(parts: Sequence[str]) -> str:
+    """Return the parts of a caption as one line."""
+    return " · ".join(part for part in parts if part)

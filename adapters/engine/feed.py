@@ -1,0 +1,256 @@
+"""From arrival to a queued run: one durable cursor for each archive.
+
+    changes → noted (with the cursor, in one transaction) → study waits → complete?
+    → routed for every active release (each decision recorded) → runs queued, once
+
+What the suite wrote itself never enters, by recorded UID (SEAMS: Events).  A series that
+comes late makes the study wait again; the run it leads to supersedes the one before.
+
+Read next: `execution.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from functools import partial
+
+import structlog
+
+from adapters.config import TriggerSection
+from adapters.database import Database, Transaction
+from adapters.database.journal import SiteJournal
+from adapters.database.runs import RunRow
+from adapters.database.studies import StudyRow
+from adapters.pacs import Change, ChangeBatch, Pacs
+from adapters.study_facts import study_facts
+from audit.pseudonym import short
+from governance.deployment import active_releases
+from plugins.host.facts import StudyFacts
+from plugins.host.identity import run_id_for
+from plugins.host.images import Vector3
+from plugins.host.manifest import Manifest
+from plugins.host.ports import Releases, RunRequest
+from plugins.host.readiness import MISSING_REQUIRED, Readiness, assess
+from plugins.host.routing import Decision, decide
+
+BATCH = 1000
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class StudyFeed:
+    """Watches the archives of one site and queues runs.
+
+    ``submit`` is called with (run id, attempt, priority) after the run is in the database.
+    """
+
+    database: Database
+    journal: SiteJournal
+    archives: Mapping[str, Pacs]
+    releases: Releases
+    trigger: TriggerSection
+    site: str
+    mode: str
+    now: Callable[[], datetime]
+    _next_look: dict[tuple[str, str], tuple[int, datetime]] = field(default_factory=dict)
+
+    def poll(self) -> int:
+        """Note what arrived at every watched archive; return how many changes were new."""
+        return sum(
+            self._poll(pacs) for pacs in self.archives.values() if "changes" in pacs.capabilities
+        )
+
+    def _poll(self, pacs: Pacs) -> int:
+        with self.database.reading() as transaction:
+            cursor = transaction.cursor(_cursor(pacs))
+        noted = 0
+        more = True
+        while more:
+            batch = pacs.changes(cursor, BATCH)
+            if batch.changes or batch.cursor != cursor:
+                noted += self.database.run(partial(self._note, pacs=pacs, batch=batch))
+            more, cursor = batch.more, batch.cursor
+        return noted
+
+    def _note(self, transaction: Transaction, pacs: Pacs, batch: ChangeBatch) -> int:
+        changes = batch.changes
+        candidates = [c.sop_instance_uid for c in changes if c.sop_instance_uid]
+        ours = transaction.own_sop_uids(candidates) if candidates else set()
+        noted = 0
+        told: set[str] = set()
+        for change in changes:
+            if change.sop_instance_uid in ours:
+                continue
+            if change.kind == "deleted":
+                self._deleted(transaction, pacs.name, change)
+                continue
+            uid = change.study_instance_uid
+            before = transaction.study(pacs.name, uid) if uid not in told else None
+            if transaction.add_change(pacs.name, change):
+                noted += 1
+                if uid not in told and (before is None or before.state == "routed"):
+                    what = "arrived" if before is None else "changed"
+                    self.journal.study_event(transaction, what, uid, pacs=pacs.name)
+                told.add(uid)
+        transaction.set_cursor(_cursor(pacs), batch.cursor)
+        return noted
+
+    def _deleted(self, transaction: Transaction, pacs: str, change: Change) -> None:
+        """A source object left the archive: its results stand, and the log says so."""
+        for row in transaction.runs(study=change.study_instance_uid):
+            if change.sop_instance_uid is None or change.sop_instance_uid in row.sop_instance_uids:
+                self.journal.study_event(
+                    transaction,
+                    "source-deleted",
+                    change.study_instance_uid,
+                    pacs=pacs,
+                    run_id=row.run_id,
+                )
+
+    def settle(self) -> tuple[str, ...]:
+        """Route every study that is complete; return the ids of the runs that were queued."""
+        queued: list[str] = []
+        for pacs in self.archives.values():
+            with self.database.reading() as transaction:
+                waiting = transaction.studies_waiting(pacs.name)
+            for study in waiting:
+                if self._is_due(study):
+                    queued += self._settle(pacs, study)
+        return tuple(queued)
+
+    def _is_due(self, study: StudyRow) -> bool:
+        """A study is looked at when something changed, or when its wait is over."""
+        key = (study.pacs, study.study_instance_uid)
+        seen, due = self._next_look.get(key, (-1, self.now()))
+        return study.state == "forced" or seen != study.instance_count_seen or self.now() >= due
+
+    def _settle(self, pacs: Pacs, study: StudyRow) -> list[str]:
+        """Route what is ready; the study is done with when nothing has to be waited for."""
+        uid = study.study_instance_uid
+        with self.database.reading() as transaction:
+            own = transaction.own_series_uids(uid)
+            active = active_releases(transaction, self.site, self.now(), mode=self.mode)
+        facts = replace(
+            study_facts(pacs, uid, own), last_arrival_at=study.last_arrival_at, sender=study.sender
+        )
+        manifests = {
+            item.release_digest: self.releases.manifest(item.release_digest) for item in active
+        }
+        verdicts = {
+            digest: self._readiness(facts, study, manifest)
+            for digest, manifest in manifests.items()
+        }
+        waits = [verdict.wait_s for verdict in verdicts.values() if verdict.wait_s is not None]
+        key = (study.pacs, uid)
+        if waits:
+            due = self.now() + timedelta(seconds=max(min(waits), 0.02))
+            self._next_look[key] = (study.instance_count_seen, due)
+        else:
+            self._next_look.pop(key, None)
+        settled = {
+            digest: verdict for digest, verdict in verdicts.items() if verdict.ready or not waits
+        }
+        if not settled and waits:
+            return []
+        routing = _Routing(pacs.name, study, facts, manifests, own, settled, finished=not waits)
+        return self.database.run(lambda transaction: self._route(transaction, routing))
+
+    def _readiness(self, facts: StudyFacts, study: StudyRow, manifest: Manifest) -> Readiness:
+        """A release whose input is missing is given the quiet time before it is told no."""
+        quiet = self.trigger.quiet_time_by_sender_s.get(study.sender, self.trigger.quiet_time_s)
+        verdict = assess(facts, manifest.inputs, self.now(), quiet, forced=study.state == "forced")
+        if verdict.reason == MISSING_REQUIRED and study.state != "forced":
+            still = quiet - (self.now() - study.last_arrival_at).total_seconds()
+            if still > 0:
+                return replace(verdict, wait_s=still)
+        return verdict
+
+    def _route(self, transaction: Transaction, routing: _Routing) -> list[str]:
+        queued = []
+        uid = routing.facts.study_instance_uid
+        for digest, verdict in routing.settled.items():
+            manifest = routing.manifests[digest]
+            decision = decide(routing.facts, digest, manifest, routing.own)
+            request = None
+            if decision.applies:
+                request = self.request(
+                    transaction, routing.facts, decision, manifest, routing.study.state
+                )
+            if decision.applies and request is None:
+                continue  # this very input has its run already
+            self.journal.route_decision(transaction, uid, decision, verdict.reason)
+            if request is not None and transaction.add_run(request, routing.pacs):
+                queued.append(request.run_id)
+        if routing.finished:
+            transaction.set_study_state(routing.pacs, uid, "routed")
+        _log.info("study routed", study=short(uid), runs=len(queued))
+        return queued
+
+    def request(
+        self,
+        transaction: Transaction,
+        facts: StudyFacts,
+        decision: Decision,
+        manifest: Manifest,
+        study_state: str = "waiting",
+        *,
+        parameters: Mapping[str, str | float | bool] | None = None,
+        seed_point_mm: Vector3 | None = None,
+        revision: int = 1,
+    ) -> RunRequest | None:
+        """Return the run that a decision asks for; None when it exists already."""
+        chosen = dict(manifest.parameters) | dict(parameters or {})
+        if seed_point_mm is not None:
+            chosen["seed_point"] = ",".join(f"{value:.2f}" for value in seed_point_mm)
+        run_id = run_id_for(decision.sop_instance_uids, decision.release_digest, chosen, revision)
+        if transaction.run(run_id) is not None:
+            return None
+        earlier = transaction.runs_for_study(facts.study_instance_uid, decision.plugin)
+        before = _superseded(earlier, decision)
+        trigger = "force" if study_state == "forced" else "late-series" if before else "auto"
+        return RunRequest(
+            run_id=run_id,
+            study_instance_uid=facts.study_instance_uid,
+            plugin=decision.plugin,
+            plugin_version=decision.plugin_version,
+            release_digest=decision.release_digest,
+            mode=self.mode,
+            series=decision.series,
+            sop_instance_uids=decision.sop_instance_uids,
+            opened_at=self.now(),
+            parameters=chosen,
+            revision=revision,
+            priority="urgent"
+            if facts.tags.get("RequestedProcedurePriority") == "STAT"
+            else "normal",
+            trigger=trigger,
+            seed_point_mm=seed_point_mm,
+            supersedes=before,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Routing:
+    """What one look at a study found."""
+
+    pacs: str
+    study: StudyRow
+    facts: StudyFacts
+    manifests: Mapping[str, Manifest]
+    own: set[str]
+    settled: Mapping[str, Readiness]
+    finished: bool
+
+
+def _superseded(earlier: tuple[RunRow, ...], decision: Decision) -> str | None:
+    """Return the latest run of the same release on an earlier state of the study."""
+    for row in reversed(earlier):
+        if row.release_digest == decision.release_digest and row.superseded_by is None:
+            return str(row.run_id)
+    return None
+
+
+def _cursor(pacs: Pacs) -> str:
+    return f"changes:{pacs.name}"

@@ -1,0 +1,245 @@
+"""What persons do by hand: queue, retry, force, discard a run; try the routing rules.
+
+Every act changes state and writes its record in one transaction.
+
+Read next: `engine/feed.py`, which does the same by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from adapters.database.runs import RunRow
+from adapters.rt.read_folder import FolderScan, scan_folder
+from adapters.study_facts import study_facts
+from audit.errors import ConfigurationError, NotFoundError
+from audit.pseudonym import short
+from plugins.host.facts import StudyFacts
+from plugins.host.identity import run_id_for
+from plugins.host.images import Vector3
+from plugins.host.manifest import Manifest
+from plugins.host.ports import RunRequest
+from plugins.host.routing import Decision, decide
+
+if TYPE_CHECKING:
+    from adapters.compose import Site
+
+ACTIONS = ("retry", "force", "discard")
+FOLDER = "folder"
+"""Name under which runs on files are kept; `SiteCases.scans` gives their files."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Runs that were asked for by hand, and why studies were left out."""
+
+    run_ids: tuple[str, ...]
+    reasons: tuple[str, ...]
+
+
+def queue_by_hand(
+    site: Site,
+    scan: FolderScan,
+    release_digest: str,
+    *,
+    seed_point_mm: Vector3 | None = None,
+    held_out: str | None = None,
+    again: bool = False,
+) -> Asked:
+    """Queue a research run of one release on every study of a folder that it applies to."""
+    manifest = site.registry.manifest(release_digest)
+    parameters = _parameters(manifest, held_out)
+    run_ids: list[str] = []
+    reasons: list[str] = []
+    for facts in scan.studies:
+        decision = decide(facts, release_digest, manifest)
+        if decision.applies:
+            run_ids.append(
+                _queue(site, facts, decision, manifest, parameters, seed_point_mm, again)
+            )
+        else:
+            uid = facts.study_instance_uid
+            reasons += [_sentence(uid, decision, reason.code) for reason in decision.reasons[-1:]]
+    return Asked(tuple(run_ids), tuple(reasons))
+
+
+def _parameters(manifest: Manifest, held_out: str | None) -> dict[str, str | float | bool]:
+    if held_out is None:
+        return {}
+    if "held_out" not in manifest.parameters:
+        raise ConfigurationError(f"plugin {manifest.plugin} has no members to hold out")
+    return {"held_out": held_out}
+
+
+def _sentence(study_instance_uid: str, decision: Decision, code: str) -> str:
+    return f"study {short(study_instance_uid)}: {decision.plugin} does not apply ({code})"
+
+
+def _queue(
+    site: Site,
+    facts: StudyFacts,
+    decision: Decision,
+    manifest: Manifest,
+    parameters: Mapping[str, str | float | bool],
+    seed_point_mm: Vector3 | None,
+    again: bool,
+) -> str:
+    chosen = dict(manifest.parameters) | dict(parameters)
+    if seed_point_mm is not None:
+        chosen["seed_point"] = ",".join(f"{value:.2f}" for value in seed_point_mm)
+    with site.database.transaction() as transaction:
+        revision = 1
+        run_id = run_id_for(decision.sop_instance_uids, decision.release_digest, chosen, revision)
+        while (row := transaction.run(run_id)) is not None:
+            if not again and row.status == "done" and _outbox_is_whole(site, run_id):
+                return _deliver_again(site, transaction, row)
+            if not again and row.status in ("queued", "running", "waiting", "delivering"):
+                return run_id
+            revision += 1
+            run_id = run_id_for(
+                decision.sop_instance_uids, decision.release_digest, chosen, revision
+            )
+        request = RunRequest(
+            run_id=run_id,
+            study_instance_uid=facts.study_instance_uid,
+            plugin=decision.plugin,
+            plugin_version=decision.plugin_version,
+            release_digest=decision.release_digest,
+            mode="research",
+            series=decision.series,
+            sop_instance_uids=decision.sop_instance_uids,
+            opened_at=site.now(),
+            parameters=chosen,
+            revision=revision,
+            trigger="manual",
+            seed_point_mm=seed_point_mm,
+            requested_by="account:local",
+        )
+        site.journal.route_decision(
+            transaction, facts.study_instance_uid, decision, "manual", mode="research"
+        )
+        transaction.add_run(request, FOLDER)
+    return run_id
+
+
+def _outbox_is_whole(site: Site, run_id: str) -> bool:
+    with site.database.reading() as transaction:
+        documents = transaction.documents(run_id)
+    return bool(documents) and all(document.path.exists() for document in documents)
+
+
+def _deliver_again(site: Site, transaction: Any, row: RunRow) -> str:
+    """A finished run goes to this call's targets from its outbox; nothing is inferred."""
+    documents = transaction.documents(row.run_id)
+    for target in site.targets:
+        target.send(documents)
+    return str(row.run_id)
+
+
+def find_run(site: Site, run_id: str) -> RunRow:
+    """Return the run whose id begins so; NotFoundError if none or several do."""
+    with site.database.reading() as transaction:
+        row = transaction.run(run_id)
+        if row is not None:
+            return row
+        matches = [r for r in transaction.runs(limit=100_000) if r.run_id.startswith(run_id)]
+    if len(matches) != 1:
+        raise NotFoundError(f"expected one run beginning with {run_id!r}, found {len(matches)}")
+    return matches[0]
+
+
+def act(site: Site, action: str, run_id: str, person: str) -> str:
+    """Do what a person asks for with a run, and return what was done in words.
+
+    Raises
+    ------
+    ConfigurationError : the run's state does not permit it; nothing was changed.
+    NotFoundError : no such run or action.
+    """
+    if action not in ACTIONS:
+        raise NotFoundError(f"expected an action in {', '.join(ACTIONS)}, found {action!r}")
+    with site.database.transaction() as transaction:
+        row = transaction.run(run_id, lock=True)
+        if row is None:
+            raise NotFoundError(f"expected a run with id {run_id}, found none")
+        if action == "force":
+            return _force(site, transaction, row, person)
+        permitted = ("failed", "waiting") + (("queued",) if action == "discard" else ())
+        if row.status not in permitted:
+            raise ConfigurationError(
+                f"expected a run that is {' or '.join(permitted)} to {action}, found {row.status}",
+                advice="Use `osteon runs force` to run the same input as a new revision.",
+            )
+        site.journal.by_hand(transaction, row.request, action, person)
+        if action == "retry":
+            transaction.set_run_status(run_id, "queued")
+            return f"run {run_id} is queued from its failed step"
+    site.journal.closed(row.request, "discarded", "BY_HAND")
+    return f"run {run_id} is discarded"
+
+
+def _force(site: Site, transaction: Any, row: RunRow, person: str) -> str:
+    before = row.request
+    revision = before.revision + 1
+    while True:
+        run_id = run_id_for(
+            before.sop_instance_uids, before.release_digest, before.parameters, revision
+        )
+        if transaction.run(run_id) is None:
+            break
+        revision += 1
+    request = replace(
+        before,
+        run_id=run_id,
+        revision=revision,
+        trigger="force",
+        requested_by=person,
+        supersedes=before.run_id,
+        opened_at=site.now(),
+    )
+    site.journal.by_hand(transaction, request, "force", person)
+    transaction.add_run(request, row.pacs)
+    return f"run {run_id} is queued as revision {revision}"
+
+
+def try_routes(site: Site, subject: str) -> list[dict[str, Any]]:
+    """Return what routing would decide for a file, a folder or a study, for every release."""
+    studies = _subject(site, subject)
+    with site.database.reading() as transaction:
+        states = {d.release_digest: d.state for d in transaction.deployments()}
+        rows = transaction.releases()
+    if not rows:
+        raise NotFoundError("expected at least one release at this site, found none")
+    lines = []
+    for facts in studies:
+        uid = facts.study_instance_uid
+        with site.database.reading() as transaction:
+            own = transaction.own_series_uids(uid)
+        for row in rows:
+            decision = decide(facts, row.digest, site.registry.manifest(row.digest), own)
+            lines.append(
+                {
+                    "study": short(uid),
+                    "plugin": row.plugin,
+                    "version": row.version,
+                    "release_digest": row.digest,
+                    "state": states.get(row.digest, "unknown"),
+                    "applies": decision.applies,
+                    "series": {role: short(series) for role, series in decision.series.items()},
+                    "reasons": [asdict(reason) for reason in decision.reasons],
+                }
+            )
+    return lines
+
+
+def _subject(site: Site, subject: str) -> tuple[StudyFacts, ...]:
+    path = Path(subject)
+    if path.exists():
+        return scan_folder(path).studies
+    for archive in site.archives.values():
+        if "search" in archive.capabilities and archive.search_series(subject):
+            return (study_facts(archive, subject, set()),)
+    raise NotFoundError("expected a file, a folder or a study of a watched archive, found none")

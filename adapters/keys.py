@@ -1,0 +1,72 @@
+"""The keys of a site: made once, secret files mode 0600, public ones in trust.json.
+
+log.key signs checkpoints, release.key signs releases built or shipped here, pseudonym.key
+keys the pseudonyms, session.key signs the sessions of the pages.
+
+Source: SEAMS Home; Ed25519 is RFC 8032.
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from datetime import datetime
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from adapters.home import Home
+from audit.checkpoint import Signer, load_signer
+from audit.keys import symmetric_key
+from governance.signing import TrustedKey, load_trust, store_trust
+
+
+@dataclass(frozen=True, slots=True)
+class SiteKeys:
+    """The secret keys of a site; never printed."""
+
+    log: Signer
+    release: Ed25519PrivateKey
+    release_key_id: str
+    pseudonym: bytes
+    session: bytes
+
+    def __repr__(self) -> str:
+        return "SiteKeys(hidden)"
+
+
+def load_keys(home: Home, now: datetime) -> SiteKeys:
+    """Return the keys of a site; those that are missing are made, and ours are trusted.
+
+    Raises
+    ------
+    ConfigurationError : a key file is malformed or readable by others.
+    """
+    log = load_signer(home.keys / "log.key", log_origin(home))
+    release = Ed25519PrivateKey.from_private_bytes(symmetric_key(home.keys / "release.key"))
+    public = release.public_key().public_bytes_raw()
+    key_id = f"release-{public.hex()[:12]}"
+    _trust(home, TrustedKey(key_id, "release", public, now))
+    log_public = log.verifier.public
+    _trust(home, TrustedKey(f"log-{log_public.hex()[:12]}", "log", log_public, now))
+    return SiteKeys(
+        log=log,
+        release=release,
+        release_key_id=key_id,
+        pseudonym=symmetric_key(home.keys / "pseudonym.key"),
+        session=symmetric_key(home.keys / "session.key"),
+    )
+
+
+def log_origin(home: Home) -> str:
+    """Return the name of the home's log: random, made once, on every checkpoint's first line."""
+    path = home.keys / "log.origin"
+    if not path.exists():
+        path.write_text(f"osteon.example/log/{secrets.token_hex(8)}\n", encoding="ascii")
+    return path.read_text(encoding="ascii").strip()
+
+
+def _trust(home: Home, key: TrustedKey) -> None:
+    path = home.keys / "trust.json"
+    trust = load_trust(path)
+    if not any(known.key_id == key.key_id for known in trust):
+        store_trust(path, (*trust, key))

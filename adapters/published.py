@@ -1,0 +1,110 @@
+"""Releases that come with the suite, and the waiver that makes one active in research mode.
+
+A published version is frozen in the repository; it is assembled again bit for bit, signed
+with this site's release key (who installed the suite trusts what it shipped) and added.
+
+Read next: `release_builder.py`, `governance/deployment.py`.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from adapters.keys import SiteKeys
+from adapters.release_builder import assemble, newest_published
+from governance.deployment import Decision, activate_by_waiver, suspend
+from governance.ports import Deployment
+from governance.release import Release, attach, open_release
+from governance.signing import FOLDER, sign
+
+if TYPE_CHECKING:
+    from adapters.compose import Site
+
+DEMO_WAIVER = timedelta(days=30)
+
+
+class Person(Protocol):
+    """Who decides, in which role; a session fulfils it."""
+
+    @property
+    def account_id(self) -> str:
+        """Account id, as it stands in the record."""
+        ...
+
+    @property
+    def role(self) -> str:
+        """Role in which the person decides."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Demonstrator:
+    account_id: str = "demonstration"
+    role: str = "approver"
+
+
+DEMONSTRATOR = _Demonstrator()
+
+
+def sign_bundle(keys: SiteKeys, bundle: Path, now: datetime) -> Path:
+    """Add this site's signature to a bundle, outside its digest, and return its path."""
+    release = open_release(bundle)
+    release.verify()
+    signature = sign(release.digest, keys.release, keys.release_key_id, "release", now)
+    attach(bundle, f"{FOLDER}{keys.release_key_id}.json", signature)
+    return bundle
+
+
+def add_newest(site: Site, plugin: str, bundle: Path | None = None) -> str:
+    """Add the newest published release of a plugin (or a given bundle); return its digest."""
+    if bundle is not None:
+        return site.registry.add(bundle).digest
+    version = newest_published(plugin)
+    with site.database.reading() as transaction:
+        for row in transaction.releases(plugin):
+            if row.version == version:
+                return row.digest
+    with tempfile.TemporaryDirectory() as folder:
+        path = sign_bundle(site.keys, assemble(plugin, version, Path(folder)), site.now())
+        release: Release = site.registry.add(path)
+    return release.digest
+
+
+def activate_newest(site: Site, plugin: str, *, reason: str) -> Deployment:
+    """Add the newest published release and make it active by a recorded waiver."""
+    digest = add_newest(site, plugin)
+    with site.database.reading() as transaction:
+        for item in transaction.deployments(plugin):
+            if item.release_digest == digest and item.state == "active":
+                return item
+    return waive_release(site, digest, DEMONSTRATOR, reason, DEMO_WAIVER)
+
+
+def waive_release(
+    site: Site, digest: str, person: Person, reason: str, lasts: timedelta
+) -> Deployment:
+    """Make a release active in research mode on a person's recorded waiver."""
+    decision = _decision(site, person)
+    with site.database.transaction() as transaction:
+        deployment = activate_by_waiver(
+            transaction, decision, digest, reason=reason, expires_at=decision.decided_at + lasts
+        )
+        site.journal.lifecycle(transaction, deployment, "waiver")
+    return deployment
+
+
+def suspend_release(site: Site, digest: str, person: Person, reason: str) -> Deployment:
+    """Stop a release at once and record who did it."""
+    with site.database.transaction() as transaction:
+        deployment = suspend(transaction, _decision(site, person), digest, reason=reason)
+        site.journal.lifecycle(transaction, deployment, "suspend")
+    return deployment
+
+
+def _decision(site: Site, person: Person) -> Decision:
+    section = site.configuration.site
+    return Decision(section.name, section.mode, person.account_id, person.role, site.now())

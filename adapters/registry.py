@@ -1,0 +1,104 @@
+"""The releases that lie at this site: registered, verified, unpacked for the workers.
+
+Fulfils `plugins.host.ports.Releases`.  A release is verified when it is added; the worker
+verifies it again before every load.
+
+Read next: `governance/release.py`.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from adapters.database import Database
+from adapters.database.deployments import ReleaseRow
+from adapters.home import Home
+from audit.errors import NotFoundError, SignatureError
+from governance.deployment import Decision, register
+from governance.release import Release, folder_name, open_release, unpack
+from governance.signing import FOLDER, load_trust, verify_signature
+from plugins.host import manifest as manifests
+from plugins.host.manifest import Manifest
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseRegistry:
+    """Releases of one site."""
+
+    home: Home
+    database: Database
+    site: str
+    mode: str
+    now: Callable[[], datetime]
+
+    def add(self, path: Path, *, person: str = "service:osteon", signed: bool = True) -> Release:
+        """Verify a bundle, keep it, unpack it and register it; twice changes nothing.
+
+        Raises
+        ------
+        ReleaseTamperedError, SignatureError : nothing was kept.
+        """
+        release = open_release(path)
+        release.verify()
+        if signed:
+            self.verify_signature(release)
+        kept = self.home.releases / f"{folder_name(release.digest)}.osteon"
+        if not kept.exists():
+            building = kept.with_suffix(".new")
+            shutil.copyfile(path, building)
+            building.replace(kept)
+        unpack(release, self.home.releases / folder_name(release.digest))
+        plugin, version = release.manifest["plugin"], release.manifest["version"]
+        decision = Decision(self.site, self.mode, person, "engineer", self.now())
+        with self.database.transaction() as transaction:
+            transaction.put_release(
+                release.digest, plugin, version, str(kept), json.dumps(dict(release.manifest))
+            )
+            register(transaction, decision, plugin, release.digest)
+        return release
+
+    def verify_signature(self, release: Release) -> str:
+        """Return the id of the trusted key that signed the release; SignatureError if none."""
+        trust = load_trust(self.home.keys / "trust.json")
+        names = [name for name in release.attachments if name.startswith(FOLDER)]
+        failure: SignatureError | None = None
+        for name in names:
+            try:
+                return verify_signature(release.attachment(name), release.digest, trust).key_id
+            except SignatureError as error:
+                failure = error
+        raise failure or SignatureError(
+            f"expected a signature on release {release.digest}, found none"
+        )
+
+    def row(self, release_digest: str) -> ReleaseRow:
+        """Return a release that lies here; NotFoundError if unknown."""
+        with self.database.reading() as transaction:
+            row = transaction.release(release_digest)
+        if row is None:
+            raise NotFoundError(f"expected release {release_digest} at this site, found none")
+        return row
+
+    def manifest(self, release_digest: str) -> Manifest:
+        """Return the plugin manifest of a release; NotFoundError if unknown."""
+        return manifests.decode(json.loads(self.row(release_digest).manifest))
+
+    def find(self, name: str) -> ReleaseRow:
+        """Return a release by digest, digest prefix, plugin or plugin-version (newest first)."""
+        with self.database.reading() as transaction:
+            rows = transaction.releases()
+        wanted = name.removeprefix("sha256:")
+        matches = [
+            row
+            for row in rows
+            if name in (row.plugin, f"{row.plugin}-{row.version}")
+            or (len(wanted) >= 8 and row.digest.removeprefix("sha256:").startswith(wanted))
+        ]
+        if not matches:
+            raise NotFoundError(f"expected a release called {name!r}, found none")
+        return max(matches, key=lambda row: tuple(int(p) for p in row.version.split(".")[:3]))

@@ -1,0 +1,120 @@
+"""Frames that derived images refer to: the source grid as plain, valid headers.
+
+highdicom takes geometry and identity of a SEG or parametric map from source headers.
+Real ones are untidy, so it gets headers made from the decoded `Geometry` and the
+inherited patient and study, one for each frame; an enhanced multi-frame source becomes
+one header a frame, and `name_source_frames` writes the frame numbers afterwards
+(PS3.3 Table 10-3).
+
+Read next: `write_segmentation.py`, `write_parametric_map.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pydicom import Dataset
+from pydicom.valuerep import format_number_as_ds
+
+from adapters.rt.equipment import WritingContext
+from adapters.rt.sources import SourceSeries
+from plugins.host.images import Geometry
+
+
+def decimal(value: float) -> str:
+    """Return a DS of at most 16 characters, rounded to a millionth."""
+    return str(format_number_as_ds(round(float(value), 6) + 0.0))
+
+
+@dataclass(frozen=True, slots=True)
+class ReferenceGrid:
+    """A source series with its grid, and one valid header for each of its frames.
+
+    ``headers`` are shared by all objects that are written and must not be changed.
+    """
+
+    source: SourceSeries
+    geometry: Geometry
+    headers: tuple[Dataset, ...]
+
+
+def reference_grid(
+    context: WritingContext, source: SourceSeries, geometry: Geometry
+) -> ReferenceGrid:
+    """Return the grid of a source series with headers for its frames.
+
+    Parameters
+    ----------
+    source : the series whose frames have this geometry.
+    """
+    return ReferenceGrid(source, geometry, tuple(_headers(context, source, geometry)))
+
+
+def _headers(context: WritingContext, source: SourceSeries, geometry: Geometry) -> list[Dataset]:
+    """Return one single-frame header for each frame; they share what is the same for all."""
+    spacing = [decimal(geometry.spacing_mm[1]), decimal(geometry.spacing_mm[2])]
+    # PS3.3 C.7.6.2.1.1: first the direction of a row (increasing column), then of a column.
+    orientation = [decimal(value) for value in (*geometry.axes[2], *geometry.axes[1])]
+    shared = Dataset()
+    context.inherited.copy_to(shared)
+    shared.SeriesInstanceUID = source.series_instance_uid
+    shared.Modality = str(source.first.get("Modality", "OT"))
+    shared.FrameOfReferenceUID = geometry.frame_of_reference_uid
+    shared.PositionReferenceIndicator = None
+    shared.Rows, shared.Columns = geometry.shape[1], geometry.shape[2]
+    shared.PixelSpacing = spacing
+    shared.SliceThickness = decimal(geometry.spacing_mm[0])
+    shared.SpacingBetweenSlices = decimal(geometry.spacing_mm[0])
+    shared.ImageOrientationPatient = orientation
+    headers = []
+    for frame_index in range(geometry.shape[0]):
+        reference = source.frame(frame_index)
+        header = Dataset()
+        header.update(shared)
+        header.SOPClassUID = reference.sop_class_uid
+        header.SOPInstanceUID = reference.sop_instance_uid
+        header.ImagePositionPatient = position(geometry, frame_index)
+        headers.append(header)
+    return headers
+
+
+def position(geometry: Geometry, frame_index: int) -> list[str]:
+    """Return Image Position (Patient) of a frame: LPS mm of its first voxel's centre."""
+    step = geometry.spacing_mm[0] * frame_index
+    return [
+        decimal(start + step * direction)
+        for start, direction in zip(geometry.origin_mm, geometry.axes[0], strict=True)
+    ]
+
+
+def name_source_frames(
+    dataset: Dataset, source: SourceSeries, frame_indices: Sequence[int]
+) -> None:
+    """Name, for an enhanced source, the source frame of each frame of ``dataset``.
+
+    Parameters
+    ----------
+    frame_indices : for each frame of ``dataset`` the frame of the source volume.
+    """
+    if not source.frame_numbers:
+        return
+    groups = dataset.PerFrameFunctionalGroupsSequence
+    for group, frame_index in zip(groups, frame_indices, strict=True):
+        for derivation in group.get("DerivationImageSequence") or []:
+            for item in derivation.SourceImageSequence:
+                item.ReferencedFrameNumber = source.frame(frame_index).frame_number
+    for series in dataset.get("ReferencedSeriesSequence") or []:
+        unique = {str(i.ReferencedSOPInstanceUID): i for i in series.ReferencedInstanceSequence}
+        series.ReferencedInstanceSequence = list(unique.values())
+
+
+def pin_dimensions(dataset: Dataset, context: WritingContext, *parts: str | int) -> None:
+    """Replace the generated Dimension Organization UID by one of the run."""
+    uid = context.uid("dimensions", *parts)
+    for item in (
+        *dataset.get("DimensionOrganizationSequence", []),
+        *dataset.get("DimensionIndexSequence", []),
+    ):
+        if "DimensionOrganizationUID" in item:
+            item.DimensionOrganizationUID = uid

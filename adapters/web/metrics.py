@@ -1,0 +1,94 @@
+"""Health and metrics: what an operator's monitoring reads.
+
+Metric names follow the Prometheus conventions (base units, ``_total`` for counters); they
+carry plugin and status, never a patient.
+"""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+from collections import Counter
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from pydantic import SecretStr
+from starlette.requests import Request
+from starlette.responses import Response
+
+if TYPE_CHECKING:
+    from prometheus_client.core import Metric
+
+    from adapters.compose import Site
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+RUN_LIMIT = 100_000
+
+
+def token_matches(request: Request, token: SecretStr) -> bool:
+    """Return whether a request carries the configured bearer token; no token, no metrics."""
+    wanted = token.get_secret_value()
+    given = request.headers.get("authorization", "").removeprefix("Bearer ")
+    return bool(wanted) and secrets.compare_digest(wanted.encode(), given.encode())
+
+
+def health(site: Site) -> dict[str, str]:
+    """Return the health of this process: the database answers and the disk has room."""
+    with site.database.transaction() as transaction:
+        transaction.tree_size()
+    free_mb = shutil.disk_usage(site.home.root).free // 2**20
+    enough = free_mb >= site.configuration.limits.free_space_mb
+    return {"status": "ok" if enough else "disk-low", "mode": site.configuration.site.mode}
+
+
+def exposition(site: Site) -> Response:
+    """Return the metrics in the Prometheus text format."""
+    from prometheus_client import CollectorRegistry, generate_latest
+
+    registry = CollectorRegistry()
+    registry.register(_SiteCollector(site))
+    return Response(generate_latest(registry), media_type=CONTENT_TYPE)
+
+
+class _SiteCollector:
+    """Reads the metrics from the site database, so that every process tells the same."""
+
+    def __init__(self, site: Site) -> None:
+        self.site = site
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the metric families."""
+        from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+
+        with self.site.database.transaction() as transaction:
+            rows = transaction.runs(limit=RUN_LIMIT)
+            tree_size = transaction.tree_size()
+            states = transaction.delivery_counts()
+        runs = GaugeMetricFamily(
+            "osteon_runs",
+            "Runs by plugin, release and status.",
+            labels=("plugin", "version", "status"),
+        )
+        for labels, count in sorted(
+            Counter((r.plugin, r.plugin_version, r.status) for r in rows).items()
+        ):
+            runs.add_metric(labels, count)
+        yield runs
+        seconds = CounterMetricFamily(
+            "osteon_worker_seconds", "Time spent in workers by plugin.", labels=("plugin",)
+        )
+        spent: dict[str, float] = {}
+        for row in rows:
+            spent[row.plugin] = spent.get(row.plugin, 0.0) + (row.seconds or 0.0)
+        for plugin, total in sorted(spent.items()):
+            seconds.add_metric((plugin,), total)
+        yield seconds
+        deliveries = GaugeMetricFamily(
+            "osteon_deliveries", "Documents by target and state.", labels=("target", "state")
+        )
+        for (target, state), count in sorted(states.items()):
+            deliveries.add_metric((target, state), count)
+        yield deliveries
+        yield GaugeMetricFamily("osteon_audit_tree_size", "Records in the audit tree.", tree_size)
+        free = shutil.disk_usage(self.site.home.root).free
+        yield GaugeMetricFamily("osteon_disk_free_bytes", "Free space of the home.", free)

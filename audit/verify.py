@@ -1,0 +1,169 @@
+"""Checks the log as an outsider would: records, public key, checkpoints, nothing else.
+
+1. Every checkpoint is signed by the log's key, and they grow.
+2. Every record has the next leaf index and is what its kept leaf hash says.
+3. At each checkpoint's size the root computed from the records is the signed one, so
+   each checkpoint extends the one before.
+4. No signed record is missing at the end, and none stands outside the tree.
+
+A checkpoint that lies elsewhere (a witness, a print-out) can be given too: then a log
+that was cut or rebuilt together with its own checkpoints is found.
+
+Read next: `README.md`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from audit.checkpoint import Checkpoint, VerifierKey, verify
+from audit.errors import LogTamperedError
+from audit.merkle import EMPTY_ROOT, Frontier, extend, leaf_hash, read_frontier
+from audit.ports import LeafDatabase, LeafStore, StoredLeaf
+
+_GROUP = 256
+LEFTOVER_AGE = timedelta(minutes=2)
+"""A living site places its records within seconds; twice the checkpoint interval is late."""
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What was checked: records, their root (hex), and how many of them checkpoints cover."""
+
+    tree_size: int
+    root_hash: str
+    signed_size: int
+    checkpoint_count: int
+
+
+def verify_records(leaves: Iterable[StoredLeaf], notes: Iterable[str], key: VerifierKey) -> Summary:
+    """Check records against signed checkpoints; records are streamed, in any number.
+
+    Parameters
+    ----------
+    leaves : in the order of the tree.
+    notes : signed checkpoints, from the store or from outside, in any order.
+
+    Raises
+    ------
+    LogTamperedError : names the first record that is not what was signed.
+    """
+    checkpoints = _checkpoints(notes, key)
+    frontier = Frontier()
+    pending: list[bytes] = []
+    remaining = list(reversed(checkpoints))
+    while remaining and remaining[-1].size == 0:
+        _check_root(Frontier(), remaining.pop(), 0)
+    signed_size = 0
+    for index, leaf in enumerate(leaves):
+        pending.append(_check_leaf(leaf, index))
+        at_checkpoint = bool(remaining) and remaining[-1].size == index + 1
+        if at_checkpoint or len(pending) == _GROUP:
+            frontier, _ = extend(frontier, pending)
+            pending = []
+        if at_checkpoint:
+            _check_root(frontier, remaining.pop(), signed_size)
+            signed_size = index + 1
+    frontier, _ = extend(frontier, pending)
+    if remaining:
+        raise LogTamperedError(
+            f"expected {remaining[0].size} records, which were signed, found the log cut "
+            f"at record {frontier.size}"
+        )
+    return Summary(frontier.size, frontier.root().hex(), signed_size, len(checkpoints))
+
+
+def verify_site(
+    database: LeafDatabase,
+    key: VerifierKey,
+    anchors: Sequence[str] = (),
+    *,
+    now: datetime | None = None,
+) -> Summary:
+    """Check the whole log of a site as it is at this moment; raises as `verify_store` does."""
+    with database.reading() as store:
+        return verify_store(store, key, anchors, now=now)
+
+
+def verify_store(
+    store: LeafStore,
+    key: VerifierKey,
+    anchors: Sequence[str] = (),
+    *,
+    now: datetime | None = None,
+) -> Summary:
+    """Check everything that a store holds.
+
+    Parameters
+    ----------
+    anchors : signed checkpoints that were kept elsewhere.
+    now : aware UTC; a record older than `LEFTOVER_AGE` must have its place in the tree.
+
+    Raises
+    ------
+    LogTamperedError : records, tree and checkpoints disagree, or an older record stands
+        outside the tree (`Log.seal` places those that a crash left over).
+    """
+    stored = store.checkpoints()
+    size = store.tree_size()
+    for checkpoint in stored:
+        claimed = verify(checkpoint.note, key)
+        if (claimed.size, claimed.root_hash) != (checkpoint.tree_size, checkpoint.root_hash):
+            raise LogTamperedError(
+                f"expected checkpoint {checkpoint.tree_size} as signed, found its row changed"
+            )
+    notes = {checkpoint.note for checkpoint in stored} | set(anchors)
+    summary = verify_records(store.leaves(0, size), notes, key)
+    if store.node_count() != size:
+        raise LogTamperedError(
+            f"expected {store.node_count()} records as in the tree, found the log cut at {size}"
+        )
+    if read_frontier(size, store.nodes).root().hex() != summary.root_hash:
+        raise LogTamperedError("expected the stored tree of these records, found another")
+    waiting = store.unplaced((now or datetime.now(UTC)) - LEFTOVER_AGE)
+    if waiting:
+        raise LogTamperedError(
+            f"expected every record in the tree, found {len(waiting)} outside, first {waiting[0]}",
+            advice="Start the service once; records that a crash left over are then placed.",
+        )
+    return summary
+
+
+def _checkpoints(notes: Iterable[str], key: VerifierKey) -> list[Checkpoint]:
+    """Return the checkpoints by size; two that differ at one size are a forked log."""
+    by_size: dict[int, Checkpoint] = {}
+    for note in notes:
+        checkpoint = verify(note, key)
+        if by_size.setdefault(checkpoint.size, checkpoint) != checkpoint:
+            raise LogTamperedError(
+                f"expected one signed tree of size {checkpoint.size}, found two that differ"
+            )
+    return [by_size[size] for size in sorted(by_size)]
+
+
+def _check_leaf(leaf: StoredLeaf, index: int) -> bytes:
+    if leaf.leaf_index != index:
+        raise LogTamperedError(f"expected record {index}, found index {leaf.leaf_index}")
+    value = leaf_hash(leaf.leaf)
+    if leaf.kept_hash is not None and value != leaf.kept_hash:
+        raise LogTamperedError(f"expected record {index} as it was hashed, found it changed")
+    try:
+        stated = json.loads(leaf.leaf)
+        columns = (stated["event_id"], stated["kind"], stated.get("run_id"))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise LogTamperedError(f"expected a record at index {index}, found other bytes") from error
+    if columns != (leaf.event_id, leaf.kind, leaf.run_id):
+        raise LogTamperedError(f"expected record {index} under its own ids, found others")
+    return value
+
+
+def _check_root(frontier: Frontier, checkpoint: Checkpoint, signed_size: int) -> None:
+    root = frontier.root() if frontier.size else EMPTY_ROOT
+    if root != checkpoint.root_hash:
+        raise LogTamperedError(
+            f"expected the records {signed_size} to {checkpoint.size - 1} that were signed, "
+            "found at least one changed, added, removed or moved"
+        )

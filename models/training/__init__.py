@@ -1,0 +1,1 @@
+"""Recipes that made the committed weights, each re-runnable with `python -m`."""

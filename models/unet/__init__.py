@@ -1,0 +1,1 @@
+"""Convolutional encoder-decoder networks; read `network.py`."""

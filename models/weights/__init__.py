@@ -1,0 +1,1 @@
+"""Committed weights, each stored once under its digest; read `store.py`."""

@@ -1,0 +1,1 @@
+"""The smallest plugin that is real; read `plugin.py` and `docs/write-a-plugin.md`."""

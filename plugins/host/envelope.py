@@ -1,0 +1,203 @@
+"""Check a decoded case against the intended purpose that its release states.
+
+`check` gives reasons to refuse, `quality_flags` what is worth knowing without refusing;
+both are pure.  A reason is a stable code followed by numbers of the image; it never
+carries a fact of the patient, so it may be recorded and shown.  Voxel tests use
+Hounsfield units (PS3.3 C.11.1.1.2) and run on a coarse sample of a large volume.
+
+Read next: `pipeline.py`, step 3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from plugins.host.case import Case
+from plugins.host.images import Geometry, Volume
+from plugins.host.manifest import Envelope, Input, Manifest
+
+METAL_HU = 3000.0
+"""Above dense cortical bone (about 2,000 HU) and below the 12-bit ceiling of 3,071 HU."""
+METAL_ML = 0.5
+"""Less than this is a clip or a fiducial marker, which leaves the tumour readable."""
+TISSUE_HU = (-300.0, 300.0)
+TISSUE_SHARE = 0.01
+"""A CT with less soft tissue than this is no patient, or was not rescaled to HU."""
+TRUNCATION_SHARE = 0.05
+SAMPLE_VOXELS = 4_000_000
+
+
+def check(case: Case, manifest: Manifest) -> tuple[str, ...]:
+    """Return the reasons why the case lies outside the envelope; none when it lies inside."""
+    envelope = manifest.envelope
+    reasons = [reason for wanted in manifest.inputs for reason in _input(case, wanted)]
+    reference = reference_image(case, manifest)
+    if reference is not None:
+        reasons += _grid(reference, envelope)
+        reasons += _kernel(reference, envelope)
+        reasons += _content(reference)
+        reasons += _field(case, reference.geometry, envelope)
+    reasons += _subject(case, envelope)
+    reasons += _structures(case, envelope)
+    refused = [flag for flag in quality_flags(case) if flag in envelope.quality_flags_refused]
+    reasons += [f"QUALITY {flag}" for flag in refused]
+    return tuple(reasons)
+
+
+def reference_image(case: Case, manifest: Manifest) -> Volume | None:
+    """Return the first image that the manifest requires: its grid is the one that is judged."""
+    for wanted in manifest.inputs:
+        if wanted.required and wanted.role in case.images:
+            return case.images[wanted.role]
+    return None
+
+
+def quality_flags(case: Case) -> tuple[str, ...]:
+    """Return what is remarkable about a case, as sorted stable words.
+
+    ``metal`` (at least 0.5 ml above 3,000 HU), ``truncated`` (tissue at more than 5 % of the
+    in-plane border), ``age_unknown``, ``body_part_unknown``, ``conflict_<fact>``.
+    """
+    flags = {f"conflict_{name}" for name in case.subject.conflicts}
+    if case.subject.age_years is None:
+        flags.add("age_unknown")
+    if not case.body_part:
+        flags.add("body_part_unknown")
+    for volume in case.images.values():
+        if volume.modality == "CT":
+            flags |= _ct_flags(volume)
+    return tuple(sorted(flags))
+
+
+def extent_mm(geometry: Geometry) -> tuple[float, float, float]:
+    """Return the edge to edge size along the patient's (z, y, x), whatever the axis order."""
+    sizes = np.asarray(geometry.shape) * np.asarray(geometry.spacing_mm)
+    x, y, z = (float(value) for value in np.abs(np.asarray(geometry.axes)).T @ sizes)
+    return z, y, x
+
+
+def oblique_deg(geometry: Geometry) -> float:
+    """Return the largest angle between a grid axis and the patient axis nearest to it."""
+    cosines = np.clip(np.abs(np.asarray(geometry.axes)).max(axis=1), 0.0, 1.0)
+    return float(np.degrees(np.arccos(cosines)).max())
+
+
+def _input(case: Case, wanted: Input) -> Iterator[str]:
+    groups = {"RTSTRUCT": case.structure_sets, "RTDOSE": case.doses, "RTPLAN": case.plans}
+    group = groups.get(wanted.modality, case.images)
+    if wanted.role not in group:
+        if wanted.required:
+            yield f"MISSING_INPUT {wanted.role}"
+        return
+    volume = group[wanted.role]
+    if not isinstance(volume, Volume):
+        return
+    if volume.modality != wanted.modality:
+        yield f"MODALITY {wanted.role} is {volume.modality}, expected {wanted.modality}"
+    if not np.isfinite(volume.array.sum(dtype=np.float64)):
+        yield f"NOT_FINITE {wanted.role}"
+    other = case.images.get(wanted.same_frame_as or "")
+    if other is not None and wanted.required:
+        frames = {item.geometry.frame_of_reference_uid for item in (volume, other)}
+        if len(frames) > 1:
+            yield f"FRAME_OF_REFERENCE {wanted.role} differs from {wanted.same_frame_as}"
+
+
+def _grid(reference: Volume, envelope: Envelope) -> Iterator[str]:
+    geometry = reference.geometry
+    frames, rows, columns = geometry.spacing_mm
+    yield from _range("SLICE_SPACING", frames, envelope.slice_spacing_mm, "mm")
+    for spacing in sorted({rows, columns}):
+        yield from _range("IN_PLANE_SPACING", spacing, envelope.in_plane_mm, "mm")
+    yield from _range("FRAMES", geometry.shape[0], envelope.frames, "frames")
+    tilt, limit = oblique_deg(geometry), envelope.oblique_deg
+    if limit is not None and tilt > limit:
+        yield f"ORIENTATION {tilt:.1f} deg oblique, allowed {limit:g} deg"
+
+
+def _range(code: str, value: float, limits: tuple[float, float] | None, unit: str) -> Iterator[str]:
+    if limits is not None and not limits[0] - 1e-6 <= value <= limits[1] + 1e-6:
+        yield f"{code} {value:g} {unit}, allowed {limits[0]:g} to {limits[1]:g} {unit}"
+
+
+def _kernel(reference: Volume, envelope: Envelope) -> Iterator[str]:
+    kernel = str(reference.acquisition.get("convolution_kernel", "")).strip().upper()
+    if kernel and kernel in (item.upper() for item in envelope.kernels_refused):
+        yield f"KERNEL {kernel} is refused"
+
+
+def _content(reference: Volume) -> Iterator[str]:
+    if reference.modality != "CT":
+        return
+    sample = _sample(reference.array)
+    share = float(np.mean((sample > TISSUE_HU[0]) & (sample < TISSUE_HU[1])))
+    if share < TISSUE_SHARE:
+        yield f"SOFT_TISSUE {share:.2%} of voxels, expected at least {TISSUE_SHARE:.0%}"
+
+
+def _field(case: Case, geometry: Geometry, envelope: Envelope) -> Iterator[str]:
+    if case.seed_point_mm is not None:
+        index = geometry.to_index(np.asarray(case.seed_point_mm, dtype=np.float64))
+        inside = (index >= -0.5) & (index <= np.asarray(geometry.shape) - 0.5)
+        if not inside.all():
+            yield "SEED_OUTSIDE the reference image"
+    elif envelope.trained_field_mm is not None:
+        extent, trained = extent_mm(geometry), envelope.trained_field_mm
+        if any(size > limit for size, limit in zip(extent, trained, strict=True)):
+            yield f"SEED_REQUIRED {_triple(extent)} mm, trained {_triple(trained)} mm"
+
+
+def _subject(case: Case, envelope: Envelope) -> Iterator[str]:
+    age, limits = case.subject.age_years, envelope.age_years
+    if age is not None and limits is not None and not limits[0] <= age <= limits[1]:
+        yield f"AGE outside {limits[0]:g} to {limits[1]:g} years"
+    part = _letters(case.body_part or "")
+    if part and envelope.body_parts and part not in map(_letters, envelope.body_parts):
+        yield f"BODY_PART {part[:16]} is outside the intended purpose"
+
+
+def _structures(case: Case, envelope: Envelope) -> Iterator[str]:
+    there = {
+        roi.name.strip().upper()
+        for structure_set in case.structure_sets.values()
+        for roi in structure_set.rois
+        if roi.contours
+    }
+    for name in envelope.required_structures:
+        if name.upper() not in there:
+            yield f"MISSING_STRUCTURE {name}"
+
+
+def _ct_flags(volume: Volume) -> set[str]:
+    flags = set()
+    metal_ml = np.count_nonzero(volume.array > METAL_HU) * volume.geometry.voxel_volume_ml()
+    if metal_ml >= METAL_ML:
+        flags.add("metal")
+    array = volume.array
+    border = np.concatenate(
+        [
+            array[:, :1].ravel(),
+            array[:, -1:].ravel(),
+            array[:, :, :1].ravel(),
+            array[:, :, -1:].ravel(),
+        ]
+    )
+    if np.mean(border > TISSUE_HU[0]) > TRUNCATION_SHARE:
+        flags.add("truncated")
+    return flags
+
+
+def _sample(array: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return every n-th frame, so that a volume of any size costs the same to judge."""
+    return array[:: max(1, array.size // SAMPLE_VOXELS)]
+
+
+def _letters(text: str) -> str:
+    return "".join(letter for letter in text.upper() if letter.isalnum())
+
+
+def _triple(values: Sequence[float]) -> str:
+    return " x ".join(f"{value:.0f}" for value in values)

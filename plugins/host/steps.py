@@ -1,0 +1,162 @@
+"""What each step of a run does: one method of `Run` each, in the order of `pipeline.py`.
+
+A method takes the JSON values of the steps before it and returns its own.  It may be
+called again after a crash: journal, staging, outbox and delivery are keyed by the run
+id, so that doing it twice does it once.
+
+Read next: `envelope.py` (step 3), `runner.py` (step 4), `ports.py`.
+"""
+
+from __future__ import annotations
+
+import traceback
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+
+import structlog
+
+from audit.errors import DoorError, RefusalError
+from plugins.host import envelope, result
+from plugins.host.case import Case
+from plugins.host.identity import case_digest
+from plugins.host.manifest import Manifest
+from plugins.host.ports import Answer, Document, House, Json, RunRequest
+from plugins.host.result import RunResult
+
+LEAVES = ("clinical", "research")
+"""Modes whose results leave; shadow, replay and what-if results stay at home."""
+
+log = structlog.get_logger()
+
+
+class Run:
+    """The steps of one run; what this process already holds of it is not fetched again."""
+
+    def __init__(self, request: RunRequest, house: House) -> None:
+        self.request = request
+        self.house = house
+
+    @cached_property
+    def manifest(self) -> Manifest:
+        return self.house.releases.manifest(self.request.release_digest)
+
+    @cached_property
+    def read(self) -> tuple[Case, str]:
+        """The case and its digest; read again after a crash, when the journal compares."""
+        case = self.house.cases.fetch(self.request, self.manifest)
+        digest = case_digest(case)
+        self.house.journal.input_read(self.request, case, digest)
+        return case, digest
+
+    @cached_property
+    def answer(self) -> Answer:
+        return self.house.staging.load(self.request.run_id)
+
+    def open(self, _: Json) -> Json:
+        self.house.journal.opened(self.request)
+        return {}
+
+    def fetch(self, _: Json) -> Json:
+        case, digest = self.read
+        return {"input_digest": digest, "input_notes": list(case.notes)}
+
+    def check(self, _: Json) -> Json:
+        case, _digest = self.read
+        reasons = envelope.check(case, self.manifest)
+        if reasons:
+            raise RefusalError("expected a case inside the envelope", reasons=reasons)
+        return {"quality_flags": list(envelope.quality_flags(case))}
+
+    def infer(self, _: Json) -> Json:
+        case, _digest = self.read
+        self.answer = _withheld(self.house.workers.run(self.request, case))
+        digest = self.house.staging.save(self.request.run_id, self.answer)
+        uncertainty = self.answer.prediction.uncertainty
+        return {
+            "answer_digest": digest,
+            "abstained": uncertainty.abstain,
+            "abstention_reasons": list(uncertainty.reasons) if uncertainty.abstain else [],
+        }
+
+    def record(self, facts: Json) -> Json:
+        case, _digest = self.read
+        documents = self.house.composer.compose(self.request, case, self.answer)
+        self.house.journal.inferred(self.request, self.answer, documents, facts)
+        return {"documents": [result.encode_document(item) for item in documents]}
+
+    def deliver(self, facts: Json) -> Json:
+        if self.request.mode not in LEAVES:
+            return {"states": [], "waiting": False}
+        documents = tuple(result.decode_document(item) for item in facts["documents"])
+        return attempt(self.request, self.house, documents)
+
+    def monitor(self, _: Json) -> Json:
+        try:
+            self.house.monitor.observe(self.request, self.answer)
+        except Exception as error:  # broad: whatever monitoring does, the result stands
+            log_defect("monitoring_failed", "monitor", error)
+        return {}
+
+    def close(self, facts: Json) -> Json:
+        """Close the run unless its delivery goes on; what is staged is not needed any more."""
+        status, code = _ended(facts)
+        reasons = tuple(facts.get("reasons") or facts.get("abstention_reasons", ()))
+        if status == "refused":
+            self.house.journal.refused(self.request, reasons)
+        elif status != "delivering":
+            self.house.journal.closed(self.request, status, code)
+        self.house.staging.wipe(self.request.run_id)
+        states = tuple(result.decode_state(item) for item in facts.get("states", ()))
+        return result.encode(
+            RunResult(
+                self.request.run_id,
+                status,
+                code,
+                reasons,
+                abstained=bool(facts.get("abstained")),
+                documents=tuple(map(result.decode_document, facts.get("documents", ()))),
+                states=states,
+                next_attempt_at=result.next_attempt(states) if status == "delivering" else None,
+            )
+        )
+
+
+def log_defect(event: str, step: str, error: Exception) -> None:
+    """Log kind and place of a defect; its message might quote the input, so it stays out."""
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    where = f"{Path(place.filename).name}:{place.lineno}"
+    log.error(event, step=step, error=type(error).__name__, where=where)
+
+
+def _withheld(answer: Answer) -> Answer:
+    """Return the answer without findings where the plugin abstains, so that none can leave."""
+    if not answer.prediction.uncertainty.abstain:
+        return answer
+    return replace(answer, prediction=replace(answer.prediction, findings=()), explanation=None)
+
+
+def attempt(request: RunRequest, house: House, documents: tuple[Document, ...]) -> Json:
+    """Bring the documents further, and keep the state of each."""
+    try:
+        states = house.delivery.deliver(request, documents)
+    except DoorError as error:
+        if not error.retryable:
+            log.warning("delivery_refused", code=error.code, detail=str(error))
+        return {"states": [], "waiting": error.retryable, "code": error.code}
+    house.journal.delivered(request, states)
+    waiting = not all(result.is_final(state) for state in states)
+    return {"states": [result.encode_state(state) for state in states], "waiting": waiting}
+
+
+def _ended(facts: Json) -> tuple[str, str]:
+    """Return status and code of a run whose steps were all taken, or that was stopped."""
+    if "stopped" in facts:
+        return facts["stopped"], facts["code"]
+    if facts["waiting"]:
+        return "delivering", facts.get("code", "")
+    if any(state["state"] == "failed" for state in facts["states"]):
+        return "failed", DoorError.code
+    if "code" in facts:
+        return "failed", facts["code"]
+    return ("abstained" if facts["abstained"] else "done"), ""

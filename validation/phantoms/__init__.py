@@ -1,0 +1,4 @@
+"""Phantoms: synthetic patients whose geometry is known exactly.
+
+Read next: `limb.py`.
+"""
