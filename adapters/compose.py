@@ -73,6 +73,11 @@ class Site:
         with self.database.transaction() as transaction:
             self.log.sign_checkpoint(transaction, self.now(), force=force)
 
+    def configuration_changed(self, setting: str, before: str, after: str, person: str) -> None:
+        """Record that a person changed a setting of the site."""
+        with self.database.transaction() as transaction:
+            self.journal.configuration_change(transaction, setting, before, after, person)
+
     def verify_log(self) -> Summary:
         """Recompute the tree over every record; LogTamperedError names the first bad one."""
         self.seal(force=True)

@@ -9,7 +9,9 @@ Read next: `folder/pacs.py`.
 
 from __future__ import annotations
 
+import logging
 import re
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from io import BytesIO
@@ -20,10 +22,19 @@ from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 from pydicom.multival import MultiValue
-from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pydicom.uid import (
+    UID,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+)
 
 from adapters.pacs import ROUTING_KEYWORDS, InstanceReference
 from audit.errors import MissingAttributeError, NotDicomError, TruncatedError
+
+# pydicom quotes a value that breaks its rules, and the value may be the patient's
+logging.getLogger("pydicom").setLevel(logging.ERROR)
+warnings.filterwarnings("ignore", module=r"pydicom\..*")
 
 SEARCH_KEYWORDS = ("AccessionNumber", "PatientID", "StudyDate", "StudyID")
 _COUNT_KEYWORDS = (
@@ -42,7 +53,8 @@ _READ = (
     "ReferencedFrameOfReferenceSequence",
 )
 _UID = re.compile(r"[0-9.]{1,64}\Z")
-_NO_UNCOMPRESSED_END = 0xFFFFFFFF
+_UNDEFINED_LENGTH = 0xFFFFFFFF  # PS3.5 Section 7.1.1
+_PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData", "PixelDataProviderURL")
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,18 +119,19 @@ def readable(data: bytes) -> bytes:
     TruncatedError : the object ends before its last element does.
     """
     dataset = _read(data)
-    elements = list(dataset.elements())
-    last = elements[-1] if elements else None
-    if isinstance(last, RawDataElement) and last.length != _NO_UNCOMPRESSED_END:
-        found = len(last.value or b"")
-        if found != last.length:
-            raise TruncatedError(f"expected {last.length} bytes in the last element, found {found}")
+    _check_end(dataset)
     if data[128:132] == b"DICM" and "TransferSyntaxUID" in dataset.file_meta:
         return data
-    if "TransferSyntaxUID" not in dataset.file_meta:
-        dataset.file_meta.TransferSyntaxUID = _transfer_syntax(dataset)
+    meta = dataset.file_meta
+    if "TransferSyntaxUID" not in meta:
+        meta.TransferSyntaxUID = _transfer_syntax(dataset)
+    meta.MediaStorageSOPClassUID = text_of(dataset, "SOPClassUID")
+    meta.MediaStorageSOPInstanceUID = text_of(dataset, "SOPInstanceUID")
     sink = BytesIO()
-    dcmwrite(sink, dataset, enforce_file_format=True)
+    try:
+        dcmwrite(sink, dataset, enforce_file_format=True)
+    except (AttributeError, ValueError) as error:
+        raise MissingAttributeError("expected SOP Class and Instance UID, found none") from error
     return sink.getvalue()
 
 
@@ -172,6 +185,19 @@ def _read(data: bytes, **options: Any) -> Any:
     except Exception as error:
         # Broad: pydicom raises many kinds on damaged bytes; all mean the same here.
         raise TruncatedError("expected a complete DICOM object, found damaged bytes") from error
+
+
+def _check_end(dataset: Any) -> None:
+    """Raise TruncatedError when the last element is cut, or an image has lost its pixels."""
+    elements = list(dataset.elements())
+    last = elements[-1] if elements else None
+    if isinstance(last, RawDataElement) and last.length != _UNDEFINED_LENGTH:
+        found = len(last.value or b"")
+        if found != last.length:
+            raise TruncatedError(f"expected {last.length} bytes in the last element, found {found}")
+    is_image = "Image Storage" in UID(text_of(dataset, "SOPClassUID")).name or "Rows" in dataset
+    if is_image and not any(keyword in dataset for keyword in _PIXELS):
+        raise TruncatedError("expected pixel data in an image, found none")
 
 
 def _transfer_syntax(dataset: Any) -> str:

@@ -20,7 +20,7 @@ TEXT_LIMIT = 200
 KEY_LIMIT = 64
 DEPTH_LIMIT = 8
 
-_KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:+-]*")
+_KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:+/-]*")
 _FORBIDDEN_KEYS = frozenset(
     (
         "patientname",

@@ -188,21 +188,19 @@ def check_consistency(
     """Hold a consistency proof of two trees against their roots (RFC 9162, 2.1.4.2).
 
     The RFC starts from 0 < first < second.  For equal sizes the roots must be equal and
-    the proof empty; every tree extends the empty one, with an empty proof.
+    the proof empty; from the empty tree there is no proof.
 
     Raises
     ------
     LogTamperedError : the larger tree does not extend the smaller one.
     """
-    _check_hashes((root1, root2, *proof))
-    if not 0 <= size1 <= size2:
-        raise LogTamperedError(f"expected a tree of at least {size1} leaves, found {size2}")
-    if size1 == size2 or size1 == 0:
-        wrong_start = size1 == 0 and root1 != EMPTY_ROOT
-        wrong_end = size1 == size2 and root1 != root2
-        if proof or wrong_start or wrong_end:
+    if size1 == size2:
+        if proof or root1 != root2 or size1 < 0:
             raise LogTamperedError(f"expected one root and no proof at size {size1}")
         return
+    if not 0 < size1 < size2:
+        raise LogTamperedError(f"expected sizes that grow from 1, found {size1} and {size2}")
+    _check_hashes((root1, root2, *proof))
     path = list(proof)
     if size1 & (size1 - 1) == 0:
         path.insert(0, root1)

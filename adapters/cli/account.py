@@ -39,7 +39,7 @@ def add(
         if session.role != "administrator":
             raise AuthenticationError("expected an administrator to add accounts")
         password = add_account(site.database, account_id, role, site.now())
-        site.configuration_changed("account-added", session.account_id, f"{account_id}:{role}")
+        site.configuration_changed("account", "", f"{account_id}:{role}", session.account_id)
     typer.echo(f"account {account_id} ({role}); one-time password: {password}")
 
 
@@ -76,7 +76,7 @@ def disable(account_id: str, home: HomeOption = None) -> None:
         if session.role != "administrator":
             raise AuthenticationError("expected an administrator to disable accounts")
         disable_account(site.database, account_id, site.now())
-        site.configuration_changed("account-disabled", session.account_id, account_id)
+        site.configuration_changed("account", account_id, "disabled", session.account_id)
     typer.echo(f"account {account_id} is disabled")
 
 

@@ -33,7 +33,7 @@ def results_document(site: Site, run_ids: tuple[str, ...], seconds: float) -> di
 
 
 def _run(site: Site, run_id: str) -> dict[str, Any]:
-    from adapters.delivery.states import key_of
+    from adapters.delivery.delivery import key_of
 
     with site.database.reading() as transaction:
         row = transaction.run(run_id)

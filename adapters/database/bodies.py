@@ -18,7 +18,7 @@ from typing import Any
 from audit import canonical
 from audit.errors import RecordError
 from audit.guard import refuse_patient_data
-from audit.kinds import NOT_EVALUATED
+from audit.kinds import KINDS, NOT_EVALUATED
 from governance.ports import Deployment
 from plugins.host.case import Case
 from plugins.host.findings import Explanation, Segmentation, Uncertainty
@@ -66,6 +66,11 @@ def coded(text: str) -> str:
     if _CODE.fullmatch(text) and _permitted(text):
         return text
     return f"text:{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+
+
+def digest_of_text(text: str) -> str:
+    """Return sha256:<hex> of a text, so that a record can tell values apart without them."""
+    return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
 
 
 def reason_code(reason: str) -> str:
@@ -147,7 +152,7 @@ def inference(
     uncertainty = answer.prediction.uncertainty
     tripped = [reason_code(item) for item in uncertainty.reasons]
     written = tuple(documents)
-    input_group = dict(read.get("input", {}))
+    input_group = _not_evaluated(*KINDS["inference"].groups["input"]) | read.get("input", {})
     input_group["spec_check"] = "pass"
     input_group["quality_flags"] = [coded(flag) for flag in facts.get("quality_flags", ())]
     return {

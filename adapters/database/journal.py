@@ -81,8 +81,10 @@ class SiteJournal(SiteRecords):
         }
 
         def write(transaction: Transaction) -> None:
-            _, number = self._round(transaction, request)
+            row, number = self._round(transaction, request)
             transaction.set_input_digest(request.run_id, input_digest)
+            if row.status in CLOSED_STATUSES:
+                return
             transaction.set_run_facts(request.run_id, read)
             body = {key: read[key] for key in ("input", "acquisition", "notes")}
             self._step(transaction, request, f"input_read:{number}", "input_read", body)

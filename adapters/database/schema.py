@@ -268,4 +268,5 @@ def put(connection: Connection, table: Table, values: dict[str, Any]) -> None:
 def put_if_absent(connection: Connection, table: Table, values: dict[str, Any]) -> bool:
     """Insert one row; False, and nothing changed, when its key is there already."""
     statement = insert(connection, table).values(**values).on_conflict_do_nothing()
-    return connection.execute(statement).rowcount == 1
+    kept = connection.execute(statement, execution_options={"preserve_rowcount": True})
+    return kept.rowcount == 1

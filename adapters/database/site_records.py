@@ -148,6 +148,18 @@ class SiteRecords:
         body = {"code": stable, "where": bodies.coded(where)}
         return self._append(transaction, "fault", body, run_id=run_id, outcome=Outcome(8, stable))
 
+    def configuration_change(
+        self, transaction: Transaction, setting: str, before: str, after: str, person: str
+    ) -> str:
+        """Record that a setting of the site was changed, with digests of both values."""
+        body = {
+            "setting": bodies.coded(setting),
+            "before_sha256": bodies.digest_of_text(before),
+            "after_sha256": bodies.digest_of_text(after),
+        }
+        actor = self._actor(transaction, person)
+        return self._append(transaction, "configuration_change", body, actor=actor)
+
     def access(self, transaction: Transaction, what: str, purpose: str, person: str) -> str:
         """Record that somebody read the log or turned a pseudonym back."""
         body = {"what": bodies.coded(what), "purpose": bodies.coded(purpose)}

@@ -8,7 +8,7 @@ Read next: `delivery.py`.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import structlog
@@ -98,6 +98,19 @@ def verify(target: Target, pairs: Sequence[Pair], terms: Terms) -> Attempted:
             row = _later(row, MISSING, terms)
         result.append((row, document))
     return Attempted(tuple(result), reached=True)
+
+
+def not_before(attempted: Attempted, moment: datetime | None) -> Attempted:
+    """Return the attempt with nothing due while its target rests."""
+    if moment is None:
+        return attempted
+    pairs = tuple(
+        (replace(row, next_attempt_at=max(row.next_attempt_at, moment)), document)
+        if row.next_attempt_at
+        else (row, document)
+        for row, document in attempted.pairs
+    )
+    return Attempted(pairs, attempted.reached)
 
 
 def _on_error(pairs: Sequence[Pair], error: Exception, terms: Terms) -> Attempted:

@@ -237,25 +237,31 @@ class SiteDelivery:
     def _kept(self, target: Target, attempted: Attempted) -> Attempted:
         """Keep the rows of an attempt together with what it says of the breaker."""
 
-        def keep(transaction: Transaction) -> None:
-            for row, _ in attempted.pairs:
-                transaction.put_delivery(row)
+        def keep(transaction: Transaction) -> Attempted:
             old = transaction.breaker(target.name)
-            new = breaker.succeeded(old) if attempted.reached else breaker.failed(old, self._now())
+            if attempted.reached:
+                new, kept = breaker.succeeded(old), attempted
+            else:
+                new = breaker.failed(old, self._now())
+                kept = attempt.not_before(attempted, new.open_until)
+            for row, _ in kept.pairs:
+                transaction.put_delivery(row)
             if new != old:
                 transaction.put_breaker(new)
+            return kept
 
-        self._database.run(keep)
-        for row, _ in attempted.pairs:
-            _log.info(
-                "document delivered",
-                run_id=row.run_id,
-                target=row.target,
-                kind=row.kind,
-                state=row.state,
-                reason=row.reason,
-            )
-        return attempted
+        kept = self._database.run(keep)
+        for row, _ in kept.pairs:
+            if row.state != "pending":
+                _log.info(
+                    "document delivered",
+                    run_id=row.run_id,
+                    target=row.target,
+                    kind=row.kind,
+                    state=row.state,
+                    reason=row.reason,
+                )
+        return kept
 
     def _keep(self, pairs: Sequence[Pair]) -> None:
         def keep(transaction: Transaction) -> None:

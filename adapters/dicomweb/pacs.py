@@ -230,7 +230,12 @@ class DicomwebPacs:
         error = error_for(self.name, response.status_code, "store request")
         if isinstance(error, (AuthenticationError, UnavailableError)):
             raise error
-        answer = stow.answer_of(response.content, response.headers.get("Content-Type", ""))
+        try:
+            answer = stow.answer_of(response.content, response.headers.get("Content-Type", ""))
+        except ValueError as fault:
+            if error is None:
+                raise malformed(self.name, "store request") from fault
+            answer = {}
         outcomes = stow.outcomes_of(uids, response.status_code, answer)
         return tuple(
             self._checked(outcome, *item) for outcome, item in zip(outcomes, items, strict=True)

@@ -68,32 +68,37 @@ def body_of(files: Sequence[bytes]) -> tuple[bytes, str]:
     return b"".join(parts), content_type
 
 
-def answer_of(payload: bytes, content_type: str) -> Mapping[str, Items] | None:
-    """Return the sequences of a response by tag, None when it has no usable body."""
+def answer_of(payload: bytes, content_type: str) -> Mapping[str, Items]:
+    """Return the sequences of a response by tag; empty when it has no body.
+
+    Raises
+    ------
+    ValueError : there is a body, and it is no Store Instances Response.
+    """
+    if not payload.strip():
+        return {}
     try:
-        if "json" in content_type:
-            found = json.loads(payload)
-            found = found[0] if isinstance(found, list) and found else found
-            return {
-                tag: tuple(_flat(item) for item in found.get(tag, {}).get("Value", ()))
-                for tag in (REFERENCED_SOP_SEQUENCE, FAILED_SOP_SEQUENCE)
-            }
         if "xml" in content_type:
             return _from_xml(payload)
-    except (ValueError, AttributeError, TypeError, KeyError, ElementTree.ParseError):
-        return None
-    return None
+        found = json.loads(payload)
+        found = found[0] if isinstance(found, list) and found else found
+        return {
+            tag: tuple(_flat(item) for item in found.get(tag, {}).get("Value", ()))
+            for tag in (REFERENCED_SOP_SEQUENCE, FAILED_SOP_SEQUENCE)
+        }
+    except (ValueError, AttributeError, TypeError, KeyError, ElementTree.ParseError) as error:
+        raise ValueError("expected a Store Instances Response") from error
 
 
 def outcomes_of(
-    uids: Sequence[str], status: int, answer: Mapping[str, Items] | None
+    uids: Sequence[str], status: int, answer: Mapping[str, Items]
 ) -> tuple[StoreOutcome, ...]:
     """Return one outcome for each SOP Instance UID, in order.
 
-    Without a body 200 means all stored and anything else none; with one, an instance that
+    Without a list 200 means all stored and anything else none; with one, an instance that
     it does not name was not stored.
     """
-    if answer is None or not any(answer.values()):
+    if not any(answer.values()):
         if status == 200:
             return tuple(StoreOutcome(uid, "stored") for uid in uids)
         reason = f"HTTP status {status} without a list of instances"

@@ -16,6 +16,7 @@ Read next: `composer.py`.
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.spatial import ConvexHull, QhullError
 from scipy.spatial.distance import pdist
 
@@ -83,7 +84,7 @@ def check_agreement(segmentation: Segmentation) -> None:
             )
 
 
-def _extremes(points: np.ndarray) -> np.ndarray:
+def _extremes(points: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the outermost points of a flat set in 180 directions of its plane, which hold
     its diameter to within one part in 6,000 (1 - cos 1 degree)."""
     centred = points - points.mean(axis=0)
@@ -91,4 +92,6 @@ def _extremes(points: np.ndarray) -> np.ndarray:
     flat = centred @ plane.T
     angles = np.deg2rad(np.arange(180.0))
     along = flat @ np.stack([np.cos(angles), np.sin(angles)])
-    return points[np.unique(np.concatenate([along.argmax(axis=0), along.argmin(axis=0)]))]
+    return np.asarray(
+        points[np.unique(np.concatenate([along.argmax(axis=0), along.argmin(axis=0)]))]
+    )

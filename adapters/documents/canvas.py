@@ -89,5 +89,5 @@ def encode_png(picture: Rgb) -> bytes:
     from PIL import Image
 
     buffer = io.BytesIO()
-    Image.fromarray(picture).save(buffer, format="PNG", compress_level=3)
+    Image.fromarray(picture).save(buffer, format="PNG", compress_level=2)
     return buffer.getvalue()

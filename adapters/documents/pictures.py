@@ -24,12 +24,14 @@ from adapters.documents.canvas import Canvas, Rgb, colour_map
 from plugins.host.findings import Explanation, Segmentation, Uncertainty
 from plugins.host.images import Geometry, Volume
 
-TILE = 300
+TILE = 256
 MARGIN_MM = 45.0
-HEADER, FOOTER, LEFT = 58, 26, 0
+BAR = 64
+"""Height of the colour bar in pixels."""
+HEADER, FOOTER = 58, 26
 SOFT_TISSUE_WINDOW_HU = (-160.0, 240.0)
 PET_LIMIT_SUV = 8.0
-CONTOUR_COLOUR = (255, 80, 80)
+CONTOUR_COLOURS = {"grey": (255, 80, 80), "heat": (0, 235, 255), "signed": (255, 240, 0)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,12 +110,13 @@ def draw_overview(overview: Overview) -> Rgb:
 
 def lesion_point(segmentation: Segmentation) -> NDArray[np.float64]:
     """Return the LPS point of the mask's voxel that is nearest to its centroid."""
-    index = np.argwhere(segmentation.mask).astype(np.float64)
+    geometry = segmentation.geometry
+    index = np.argwhere(segmentation.mask)
     if not len(index):
-        index = np.asarray([[(size - 1) / 2 for size in segmentation.mask.shape]])
-    scaled = (index - index.mean(axis=0)) * np.asarray(segmentation.geometry.spacing_mm)
-    nearest = index[int(np.argmin((scaled**2).sum(axis=1)))]
-    return segmentation.geometry.to_patient(nearest)
+        return geometry.to_patient((np.asarray(geometry.shape) - 1) / 2)
+    scaled = (index - index.mean(axis=0)) * np.asarray(geometry.spacing_mm)
+    nearest = index[int(np.argmin(np.einsum("ij,ij->i", scaled, scaled)))]
+    return geometry.to_patient(nearest.astype(np.float64))
 
 
 def _rows(overview: Overview) -> list[Row]:
@@ -132,21 +135,20 @@ def _rows(overview: Overview) -> list[Row]:
         values = explanation.attribution
         limit = float(np.percentile(np.abs(values[values != 0]), 99)) if values.any() else 1.0
         place = explanation.geometry or grid
-        title = f"attribution [{-limit:.2g} to {limit:.2g}]"
-        rows.append(Row(title, values, place, (-limit, limit), "signed"))
+        rows.append(Row("attribution", values, place, (-limit, limit), "signed"))
     return rows
 
 
 def _pixel_mm(segmentation: Segmentation) -> float:
     """Return the size of a pixel: the lesion's largest extent and a margin fill a tile."""
-    index = np.argwhere(segmentation.mask)
-    if not len(index):
-        return (
-            float(max(np.multiply(segmentation.mask.shape, segmentation.geometry.spacing_mm)))
-            / TILE
-        )
-    extent = (np.ptp(index, axis=0) + 1) * np.asarray(segmentation.geometry.spacing_mm)
-    return (float(extent.max()) + 2 * MARGIN_MM) / TILE
+    mask, spacing_mm = segmentation.mask, segmentation.geometry.spacing_mm
+    extents = []
+    for axis in range(3):
+        others = tuple(other for other in range(3) if other != axis)
+        filled = np.flatnonzero(mask.any(axis=others))
+        count = filled[-1] - filled[0] + 1 if len(filled) else mask.shape[axis]
+        extents.append(float(count) * spacing_mm[axis])
+    return (max(extents) + 2 * MARGIN_MM) / TILE
 
 
 def _plane(view: View, centre: NDArray[np.float64], pixel_mm: float) -> NDArray[np.float64]:
@@ -203,7 +205,7 @@ def _tile(
         opacity = np.minimum(strength * 2.0, 0.75)[:, :, None]
         colours = colour_map(row.scheme)[(share * 255).astype(np.uint8)]
         tile = (tile * (1 - opacity) + colours * opacity).astype(np.uint8)
-    tile[outline] = CONTOUR_COLOUR if row.scheme != "signed" else (255, 255, 0)
+    tile[outline] = CONTOUR_COLOURS[row.scheme]
     return tile
 
 
@@ -236,9 +238,9 @@ def _annotate(
 def _colour_bar(canvas: Canvas, corner: tuple[int, int], row: Row) -> None:
     """Draw the colours of a map from high (top) to low with the numbers at both ends."""
     left, top = corner
-    ramp = np.repeat(colour_map(row.scheme)[::-2][:, None], 8, axis=1)
-    canvas.paste((left, top), ramp.astype(np.uint8)[:96])
-    for number, offset in zip(row.limits[::-1], (-4, 84), strict=True):
+    colours = colour_map(row.scheme)[np.linspace(255, 0, BAR).astype(int)]
+    canvas.paste((left, top), np.repeat(colours[:, None], 8, axis=1).astype(np.uint8))
+    for number, offset in zip(row.limits[::-1], (-4, BAR - 12), strict=True):
         canvas.text((left + 12, top + offset), f"{number:.2g}", size=12)
 
 

@@ -62,6 +62,7 @@ SOP_CLASSES = {
 }
 """SOP Class UID -> modality that this package reads (PS3.6 Annex A)."""
 
+PIXEL_MODALITIES = frozenset({"CT", "MR", "PT", "RTDOSE"})
 UNITS = {"CT": "[hnsf'U]", "PT": "g/ml", "MR": "1"}
 REQUIRED = (
     "SOPClassUID",
@@ -137,7 +138,7 @@ def check_series(
 
     Raises
     ------
-    ModalityError, MissingAttributeError, MixedSeriesError : see `audit.errors`.
+    ModalityError, TruncatedError, MissingAttributeError, MixedSeriesError : see `audit.errors`.
     """
     if not instances:
         raise ModalityError(f"expected a {modality} series, found no object")
@@ -152,6 +153,10 @@ def check_series(
         if str(item.dataset.get("Modality") or "") != modality:
             # The SOP Class decides: PS3.3 ties the modality to it, exporters forget.
             notes.add("MODALITY_DISAGREES_WITH_SOP_CLASS")
+        if modality in PIXEL_MODALITIES and item.pixels is None:
+            raise TruncatedError(
+                f"expected pixel data in object {number} of {len(instances)}, found its end"
+            )
         for keyword in required:
             if not item.dataset.get(keyword):
                 raise MissingAttributeError(

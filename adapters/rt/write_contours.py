@@ -4,10 +4,10 @@ A contour follows voxel edges, half a voxel outside the centres that it encloses
 the mask comes back voxel by voxel from any rasteriser that asks whether a centre lies
 inside, the enclosed area equals the voxel count, and an island of one voxel survives.
 
-Voxels that meet at a corner only belong to separate polygons.  A hole is joined to the polygon around it
-by a channel of no width along voxel edges: the keyhole of PS3.3 C.8.8.6.3, the one way to
-hollow a CLOSED_PLANAR contour that readers which unite contours (plastimatch) and readers
-which take their exclusive or (planning systems) understand alike.
+Voxels that meet at a corner only belong to separate polygons.  A hole is joined to the
+polygon around it by a channel of no width along voxel edges: the keyhole of PS3.3
+C.8.8.6.3, the one way to hollow a CLOSED_PLANAR contour that readers which unite contours
+(plastimatch) and readers which take their exclusive or (planning systems) understand alike.
 
 Read next: `write_structure_set.py`.
 """

@@ -11,9 +11,9 @@ Read next: `write_segmentation.py`, `write_parametric_map.py`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 from pydicom import Dataset
 from pydicom.valuerep import format_number_as_ds
 
@@ -88,19 +88,17 @@ def position(geometry: Geometry, frame_index: int) -> list[str]:
     ]
 
 
-def name_source_frames(
-    dataset: Dataset, source: SourceSeries, frame_indices: Sequence[int]
-) -> None:
+def name_source_frames(dataset: Dataset, reference: ReferenceGrid) -> None:
     """Name, for an enhanced source, the source frame of each frame of ``dataset``.
 
-    Parameters
-    ----------
-    frame_indices : for each frame of ``dataset`` the frame of the source volume.
+    Frames are matched by position, because their order in ``dataset`` is the library's.
     """
+    source = reference.source
     if not source.frame_numbers:
         return
-    groups = dataset.PerFrameFunctionalGroupsSequence
-    for group, frame_index in zip(groups, frame_indices, strict=True):
+    for group in dataset.PerFrameFunctionalGroupsSequence:
+        corner = np.asarray(group.PlanePositionSequence[0].ImagePositionPatient, dtype=np.float64)
+        frame_index = round(float(reference.geometry.to_index(corner)[0]))
         for derivation in group.get("DerivationImageSequence") or []:
             for item in derivation.SourceImageSequence:
                 item.ReferencedFrameNumber = source.frame(frame_index).frame_number

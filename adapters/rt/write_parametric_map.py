@@ -105,7 +105,7 @@ def write_parametric_map(
         **({} if same_grid else _own_grid(voxel_map.geometry, planes)),
     )
     if same_grid:
-        name_source_frames(dataset, reference.source, planes)
+        name_source_frames(dataset, reference)
     pin_dimensions(dataset, context, "PMAP", number)
     return stamp(dataset, context, label)
 

@@ -126,7 +126,7 @@ def suv_to_activity(study: PhantomStudy) -> float:
 
     SUVbw = C [Bq/ml] * weight [g] / (dose [Bq] * 2^(-t / half-life)).
     """
-    left = study.dose_bq * 2.0 ** (-study.uptake_s / study.half_life_s)
+    left = study.dose_bq * float(np.exp2(-study.uptake_s / study.half_life_s))
     return left / (study.weight_kg * 1000.0)
 
 

@@ -4,6 +4,7 @@ One group for each segmentation (TID 1411: volume, diameter, reference to the se
 one for the case (TID 1501: outcome, mode, approval, uncertainty, other findings) and one
 for the explanation.  An abstention or a refusal is a report too: the case group then says
 so with its reasons, and there is no segmentation.
+A run that replaces another names the earlier report as its predecessor.
 
 Concepts that no standard scheme holds are coded in ``99OSTEON`` (listed in `CONCEPTS`).
 
@@ -17,12 +18,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pydicom import Dataset
+from pydicom.uid import Comprehensive3DSRStorage
 
 from adapters.rt.equipment import MANUFACTURER, PRIVATE_SCHEME, Label, WritingContext, stamp
 from adapters.rt.sources import SourceSeries
 from adapters.rt.write_report_groups import case_group, explanation_group, segment_group
 from adapters.rt.write_segmentation import coded
 from plugins.host.findings import Explanation, Prediction, Segmentation
+from plugins.host.identity import uid_for
 from plugins.host.images import Code
 
 TITLE = Code("126000", "DCM", "Imaging Measurement Report")
@@ -82,6 +85,8 @@ def write_report(
         is_verified=False,
     )
     dataset.CodingSchemeIdentificationSequence = [_scheme()]
+    if context.request.supersedes:
+        dataset.PredecessorDocumentsSequence = [_predecessor(context, context.request.supersedes)]
     return stamp(dataset, context, label)
 
 
@@ -127,6 +132,21 @@ def _evidence(
         images.append(image)
     context.inherited.copy_to(images[0])
     return [*images, *written]
+
+
+def _predecessor(context: WritingContext, run_id: str) -> Dataset:
+    """Return the report of the run that this one replaces (PS3.3 C.17.2.1); its UIDs follow
+    from its run id."""
+    instance = Dataset()
+    instance.ReferencedSOPClassUID = Comprehensive3DSRStorage
+    instance.ReferencedSOPInstanceUID = uid_for(run_id, "SR", 1, "instance")
+    series = Dataset()
+    series.SeriesInstanceUID = uid_for(run_id, "SR", 1, "series")
+    series.ReferencedSOPSequence = [instance]
+    study = Dataset()
+    study.StudyInstanceUID = context.inherited.text("StudyInstanceUID")
+    study.ReferencedSeriesSequence = [series]
+    return study
 
 
 def _scheme() -> Dataset:

@@ -72,8 +72,7 @@ def write_segmentation(
             content_description=label.series_description(context),
             omit_empty_frames=len(filled) > 0,
         )
-    frames = _planes_of_frames(masks, planes, len(filled) > 0)
-    name_source_frames(dataset, reference.source, frames)
+    name_source_frames(dataset, reference)
     pin_dimensions(dataset, context, "SEG", number)
     return stamp(dataset, context, label)
 
@@ -105,16 +104,6 @@ def _describe(context: WritingContext, segment_number: int, item: Segmentation) 
     if item.description:
         segment.SegmentDescription = item.description[:1024]
     return segment
-
-
-def _planes_of_frames(masks: np.ndarray, planes: range, omitted: bool) -> list[int]:
-    """Return for each written frame its plane: segment by segment, empty ones left out."""
-    return [
-        plane
-        for segment in range(masks.shape[-1])
-        for plane in planes
-        if not omitted or masks[plane, :, :, segment].any()
-    ]
 
 
 def coded(code: Code) -> Dataset:

@@ -169,7 +169,7 @@ def _contour(points: np.ndarray, image: Dataset, contour_number: int) -> Dataset
     encoded = (text + " " * (len(text) % 2)).encode("ascii")
     tag = Tag("ContourData")
     raw = RawDataElement(tag, "DS", len(encoded), encoded, 0, True, True)
-    contour[tag] = raw  # type: ignore[assignment]
+    contour[tag] = raw
     contour.set_original_encoding(True, True, default_encoding)  # so that it stays as it is
     return contour
 

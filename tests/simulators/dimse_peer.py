@@ -98,7 +98,9 @@ class DimsePeer:
         """Stop it."""
         for thread in self._threads:
             thread.join()
-        self._server.shutdown()
+        if self._server is not None:
+            self._server.shutdown()
+            self._server = None
 
     def _store(self, event: Any) -> int:
         if self.refuse:
@@ -147,8 +149,9 @@ class DimsePeer:
         if port is None:
             yield None, None
             return
-        yield "127.0.0.1", port, {"ae_title": event.move_destination}
         found = self._matching(event.identifier)
+        classes = sorted({str(item.SOPClassUID) for item in found})
+        yield "127.0.0.1", port, {"contexts": [build_context(name) for name in classes]}
         yield len(found)
         for item in found:
             yield 0xFF00, item

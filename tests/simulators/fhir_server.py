@@ -60,6 +60,11 @@ class FhirServer:
         answer.raise_for_status()
         return dict(answer.json())
 
+    def put(self, resource: dict[str, Any]) -> None:
+        """Change a resource, as a person would."""
+        path = f"{self.url}/{resource['resourceType']}/{resource['id']}"
+        _HTTP.put(path, json=resource).raise_for_status()
+
     def get(self, path: str) -> dict[str, Any]:
         """Return the answer to a GET."""
         return dict(_HTTP.get(f"{self.url}{path}").json())

@@ -42,7 +42,7 @@ class Grid:
     def coordinates_mm(self) -> tuple[NDArray[np.float64], ...]:
         """Return z (frames, 1, 1), y (1, rows, 1) and x (1, 1, columns) of the centres."""
         frames, rows, columns = (
-            start + step * np.arange(size)
+            np.asarray(start + step * np.arange(size), dtype=np.float64)
             for start, step, size in zip(
                 self.origin_mm[::-1], self.spacing_mm, self.shape, strict=True
             )
@@ -251,7 +251,7 @@ def _ct(
     hu[tumour] = mottled[tumour]
     hu = ndimage.gaussian_filter(hu, [0.25, 0.6, 0.6])
     hu += parameters.noise_hu * generator.standard_normal(grid.shape)
-    return np.clip(hu, -1024.0, 3071.0).astype(np.float32)
+    return np.asarray(np.clip(hu, -1024.0, 3071.0), dtype=np.float32)
 
 
 def _pet(
@@ -271,4 +271,4 @@ def _pet(
     sigma = [PET_FWHM_MM / _FWHM_PER_SIGMA / step for step in grid.spacing_mm]
     seen = ndimage.gaussian_filter(uptake, sigma)
     seen += 0.05 * np.sqrt(np.maximum(seen, 0.05)) * generator.standard_normal(grid.shape)
-    return np.maximum(seen, 0.0).astype(np.float32)
+    return np.asarray(np.maximum(seen, 0.0), dtype=np.float32)

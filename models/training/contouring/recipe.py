@@ -16,13 +16,20 @@ FOLD_COUNT = 5
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """Hold what decides the weights; lengths in millimetres, intensities in HU or SUV."""
+    """Hold what decides the weights; lengths in millimetres, intensities in HU or SUV.
+
+    Up to `fitted_from_step` the boxes are `box_voxels`; from there on they fit the crop, as the
+    network grid does in use.
+    """
 
     channels: tuple[int, ...] = (16, 32, 64, 128, 160)
     step_count: int = 2400
     decay_steps: int = 600
     batch_size: int = 2
     box_voxels: tuple[int, int, int] = (48, 48, 48)
+    fitted_from_step: int = 700
+    fitted_voxels_most: tuple[int, int, int] = (80, 64, 64)
+    fitted_rotation_z_deg: float = 15.0
     learning_rate: float = 1.5e-3
     warmup_steps: int = 60
     weight_decay: float = 0.02

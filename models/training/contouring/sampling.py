@@ -5,6 +5,7 @@ voxel, and the crop's own sides are cut by up to 42 mm, so that neither the midd
 the 5 cm margin of the data tells where the tumour ends. Numbers are those of `recipe.py`.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,12 +14,15 @@ from torch.nn import functional
 
 from models.contouring.inputs import (
     NETWORK_SPACING_MM,
+    NETWORK_STRIDE,
     FloatArray,
     assemble_channels,
     seed_field,
 )
 from models.training.contouring.cases import CachedCase
 from models.training.contouring.recipe import Recipe
+
+NEAREST_CUT_MM = 6.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +40,9 @@ def _log_uniform(generator: np.random.Generator, limit: float, size: int = 1) ->
     return np.asarray(factors, dtype=np.float32)
 
 
-def _rotation(generator: np.random.Generator, recipe: Recipe) -> FloatArray:
+def _rotation(generator: np.random.Generator, recipe: Recipe, around_z_deg: float) -> FloatArray:
     """Return a matrix (3, 3) in (z, y, x): rotation, mirroring, scale and stretch."""
-    limits = (recipe.rotation_z_deg, recipe.rotation_tilt_deg, recipe.rotation_tilt_deg)
+    limits = (around_z_deg, recipe.rotation_tilt_deg, recipe.rotation_tilt_deg)
     matrix = np.eye(3)
     for axis, limit in enumerate(limits):
         angle = np.deg2rad(generator.uniform(-limit, limit))
@@ -55,20 +59,19 @@ def _rotation(generator: np.random.Generator, recipe: Recipe) -> FloatArray:
     return result
 
 
-def _box_offsets(recipe: Recipe) -> FloatArray:
+def _box_offsets(box: Sequence[int]) -> FloatArray:
     """Return voxel positions (3, D, H, W) of a box around its centre in millimetres."""
     axes = [
-        (np.arange(size, dtype=np.float32) - (size - 1) / 2) * NETWORK_SPACING_MM
-        for size in recipe.box_voxels
+        (np.arange(size, dtype=np.float32) - (size - 1) / 2) * NETWORK_SPACING_MM for size in box
     ]
     return np.stack(np.meshgrid(*axes, indexing="ij")).astype(np.float32)
 
 
-def _warp(generator: np.random.Generator, recipe: Recipe) -> FloatArray:
+def _warp(generator: np.random.Generator, recipe: Recipe, box: Sequence[int]) -> FloatArray:
     """Return a smooth random displacement (3, D, H, W) in millimetres."""
     coarse = generator.normal(0, recipe.warp_mm, (1, 3, 5, 5, 5)).astype(np.float32)
     fine = functional.interpolate(
-        torch.from_numpy(coarse), recipe.box_voxels, mode="trilinear", align_corners=True
+        torch.from_numpy(coarse), tuple(box), mode="trilinear", align_corners=True
     )
     result: FloatArray = fine[0].numpy()
     return result
@@ -83,22 +86,44 @@ def _centre(case: CachedCase, generator: np.random.Generator, recipe: Recipe) ->
     return np.asarray(centroid + share * (voxel - centroid) + jitter, dtype=np.float32)
 
 
-def _measured(
-    positions: FloatArray, case: CachedCase, generator: np.random.Generator, recipe: Recipe
-) -> FloatArray:
-    """Return 1 inside the crop (D, H, W), some of whose sides are cut back towards the tumour."""
+def _cut_crop(
+    case: CachedCase, generator: np.random.Generator, recipe: Recipe
+) -> tuple[FloatArray, FloatArray]:
+    """Return first and last edge (z, y, x) of the crop, some sides cut towards the tumour."""
     first = np.array(case.ct_grid.origin_mm) - np.array(case.ct_grid.spacing_mm) / 2
     last = first + np.array(case.ct_grid.extent_mm)
-    inside = np.ones(positions.shape[1:], dtype=bool)
     for axis in range(3):
         low, high = case.tumour_mm[:, axis].min(), case.tumour_mm[:, axis].max()
-        start, stop = float(first[axis]), float(last[axis])
         if generator.random() < recipe.crop_cut_rate:
-            start += min(generator.uniform(0, recipe.crop_cut_mm), max(0.0, low - 6.0 - start))
+            room = max(0.0, low - NEAREST_CUT_MM - first[axis])
+            first[axis] += min(generator.uniform(0, recipe.crop_cut_mm), room)
         if generator.random() < recipe.crop_cut_rate:
-            stop -= min(generator.uniform(0, recipe.crop_cut_mm), max(0.0, stop - high - 6.0))
-        inside &= (positions[axis] >= start) & (positions[axis] <= stop)
-    return inside.astype(np.float32)
+            room = max(0.0, last[axis] - high - NEAREST_CUT_MM)
+            last[axis] -= min(generator.uniform(0, recipe.crop_cut_mm), room)
+    return first.astype(np.float32), last.astype(np.float32)
+
+
+def _fit_box(
+    first: FloatArray,
+    last: FloatArray,
+    steps: FloatArray,
+    centre: FloatArray,
+    generator: np.random.Generator,
+    recipe: Recipe,
+) -> tuple[tuple[int, ...], FloatArray]:
+    """Return box sizes that fit the crop (as `network_grid` does) and the box centre.
+
+    `steps` is the length in the patient of a millimetre in the box. A box that is smaller than
+    the crop stays inside it, near `centre`; a larger one is shifted within its slack.
+    """
+    wanted = (last - first) / steps / (NETWORK_SPACING_MM * NETWORK_STRIDE)
+    blocks = np.rint(wanted + generator.uniform(-0.15, 0.4, 3)).astype(int)
+    most = np.array(recipe.fitted_voxels_most) // NETWORK_STRIDE
+    sizes = np.clip(blocks, 2, most) * NETWORK_STRIDE
+    half = sizes * NETWORK_SPACING_MM * steps / 2
+    low, high = first + half, last - half
+    inside = np.clip(centre, np.minimum(low, high), np.maximum(low, high))
+    return tuple(int(size) for size in sizes), inside.astype(np.float32)
 
 
 def _look_up(case: CachedCase, volumes: slice, positions: FloatArray) -> FloatArray:
@@ -126,15 +151,37 @@ def _noise(generator: np.random.Generator, shape: tuple[int, ...], strength: flo
     return strength * coarse.repeat(2, 0).repeat(2, 1).repeat(2, 2)
 
 
-def draw_sample(case: CachedCase, generator: np.random.Generator, recipe: Recipe) -> Sample:
-    """Return one augmented box of the case; all randomness comes from `generator`."""
-    centre = _centre(case, generator, recipe).reshape(3, 1, 1, 1)
-    matrix = _rotation(generator, recipe)
-    offsets = np.tensordot(matrix, _box_offsets(recipe), axes=1)
+def _place_box(
+    case: CachedCase, generator: np.random.Generator, recipe: Recipe, fitted: bool
+) -> tuple[FloatArray, FloatArray]:
+    """Return voxel positions (3, D, H, W) in the patient, and 1 where the crop is (D, H, W)."""
+    centre = _centre(case, generator, recipe)
+    around_z_deg = recipe.fitted_rotation_z_deg if fitted else recipe.rotation_z_deg
+    matrix = _rotation(generator, recipe, around_z_deg)
+    box: tuple[int, ...] = recipe.box_voxels
+    if fitted:
+        first, last = _cut_crop(case, generator, recipe)
+        steps = np.linalg.norm(matrix, axis=0).astype(np.float32)
+        box, centre = _fit_box(first, last, steps, centre, generator, recipe)
+    offsets = np.tensordot(matrix, _box_offsets(box), axes=1)
     if generator.random() < recipe.warp_rate:
-        offsets = offsets + _warp(generator, recipe)
-    positions = (centre + offsets).astype(np.float32)
-    measured = _measured(positions, case, generator, recipe)
+        offsets = offsets + _warp(generator, recipe, box)
+    if not fitted:
+        first, last = _cut_crop(case, generator, recipe)
+    positions = (centre.reshape(3, 1, 1, 1) + offsets).astype(np.float32)
+    edges = first.reshape(3, 1, 1, 1), last.reshape(3, 1, 1, 1)
+    measured = ((positions >= edges[0]) & (positions <= edges[1])).all(axis=0)
+    return positions, measured.astype(np.float32)
+
+
+def draw_sample(
+    case: CachedCase, generator: np.random.Generator, recipe: Recipe, *, fitted: bool = False
+) -> Sample:
+    """Return one augmented box of the case; all randomness comes from `generator`.
+
+    `fitted` makes the box as large as the crop, otherwise it is `recipe.box_voxels`.
+    """
+    positions, measured = _place_box(case, generator, recipe, fitted)
     ct = _look_up(case, slice(0, 1), positions)[0]
     target = _look_up(case, slice(3, 4), positions)[0] * measured
     ct = ct * generator.uniform(0.95, 1.05) + generator.normal(0, recipe.ct_offset_hu)
@@ -151,14 +198,14 @@ def draw_sample(case: CachedCase, generator: np.random.Generator, recipe: Recipe
     seed = None
     if len(tumour) and generator.random() < recipe.seed_given_rate:
         at = tuple(tumour[generator.integers(len(tumour))])
-        seed = _seed_in_box(at, recipe)
+        seed = _seed_in_box(at, ct.shape)
     channels = assemble_channels(ct.astype(np.float32), measured, pet, pet_measured, seed)
     if not without_pet and generator.random() < recipe.ct_absent_rate:
         channels[[0, 1, 5]] = 0.0
     return Sample(channels, target[None], np.maximum(measured, 0.02)[None].astype(np.float32))
 
 
-def _seed_in_box(at: tuple[int, ...], recipe: Recipe) -> FloatArray:
+def _seed_in_box(at: tuple[int, ...], box: Sequence[int]) -> FloatArray:
     """Return the seed channel for the voxel `at`, its distances measured in the box."""
-    straight = _box_offsets(recipe)
+    straight = _box_offsets(box)
     return seed_field(straight, straight[:, at[0], at[1], at[2]].tolist())

@@ -25,6 +25,7 @@ from models.training.contouring.sampling import draw_sample
 from models.unet.network import UNet3d
 
 CHECKPOINT_EVERY = 100
+TensorTriple = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 LOG_EVERY = 20
 log = structlog.get_logger()
 
@@ -85,39 +86,50 @@ def segmentation_loss(
 
 def draw_batch(
     cases: Sequence[CachedCase], recipe: Recipe, fold: int, step: int
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Return channels, target and weight of a step; each patient comes once per epoch."""
-    samples = []
+) -> list[TensorTriple]:
+    """Return the samples of a step as (1, C, D, H, W) channels, target and weight.
+
+    Each patient comes once per epoch.
+    """
+    batch = []
     for place in range(step * recipe.batch_size, (step + 1) * recipe.batch_size):
         epoch, position = divmod(place, len(cases))
         order = np.random.default_rng([recipe.seed, fold, epoch]).permutation(len(cases))
         generator = np.random.default_rng([recipe.seed, fold, place, 1])
-        samples.append(draw_sample(cases[order[position]], generator, recipe))
-    return (
-        torch.from_numpy(np.stack([sample.channels for sample in samples])),
-        torch.from_numpy(np.stack([sample.target for sample in samples])),
-        torch.from_numpy(np.stack([sample.weight for sample in samples])),
-    )
+        fitted = step >= recipe.fitted_from_step
+        sample = draw_sample(cases[order[position]], generator, recipe, fitted=fitted)
+        arrays = (sample.channels, sample.target, sample.weight)
+        channels, target, weight = (torch.from_numpy(array)[None] for array in arrays)
+        batch.append((channels, target, weight))
+    return batch
+
+
+def sample_loss(network: UNet3d, sample: TensorTriple, recipe: Recipe, bf16: bool) -> torch.Tensor:
+    """Return the loss of one sample on both decoder levels."""
+    channels, target, weight = sample
+    with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+        fine, coarse = network.forward_levels(channels)
+    small = functional.avg_pool3d(target, 2), functional.avg_pool3d(weight, 2)
+    loss = segmentation_loss(fine.float(), target, weight)
+    return loss + recipe.coarse_loss_weight * segmentation_loss(coarse.float(), *small)
 
 
 def train_step(
-    state: TrainingState,
-    batch: tuple[torch.Tensor, torch.Tensor, torch.Tensor],
-    recipe: Recipe,
-    *,
-    bf16: bool,
+    state: TrainingState, batch: Sequence[TensorTriple], recipe: Recipe, *, bf16: bool
 ) -> float:
-    """Advance the state by one step and return the loss."""
-    channels, target, weight = batch
+    """Advance the state by one step and return the loss.
+
+    The samples pass one by one, because their boxes differ in size; as nothing is normalised
+    over the batch, the gradient is that of the whole batch.
+    """
     for group in state.optimizer.param_groups:
         group["lr"] = learning_rate(recipe, state.step)
-    with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
-        fine, coarse = state.network.forward_levels(channels)
-    small = functional.avg_pool3d(target, 2), functional.avg_pool3d(weight, 2)
-    loss = segmentation_loss(fine.float(), target, weight)
-    loss = loss + recipe.coarse_loss_weight * segmentation_loss(coarse.float(), *small)
     state.optimizer.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]
+    total = 0.0
+    for sample in batch:
+        loss = sample_loss(state.network, sample, recipe, bf16) / len(batch)
+        loss.backward()  # type: ignore[no-untyped-call]
+        total += float(loss.detach())
     torch.nn.utils.clip_grad_norm_(state.network.parameters(), recipe.gradient_norm)
     state.optimizer.step()
     state.step += 1
@@ -125,7 +137,7 @@ def train_step(
     with torch.no_grad():
         for kept, new in zip(state.average.parameters(), state.network.parameters(), strict=True):
             kept.lerp_(new, 1 - decay)
-    return float(loss.detach())
+    return total
 
 
 def save_checkpoint(state: TrainingState, path: Path) -> None:

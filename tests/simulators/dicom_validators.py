@@ -1,0 +1,66 @@
+"""Validators and readers that we did not write: dciodvfy, dcmtk, plastimatch.
+
+Each call skips the test by name where the program is missing.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from plugins.host.images import Geometry
+
+
+def program(name: str) -> str:
+    """Return the program's path, or skip the test."""
+    found = shutil.which(name)
+    if found is None:
+        pytest.skip(f"{name} is not installed")
+    return found
+
+
+def dciodvfy_errors(path: Path) -> list[str]:
+    """Return the error lines of dciodvfy (dicom3tools) on one object."""
+    done = subprocess.run(
+        [program("dciodvfy"), str(path)], capture_output=True, timeout=60, check=False
+    )
+    lines = done.stderr.decode("latin-1").splitlines()
+    return [line for line in lines if line.startswith("Error")]
+
+
+def plastimatch_mask(
+    structures: Path, images: Path, folder: Path, name: str, geometry: Geometry
+) -> NDArray[np.bool_]:
+    """Return the mask that plastimatch makes of a structure set, on ``geometry``."""
+    import SimpleITK
+
+    done = subprocess.run(
+        [
+            *(program("plastimatch"), "convert", "--input", str(structures)),
+            *("--referenced-ct", str(images), "--output-prefix", str(folder)),
+        ],
+        capture_output=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr.decode("latin-1")[-500:]
+    image = SimpleITK.ReadImage(str(folder / f"{name}.mha"))
+    filled = np.argwhere(SimpleITK.GetArrayFromImage(image) > 0)
+    mask = np.zeros(geometry.shape, dtype=bool)
+    if len(filled):
+        points = np.asarray(
+            [image.TransformIndexToPhysicalPoint([int(x), int(y), int(z)]) for z, y, x in filled]
+        )
+        mask[tuple(np.rint(geometry.to_index(points)).astype(int).T)] = True
+    return mask
+
+
+def dsc(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> float:
+    """Return the Dice similarity coefficient; 1 for two empty masks."""
+    total = int(first.sum()) + int(second.sum())
+    return 2.0 * int((first & second).sum()) / total if total else 1.0
