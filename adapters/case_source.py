@@ -20,10 +20,10 @@ from pydicom import Dataset
 
 from adapters.pacs import InstanceReference, Pacs
 from adapters.rt.read_case import LoadedCase, read_case
+from adapters.rt.read_checks import DEFAULT_LIMIT_BYTES
 from adapters.rt.read_facts import merge_subject
 from adapters.rt.read_folder import FolderScan
 from adapters.rt.read_part10 import Source, read_identity, read_instance
-from adapters.rt.read_series import DEFAULT_LIMIT_BYTES
 from adapters.rt.sources import SourceSeries
 from audit.errors import DiskFullError, InputError, NotFoundError, TooLargeError
 from plugins.host.case import Case, Subject

@@ -70,8 +70,9 @@ class Site:
     def seal(self, *, force: bool = False) -> None:
         """Place every committed record in the tree and sign a checkpoint where it is due."""
         self.log.seal(self.database)
-        with self.database.transaction() as transaction:
-            self.log.sign_checkpoint(transaction, self.now(), force=force)
+        if force:
+            with self.database.transaction() as transaction:
+                self.log.sign_checkpoint(transaction, self.now(), force=True)
 
     def configuration_changed(self, setting: str, before: str, after: str, person: str) -> None:
         """Record that a person changed a setting of the site."""

@@ -12,10 +12,11 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from adapters.database.runs import RunRow
+from adapters.database import Transaction
+from adapters.database.runs import OPEN_STATUSES, RunRow
 from adapters.rt.read_folder import FolderScan, scan_folder
 from adapters.study_facts import study_facts
-from audit.errors import ConfigurationError, NotFoundError
+from audit.errors import ConfigurationError, InputChangedError, NotFoundError
 from audit.pseudonym import short
 from plugins.host.facts import StudyFacts
 from plugins.host.identity import run_id_for
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from adapters.compose import Site
 
 ACTIONS = ("retry", "force", "discard")
+INPUT_CHANGED = InputChangedError.code
 FOLDER = "folder"
 """Name under which runs on files are kept; `SiteCases.scans` gives their files."""
 
@@ -93,15 +95,13 @@ def _queue(
     with site.database.transaction() as transaction:
         revision = 1
         run_id = run_id_for(decision.sop_instance_uids, decision.release_digest, chosen, revision)
-        while (row := transaction.run(run_id)) is not None:
-            if not again and row.status == "done" and _outbox_is_whole(site, run_id):
-                return _deliver_again(site, transaction, row)
-            if not again and row.status in ("queued", "running", "waiting", "delivering"):
-                return run_id
+        while (row := transaction.run(run_id)) is not None and row.reason == INPUT_CHANGED:
             revision += 1
             run_id = run_id_for(
                 decision.sop_instance_uids, decision.release_digest, chosen, revision
             )
+        if row is not None:
+            return _once_more(site, transaction, row, again=again)
         request = RunRequest(
             run_id=run_id,
             study_instance_uid=facts.study_instance_uid,
@@ -125,18 +125,20 @@ def _queue(
     return run_id
 
 
-def _outbox_is_whole(site: Site, run_id: str) -> bool:
-    with site.database.reading() as transaction:
-        documents = transaction.documents(run_id)
-    return bool(documents) and all(document.path.exists() for document in documents)
-
-
-def _deliver_again(site: Site, transaction: Any, row: RunRow) -> str:
-    """A finished run goes to this call's targets from its outbox; nothing is inferred."""
-    documents = transaction.documents(row.run_id)
-    for target in site.targets:
-        target.send(documents)
-    return str(row.run_id)
+def _once_more(site: Site, transaction: Transaction, row: RunRow, *, again: bool) -> str:
+    """A run that is there: its results go to this call's targets, or it runs again."""
+    run_id = str(row.run_id)
+    if row.status in OPEN_STATUSES:
+        return run_id
+    documents = transaction.documents(run_id)
+    whole = bool(documents) and all(document.path.exists() for document in documents)
+    if row.status in ("done", "abstained") and whole and not again:
+        for target in site.targets:
+            target.send([item for item in documents if item.kind in target.kinds])
+        return run_id
+    site.journal.by_hand(transaction, row.request, "again", "account:local")
+    transaction.set_run_status(run_id, "queued")
+    return run_id
 
 
 def find_run(site: Site, run_id: str) -> RunRow:
@@ -171,7 +173,7 @@ def act(site: Site, action: str, run_id: str, person: str) -> str:
         if row.status not in permitted:
             raise ConfigurationError(
                 f"expected a run that is {' or '.join(permitted)} to {action}, found {row.status}",
-                advice="Use `osteon runs force` to run the same input as a new revision.",
+                advice="Use `osteon runs force` to run the same input again.",
             )
         site.journal.by_hand(transaction, row.request, action, person)
         if action == "retry":
@@ -181,16 +183,22 @@ def act(site: Site, action: str, run_id: str, person: str) -> str:
     return f"run {run_id} is discarded"
 
 
-def _force(site: Site, transaction: Any, row: RunRow, person: str) -> str:
-    before = row.request
-    revision = before.revision + 1
-    while True:
-        run_id = run_id_for(
-            before.sop_instance_uids, before.release_digest, before.parameters, revision
+def _force(site: Site, transaction: Transaction, row: RunRow, person: str) -> str:
+    """Run again: the same run, or a new revision where the input itself has changed."""
+    if row.status in OPEN_STATUSES:
+        raise ConfigurationError(
+            f"expected a run that has ended, found it {row.status}",
+            advice="Wait for it, or discard it first.",
         )
-        if transaction.run(run_id) is None:
-            break
-        revision += 1
+    before = row.request
+    if row.reason != INPUT_CHANGED:
+        site.journal.by_hand(transaction, before, "force", person)
+        transaction.set_run_status(before.run_id, "queued")
+        return f"run {before.run_id} is queued again; its objects keep their UIDs"
+    revision = before.revision + 1
+    run_id = run_id_for(
+        before.sop_instance_uids, before.release_digest, before.parameters, revision
+    )
     request = replace(
         before,
         run_id=run_id,
@@ -200,8 +208,8 @@ def _force(site: Site, transaction: Any, row: RunRow, person: str) -> str:
         supersedes=before.run_id,
         opened_at=site.now(),
     )
-    site.journal.by_hand(transaction, request, "force", person)
     transaction.add_run(request, row.pacs)
+    site.journal.by_hand(transaction, request, "force", person)
     return f"run {run_id} is queued as revision {revision}"
 
 

@@ -40,9 +40,15 @@ def decode(data: bytes) -> Any:
     RecordError : the bytes are not the canonical form of what they say.
     """
     try:
-        value = json.loads(data)
+        value = json.loads(data, parse_int=_number)
     except ValueError as error:
         raise RecordError("expected canonical JSON, found other bytes") from error
     if encode(value) != data:
         raise RecordError("expected canonical JSON, found another spelling of the value")
     return value
+
+
+def _number(text: str) -> int | float:
+    """Return an integer that a double holds exactly as itself, a larger one as the double."""
+    number = int(text)
+    return number if abs(number) <= SAFE_INTEGER else float(text)

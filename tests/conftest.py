@@ -1,7 +1,15 @@
 """Shared servers and settings of all tests."""
 
 import os
+import sys
+from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-pytest_plugins: list[str] = []
+pytest_plugins = [
+    "tests.simulators.fhir_server",
+    "tests.simulators.orthanc",
+    "tests.simulators.postgresql",
+    "tests.simulators.tiny_pacs",
+]

@@ -113,7 +113,7 @@ def retry(run_id: RunArgument, home: HomeOption = None, config: ConfigOption = N
 
 @app.command("force")
 def force(run_id: RunArgument, home: HomeOption = None, config: ConfigOption = None) -> None:
-    """Run the same input again as a new revision."""
+    """Run the same input again; as a new revision where the input itself has changed."""
     _act("force", run_id, home, config)
 
 

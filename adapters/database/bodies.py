@@ -10,6 +10,7 @@ Read next: `journal.py`.
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
@@ -200,8 +201,8 @@ def explanation(value: Explanation) -> Json:
     return {
         "method": coded(value.method),
         "target_sha256": _digest(value.target),
-        "contributions": [[coded(name), share] for name, share in value.contributions],
-        "faithfulness": {coded(name): number for name, number in value.faithfulness.items()},
+        "contributions": [[coded(name), _number(share)] for name, share in value.contributions],
+        "faithfulness": {coded(name): _number(n) for name, n in value.faithfulness.items()},
         "seconds": round(value.seconds, 3),
     }
 
@@ -353,10 +354,15 @@ def _acquisition(volume: Volume) -> Json:
     }
     for key, value in volume.acquisition.items():
         if not isinstance(value, str):
-            facts[coded(key)] = float(value)
+            facts[coded(key)] = _number(value)
         elif key in _EQUIPMENT and _EQUIPMENT_TEXT.fullmatch(value) and _permitted(value):
             facts[key] = value
     return facts
+
+
+def _number(value: float) -> float | str:
+    """Return a number that JSON can carry; what is not finite was not measured."""
+    return float(value) if math.isfinite(value) else NOT_EVALUATED
 
 
 def _sop_class(uid: str) -> str:

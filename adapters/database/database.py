@@ -11,6 +11,7 @@ Read next: `journal.py`.
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -20,13 +21,14 @@ from typing import Any, TypeVar
 
 from alembic import command
 from alembic.config import Config
+from alembic.util import CommandError
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
 from adapters.database.faults import translate
 from adapters.database.transaction import Transaction
-from audit.errors import ConfigurationError, DatabaseBusyError
+from audit.errors import ConfigurationError, DatabaseBusyError, StorageError
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _UPGRADE_LOCK_ID = 0x6F7374656F6E02
@@ -54,7 +56,12 @@ class Database:
         return self._engine.dialect.name == "sqlite"
 
     def upgrade(self) -> None:
-        """Bring the tables to the newest migration; safe while others do the same."""
+        """Bring the tables to the newest migration; safe while others do the same.
+
+        Raises
+        ------
+        ConfigurationError : the database was made by a newer suite; it is left as it was.
+        """
         config = Config()
         config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
         with self._begin("BEGIN IMMEDIATE") as connection:
@@ -63,7 +70,13 @@ class Database:
                     text("SELECT pg_advisory_xact_lock(:id)"), {"id": _UPGRADE_LOCK_ID}
                 )
             config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+            try:
+                command.upgrade(config, "head")
+            except CommandError as error:
+                raise ConfigurationError(
+                    "expected a database of this suite or an older one, found an unknown revision",
+                    advice="Use the newer suite that made the database; nothing was changed.",
+                ) from error
 
     @contextmanager
     def transaction(self) -> Iterator[Transaction]:
@@ -146,7 +159,12 @@ def open_engine(url: str, busy_timeout_s: float) -> Engine:
 def _sqlite(file: str | None, url: str, busy_timeout_s: float) -> Engine:
     if not file or file == ":memory:":
         raise ConfigurationError("expected a file for the SQLite database, found none")
-    os.close(os.open(file, os.O_RDWR | os.O_CREAT, 0o600))
+    try:
+        os.close(os.open(file, os.O_RDWR | os.O_CREAT, 0o600))
+    except OSError as error:
+        raise StorageError(
+            f"expected to open the SQLite database, found {errno.errorcode.get(error.errno or 0)}"
+        ) from error
     engine = create_engine(url, connect_args={"timeout": busy_timeout_s})
 
     @event.listens_for(engine, "connect")

@@ -82,13 +82,15 @@ class DimsePacs:
         self._aet = aet
         self._timeout_s = timeout_s
         self._moving = threading.Lock()
+        self._awaited: frozenset[str] = frozenset()
         self._user = None if peer is None else ServiceUser(aet, peer, timeout_s)
-        self._services = frozenset() if peer is None else peer.services
+        self._offered: frozenset[str] | None = frozenset() if peer is None else None
         listening = replace(
             settings or ScpSettings(aet, port), aet=aet, port=port, allowed_aets=tuple(allowed_aets)
         )
         self._scp = StorageScp(listening, self._folder_for, self._reports.keep)
-        self.capabilities = _capabilities(self._services)
+        # until the peer was first asked, what it is said to have
+        self.capabilities = _capabilities(frozenset() if peer is None else peer.services)
 
     def __enter__(self) -> Self:
         self.start()
@@ -126,7 +128,8 @@ class DimsePacs:
         if self._user is None:
             return f"DIMSE intake, {listens}, no peer"
         self._user.echo()
-        offers = ", ".join(sorted(self._services)) or "nothing"
+        self._offered = None
+        offers = ", ".join(sorted(self._services())) or "nothing"
         return f"DIMSE peer {self._user.peer.aet} answers, offers {offers}; {listens}"
 
     def changes(self, cursor: str | None, limit: int = 1000) -> ChangeBatch:
@@ -147,7 +150,7 @@ class DimsePacs:
         found: set[str] = set()
         with suppress(RejectedError):  # the intake keeps fewer keys than the peer
             found.update(self.intake.search_studies(**keys))
-        if "find" in self._services:
+        if "find" in self._services():
             wanted = {"StudyInstanceUID": "", **_exact(keys)}
             found.update(text_of(item, "StudyInstanceUID") for item in self._find("STUDY", wanted))
         return tuple(sorted(found - {""}))
@@ -155,7 +158,7 @@ class DimsePacs:
     def search_series(self, study_instance_uid: str) -> tuple[SeriesSummary, ...]:
         """Return the series of a study: of the intake, else of the peer."""
         here = self.intake.search_series(study_instance_uid)
-        if here or "find" not in self._services:
+        if here or "find" not in self._services():
             return here
         keys = {
             **dict.fromkeys(_SERIES_KEYS, ""),
@@ -174,7 +177,7 @@ class DimsePacs:
     ) -> tuple[InstanceReference, ...]:
         """Return the instances of a series: of the intake, else of the peer."""
         here = self.intake.search_instances(study_instance_uid, series_instance_uid)
-        if here or "find" not in self._services:
+        if here or "find" not in self._services():
             return here
         keys = {
             "StudyInstanceUID": study_instance_uid,
@@ -212,7 +215,7 @@ class DimsePacs:
         try:
             return self.intake.retrieve_instance(reference)
         except NotFoundError:
-            if not self._services & {"get", "move"}:
+            if not self._services() & {"get", "move"}:
                 raise
         keys = keys_of(
             "IMAGE",
@@ -272,12 +275,13 @@ class DimsePacs:
 
         What an earlier C-MOVE left is removed first, so that the answer is fresh.
         """
-        if "get" in self._services:
+        if "get" in self._services():
             classes = {item.sop_class_uid for item in references} - {""}
             yield from self._peer_with("get").get(classes, keys)
             return
         self._listen_if_free()
         with self._moving:
+            self._awaited = frozenset(item.sop_instance_uid for item in references)
             try:
                 for reference in references:
                     self._retrieved.delete_instance(reference)
@@ -286,11 +290,12 @@ class DimsePacs:
                     with suppress(NotFoundError):
                         yield self._retrieved.retrieve_instance(reference)
             finally:
+                self._awaited = frozenset()
                 for reference in references:
                     self._retrieved.delete_instance(reference)
 
     def _is_at_peer(self, reference: InstanceReference) -> bool:
-        if "find" not in self._services:
+        if "find" not in self._services():
             return True
         keys = {
             "StudyInstanceUID": reference.study_instance_uid,
@@ -299,21 +304,34 @@ class DimsePacs:
         }
         return any(True for _ in self._find("IMAGE", keys))
 
+    def _services(self) -> frozenset[str]:
+        """Return what the peer offers; it is asked once, and again by `check`."""
+        if self._offered is None and self._user is not None:
+            self._offered = self._user.offers()
+            self.capabilities = _capabilities(self._offered)
+        return self._offered or frozenset()
+
     def _find(self, level: str, keys: Mapping[str, str]) -> Iterator[Dataset]:
         return self._peer_with("find").find(level, keys)
 
     def _count(self, series: SeriesSummary) -> int:
         return len(self.search_instances(series.study_instance_uid, series.series_instance_uid))
 
-    def _folder_for(self, originator: str) -> FolderPacs:
-        return self._retrieved if originator == self._aet else self.intake
+    def _folder_for(self, originator: str, sop_instance_uid: str) -> FolderPacs:
+        """Keep what we asked for apart from pushes.
+
+        The move originator should be our AE title (PS3.7 Section 9.1.1.1.7); some peers
+        name themselves or nobody, so what this process awaits counts too.
+        """
+        is_ours = originator == self._aet or sop_instance_uid in self._awaited
+        return self._retrieved if is_ours else self.intake
 
     def _listen_if_free(self) -> None:
         with suppress(ConfigurationError):  # another process of this site listens: same folders
             self.start()
 
     def _peer_with(self, service: str) -> ServiceUser:
-        if self._user is None or service not in self._services:
+        if self._user is None or service not in self._services():
             raise RejectedError(f"expected a peer of {self.name} that offers {service}, found none")
         return self._user
 

@@ -27,7 +27,8 @@ class Peer:
 
     Parameters
     ----------
-    services : what it offers, of store, find, move, get and commitment.
+    services : what may be used, of store, find, move, get and commitment; what the peer
+        really offers is negotiated.
     tls : context for a secure connection (PS3.15 Annex B); None for a plain one.
     """
 

@@ -102,14 +102,15 @@ class StorageScp:
 
     Parameters
     ----------
-    choose : says for a move originator's AE title ("" for a plain push) where objects go.
+    choose : says for a move originator's AE title ("" for a plain push) and a SOP Instance
+        UID where the object goes.
     on_report : takes the data set of a storage commitment report.
     """
 
     def __init__(
         self,
         settings: ScpSettings,
-        choose: Callable[[str], Intake],
+        choose: Callable[[str, str], Intake],
         on_report: Callable[[Dataset], None],
     ) -> None:
         check_title(settings.aet)
@@ -192,7 +193,7 @@ class StorageScp:
             if reference.sop_instance_uid != event.request.AffectedSOPInstanceUID:
                 return self._refused(MISMATCH, "another instance than announced", sender)
             originator = str(event.request.MoveOriginatorApplicationEntityTitle or "").strip()
-            intake = self._choose(originator)
+            intake = self._choose(originator, reference.sop_instance_uid)
             outcome = intake.store(reference.study_instance_uid, [data], sender=sender)[0]
         except InputError as error:
             return self._refused(CANNOT_UNDERSTAND, error.code, sender)

@@ -18,6 +18,7 @@ from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pynetdicom import build_context, build_role, evt
 from pynetdicom.sop_class import (
+    StorageCommitmentPushModel,
     StudyRootQueryRetrieveInformationModelFind,
     StudyRootQueryRetrieveInformationModelGet,
     StudyRootQueryRetrieveInformationModelMove,
@@ -35,6 +36,12 @@ UNKNOWN_DESTINATION = 0xA801  # PS3.4 C.4.2.1.5
 _PENDING = frozenset({0xFF00, 0xFF01})
 _WARNINGS = frozenset({0xB000, 0xB006, 0xB007})
 _BUSY = frozenset({0xA700, 0xA701, 0xA702})
+_MODELS = {
+    "find": StudyRootQueryRetrieveInformationModelFind,
+    "get": StudyRootQueryRetrieveInformationModelGet,
+    "move": StudyRootQueryRetrieveInformationModelMove,
+    "commitment": StorageCommitmentPushModel,
+}
 _NATIVE = (str(ExplicitVRLittleEndian), str(ImplicitVRLittleEndian))
 _ENCODINGS = (
     _NATIVE,
@@ -69,6 +76,18 @@ class ServiceUser:
         """Return when the peer answers C-ECHO; raise when it does not."""
         with self._associated([build_context(Verification)]) as association:
             self._check(association.send_c_echo(), "C-ECHO")
+
+    def offers(self) -> frozenset[str]:
+        """Return the services that the peer accepts, of those that it is said to have.
+
+        Storage is always among them: which SOP Classes it takes shows when one is sent.
+        """
+        storage = [build_context(name) for name in _COMMON_CLASSES]
+        models = [build_context(model) for model in _MODELS.values()]
+        with self._associated([build_context(Verification), *models, *storage]) as association:
+            accepted = {item.abstract_syntax for item in association.accepted_contexts}
+        found = {service for service, model in _MODELS.items() if model in accepted}
+        return self.peer.services & (found | {"store"})
 
     def store(self, files: Sequence[Outgoing]) -> tuple[StoreOutcome, ...]:
         """Send files with C-STORE, each in its own encoding; one outcome for each."""

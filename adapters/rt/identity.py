@@ -12,6 +12,7 @@ Read next: `repair.py` (the rules), `equipment.py` (what is added to every objec
 from __future__ import annotations
 
 import io
+import logging
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -33,6 +34,10 @@ from adapters.rt.repair import (
     repair_short,
 )
 from audit.errors import MissingAttributeError
+
+# pydicom quotes the value that a warning is about, and the value may be the patient's.
+logging.getLogger("pydicom").setLevel(logging.ERROR)
+warnings.filterwarnings("ignore", category=UserWarning, module=r"pydicom\.")
 
 UTF_8 = "ISO_IR 192"
 
@@ -119,12 +124,10 @@ def _text_of(source: Dataset, keyword: str) -> str | None:
     tag = tag_for_keyword(keyword)
     if tag is None or tag not in source:
         return None
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            value = source[tag].value
-        except Exception:  # pydicom raises many kinds for a value that breaks its VR
-            value = source.get_item(tag).value
+    try:
+        value = source[tag].value
+    except Exception:  # broad: pydicom raises many kinds for a value that breaks its VR
+        value = source.get_item(tag).value
     if value is None:
         return ""
     if isinstance(value, bytes):
@@ -191,22 +194,28 @@ def _set_character_set(header: Dataset, terms: tuple[str, ...]) -> list[str]:
 
 
 def _survives(header: Dataset) -> bool:
-    """Return whether encoding and decoding the header gives the same texts."""
-    if all(ord(c) < 128 for element in header for c in str(element.value)):
+    """Return whether encoding and decoding gives the same texts.
+
+    Tried on a copy: a person name remembers its first encoding.
+    """
+    texts = {
+        element.tag: str(element.value or "")
+        for element in header
+        if element.VR in ("PN", "LO", "SH")
+    }
+    if all(text.isascii() for text in texts.values()):
         return True
+    copy = Dataset()
+    copy.SpecificCharacterSet = header.SpecificCharacterSet
+    for tag, text in texts.items():
+        copy.add_new(tag, dictionary_VR(tag), text)
     buffer = DicomBytesIO()
     buffer.is_little_endian, buffer.is_implicit_VR = True, False
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")
-            write_dataset(buffer, header)
-            back = dcmread(io.BytesIO(_meta() + buffer.getvalue()), force=True)
-            return all(
-                str(back[element.tag].value) == str(element.value)
-                for element in header
-                if dictionary_VR(element.tag) in ("PN", "LO", "SH")
-            )
-    except (UnicodeError, ValueError, UserWarning):
+        write_dataset(buffer, copy)
+        back = dcmread(io.BytesIO(_meta() + buffer.getvalue()))
+        return all(str(back[tag].value or "") == text for tag, text in texts.items())
+    except (LookupError, UnicodeError, ValueError):
         return False
 
 

@@ -20,11 +20,12 @@ from typing import Any
 
 from pydicom import Dataset
 
+from adapters.rt.read_checks import DEFAULT_LIMIT_BYTES, SOP_CLASSES, read_all
 from adapters.rt.read_dose import read_dose
 from adapters.rt.read_facts import merge_subject, merge_tags
 from adapters.rt.read_part10 import Instance, Source
 from adapters.rt.read_plan import read_plan
-from adapters.rt.read_series import DEFAULT_LIMIT_BYTES, SOP_CLASSES, read_all, read_series
+from adapters.rt.read_series import read_series
 from adapters.rt.read_structures import read_structures
 from adapters.rt.sources import SourceSeries
 from audit.errors import InputError, MixedSeriesError, UnitsError

@@ -17,12 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset
 
+from adapters.rt.read_checks import DEFAULT_LIMIT_BYTES, REQUIRED, check_series, check_size
 from adapters.rt.read_facts import acquisition_facts
 from adapters.rt.read_frames import Frame, numbers
 from adapters.rt.read_geometry import check_spacing, uniform_step, unit_axes
-from adapters.rt.read_part10 import Instance, Source, as_instance
+from adapters.rt.read_part10 import Instance, Source, as_instance, readable_values
 from adapters.rt.read_pixels import decode, pixel_format
-from adapters.rt.read_series import DEFAULT_LIMIT_BYTES, REQUIRED, check_series, check_size
 from adapters.rt.sources import SourceSeries
 from audit.errors import GeometryError, MissingAttributeError, UnitsError
 from audit.pseudonym import short
@@ -31,6 +31,7 @@ from plugins.host.images import Geometry, Vector3, Volume
 OFFSET_TOLERANCE_MM = 0.01
 
 
+@readable_values("the dose")
 def read_dose(
     source: Source | Instance, *, limit_bytes: int = DEFAULT_LIMIT_BYTES
 ) -> tuple[Volume, SourceSeries]:

@@ -10,6 +10,7 @@ Read next: `adapters/case_source.py`.
 
 from __future__ import annotations
 
+import filecmp
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from pydicom import Dataset
 from pydicom.datadict import keyword_for_tag
 from pydicom.multival import MultiValue
 
-from adapters.rt.read_part10 import read_identity, read_instance
+from adapters.rt.read_part10 import read_identity, read_instance, readable_values
 from audit.errors import InputError, MissingAttributeError, NotFoundError
 from plugins.host.facts import SeriesFacts, StudyFacts
 
@@ -78,25 +79,26 @@ def scan_folder(folder: Path) -> FolderScan:
     """
     if not folder.exists():
         raise NotFoundError("expected a folder of DICOM files, found none under the given path")
-    found: dict[str, dict[str, tuple[Path, Dataset]]] = {}
+    found: dict[str, _Series] = {}
     skipped: list[SkippedFile] = []
     for path in _walk(folder):
         try:
-            dataset = _identified(path)
+            with readable_values("the file"):
+                dataset = _identified(path)
+                if _is_dicomdir(dataset):
+                    skipped.append(SkippedFile(path, "DICOMDIR"))
+                    continue
+                uid = str(dataset.SeriesInstanceUID)
+                if uid not in found:
+                    found[uid] = _Series(dataset)
         except InputError as error:
             skipped.append(SkippedFile(path, error.code))
-            continue
         except OSError:
             skipped.append(SkippedFile(path, "UNREADABLE"))
-            continue
-        if str(dataset.file_meta.get("MediaStorageSOPClassUID") or "") == DICOMDIR:
-            skipped.append(SkippedFile(path, "DICOMDIR"))
-            continue
-        series = found.setdefault(str(dataset.SeriesInstanceUID), {})
-        _add(series, path, dataset, skipped)
-    files = {uid: tuple(path for path, _ in series.values()) for uid, series in found.items()}
-    headers = {uid: [item for _, item in series.values()] for uid, series in found.items()}
-    return FolderScan(_studies(headers), files, tuple(skipped))
+        else:
+            found[uid].add(path, dataset, skipped)
+    files = {uid: tuple(series.paths.values()) for uid, series in found.items()}
+    return FolderScan(_studies(found), files, tuple(skipped))
 
 
 def series_tags(dataset: Dataset) -> dict[str, str]:
@@ -140,7 +142,7 @@ def _identified(path: Path) -> Dataset:
         dataset = read_instance(path).dataset
     except InputError as error:
         failure, dataset = error, read_identity(path)
-    if failure is None and str(dataset.file_meta.get("MediaStorageSOPClassUID") or "") == DICOMDIR:
+    if failure is None and _is_dicomdir(dataset):
         return dataset
     for keyword in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"):
         if not dataset.get(keyword):
@@ -148,45 +150,54 @@ def _identified(path: Path) -> Dataset:
     return dataset
 
 
-def _add(
-    series: dict[str, tuple[Path, Dataset]],
-    path: Path,
-    dataset: Dataset,
-    skipped: list[SkippedFile],
-) -> None:
-    """File a path under its instance; the same bytes again are skipped."""
-    uid = str(dataset.SOPInstanceUID)
-    known = series.get(uid)
-    if known is None:
-        series[uid] = (path, dataset)
-    elif known[0].stat().st_size == path.stat().st_size and (
-        known[0].read_bytes() == path.read_bytes()
-    ):
-        skipped.append(SkippedFile(path, "DUPLICATE_INSTANCE"))
-    else:
+def _is_dicomdir(dataset: Dataset) -> bool:
+    return str(dataset.file_meta.get("MediaStorageSOPClassUID") or "") == DICOMDIR
+
+
+class _Series:
+    """What a scan keeps of a series: its first header's tags and the place of each object."""
+
+    def __init__(self, dataset: Dataset) -> None:
+        self.study_instance_uid = str(dataset.StudyInstanceUID)
+        self.modality = str(dataset.get("Modality") or "")
+        self.tags = series_tags(dataset)
+        self.paths: dict[str, Path] = {}
+        self.sop_instance_uids: set[str] = set()
+        self.frames: set[str] = set()
+
+    def add(self, path: Path, dataset: Dataset, skipped: list[SkippedFile]) -> None:
+        """File a path under its instance; the same bytes again are skipped."""
+        uid = str(dataset.SOPInstanceUID)
+        known = self.paths.get(uid)
+        if known is not None and filecmp.cmp(known, path, shallow=False):
+            skipped.append(SkippedFile(path, "DUPLICATE_INSTANCE"))
+            return
         # Two objects under one UID: both stay, and reading the series says so.
-        series[f"{uid} {path}"] = (path, dataset)
+        self.paths[uid if known is None else f"{uid} {path}"] = path
+        self.sop_instance_uids.add(uid)
+        self.frames.add(str(dataset.get("FrameOfReferenceUID") or ""))
+
+    def facts(self, uid: str) -> SeriesFacts:
+        """Return the series as a PACS would describe it."""
+        return SeriesFacts(
+            series_instance_uid=uid,
+            modality=self.modality,
+            sop_instance_uids=tuple(sorted(self.sop_instance_uids)),
+            frame_of_reference_uid=(min(self.frames) or None) if len(self.frames) == 1 else None,
+            tags=self.tags,
+        )
 
 
-def _studies(headers: Mapping[str, list[Dataset]]) -> tuple[StudyFacts, ...]:
+def _studies(found: Mapping[str, _Series]) -> tuple[StudyFacts, ...]:
     grouped: dict[str, list[SeriesFacts]] = {}
     tags: dict[str, dict[str, str]] = {}
-    for uid in sorted(headers):
-        datasets = headers[uid]
-        study = str(datasets[0].StudyInstanceUID)
-        frames = {str(item.get("FrameOfReferenceUID") or "") for item in datasets}
-        facts = SeriesFacts(
-            series_instance_uid=uid,
-            modality=str(datasets[0].get("Modality") or ""),
-            sop_instance_uids=tuple(sorted({str(item.SOPInstanceUID) for item in datasets})),
-            frame_of_reference_uid=(frames.pop() or None) if len(frames) == 1 else None,
-            tags=series_tags(datasets[0]),
-        )
-        grouped.setdefault(study, []).append(facts)
-        known = tags.setdefault(study, {})
+    for uid in sorted(found):
+        series = found[uid]
+        grouped.setdefault(series.study_instance_uid, []).append(series.facts(uid))
+        known = tags.setdefault(series.study_instance_uid, {})
         for keyword in STUDY_KEYWORDS:
-            if facts.tags.get(keyword):
-                known.setdefault(keyword, facts.tags[keyword])
+            if series.tags.get(keyword):
+                known.setdefault(keyword, series.tags[keyword])
     return tuple(
         StudyFacts(study, tuple(grouped[study]), tags[study], sender="folder")
         for study in sorted(grouped)

@@ -73,6 +73,11 @@ def frames_of(instance: Instance, instance_index: int) -> tuple[Frame, ...]:
     """
     dataset = instance.dataset
     groups = dataset.get("PerFrameFunctionalGroupsSequence")
+    if not groups and int(dataset.get("NumberOfFrames") or 1) > 1:
+        raise MissingAttributeError(
+            f"expected PerFrameFunctionalGroupsSequence in multi-frame instance "
+            f"{short(str(dataset.get('SOPInstanceUID', '')))}, found none"
+        )
     if not groups:
         return (_frame((dataset,), dataset, instance_index, 0),)
     shared = dataset.get("SharedFunctionalGroupsSequence") or [Dataset()]

@@ -16,7 +16,8 @@ import io
 import os
 import struct
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,7 +28,7 @@ from pydicom.errors import InvalidDicomError
 from pydicom.filereader import read_partial
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian
 
-from audit.errors import NotDicomError, TruncatedError
+from audit.errors import InputError, NotDicomError, TruncatedError
 
 Source = Path | bytes
 """One DICOM object: a file, or its bytes."""
@@ -100,6 +101,33 @@ def read_instance(source: Source) -> Instance:
                 _check_complete(dataset, head)
             return Instance(dataset, source, pixels, size, _transfer_syntax(dataset))
         window *= 16
+
+
+@contextmanager
+def readable_values(what: str) -> Iterator[None]:
+    """Translate pydicom's failures to convert a damaged value, which come on access.
+
+    Raises
+    ------
+    InputError : a value inside the block could not be converted.
+    """
+    try:
+        yield
+    except (
+        ArithmeticError,
+        AttributeError,
+        LookupError,
+        NotImplementedError,
+        OSError,
+        TypeError,
+        ValueError,
+        struct.error,
+    ) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # the disk's failure, not the object's
+        raise InputError(
+            f"expected readable attributes in {what}, found a damaged one ({type(error).__name__})"
+        ) from error
 
 
 def as_instance(source: Source | Instance) -> Instance:

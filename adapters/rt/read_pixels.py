@@ -255,13 +255,13 @@ def _convert(
     if turn and layout.monochrome1 and not layout.floating:
         lowest, highest = layout.limits()
         slope, intercept = -slope, intercept + slope * (lowest + highest)
+    # 32-bit values (dose) are computed in double precision and rounded once.
+    single = stored.dtype.itemsize <= 2
+    kind = np.float32 if single else np.float64
     if slope == 1.0:
-        target[...] = stored
-    elif stored.dtype.itemsize > 2:
-        # 32-bit dose: multiply in double precision before the value is rounded once.
-        np.multiply(stored, np.float64(slope), out=target, casting="same_kind")
-    else:
-        np.multiply(stored, np.float32(slope), out=target, casting="same_kind")
+        np.add(stored, kind(intercept), out=target, casting="same_kind")
+        return
+    np.multiply(stored, kind(slope), out=target, casting="same_kind")
     if intercept != 0.0:
         target += np.float32(intercept)
 

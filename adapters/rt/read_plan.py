@@ -17,8 +17,8 @@ from typing import Any
 
 from pydicom import Dataset
 
-from adapters.rt.read_part10 import Instance, Source, as_instance
-from adapters.rt.read_series import check_series
+from adapters.rt.read_checks import check_series
+from adapters.rt.read_part10 import Instance, Source, as_instance, readable_values
 from adapters.rt.sources import SourceSeries
 from audit.errors import GeometryError, MissingAttributeError
 from plugins.host.images import Beam, ControlPoint, Plan, Vector3
@@ -26,6 +26,7 @@ from plugins.host.images import Beam, ControlPoint, Plan, Vector3
 REQUIRED = ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID")
 
 
+@readable_values("the plan")
 def read_plan(source: Source | Instance) -> tuple[Plan, SourceSeries]:
     """Return a plan and its header.
 

@@ -22,55 +22,30 @@ from collections.abc import Sequence
 
 from pydicom import Dataset
 
+from adapters.rt.read_checks import (
+    DEFAULT_LIMIT_BYTES,
+    check_series,
+    check_size,
+    read_all,
+    without_copies,
+    without_localizers,
+)
 from adapters.rt.read_facts import acquisition_facts
 from adapters.rt.read_frames import Frame, frames_of
 from adapters.rt.read_geometry import Stack, stack
-from adapters.rt.read_part10 import Instance, Source, as_instance
-from adapters.rt.read_pixels import decode, pixel_format, same_pixels
+from adapters.rt.read_part10 import Instance, Source, readable_values
+from adapters.rt.read_pixels import PixelFormat, decode, pixel_format, same_pixels
 from adapters.rt.read_suv import suv_scale
 from adapters.rt.sources import SourceSeries
 from audit.errors import (
     GeometryError,
-    MissingAttributeError,
     MixedSeriesError,
-    ModalityError,
-    NotDicomError,
-    TooLargeError,
-    TruncatedError,
     UnitsError,
 )
 from audit.pseudonym import short
 from plugins.host.images import Volume
 
-DEFAULT_LIMIT_BYTES = 1 << 30
-"""Stored pixel bytes of a series; decoded values take twice as much."""
-
-SOP_CLASSES = {
-    "1.2.840.10008.5.1.4.1.1.2": "CT",
-    "1.2.840.10008.5.1.4.1.1.2.1": "CT",
-    "1.2.840.10008.5.1.4.1.1.2.2": "CT",
-    "1.2.840.10008.5.1.4.1.1.4": "MR",
-    "1.2.840.10008.5.1.4.1.1.4.1": "MR",
-    "1.2.840.10008.5.1.4.1.1.4.4": "MR",
-    "1.2.840.10008.5.1.4.1.1.128": "PT",
-    "1.2.840.10008.5.1.4.1.1.128.1": "PT",
-    "1.2.840.10008.5.1.4.1.1.130": "PT",
-    "1.2.840.10008.5.1.4.1.1.481.2": "RTDOSE",
-    "1.2.840.10008.5.1.4.1.1.481.3": "RTSTRUCT",
-    "1.2.840.10008.5.1.4.1.1.481.5": "RTPLAN",
-    "1.2.840.10008.5.1.4.1.1.481.8": "RTPLAN",
-}
-"""SOP Class UID -> modality that this package reads (PS3.6 Annex A)."""
-
-PIXEL_MODALITIES = frozenset({"CT", "MR", "PT", "RTDOSE"})
 UNITS = {"CT": "[hnsf'U]", "PT": "g/ml", "MR": "1"}
-REQUIRED = (
-    "SOPClassUID",
-    "SOPInstanceUID",
-    "SeriesInstanceUID",
-    "StudyInstanceUID",
-    "FrameOfReferenceUID",
-)
 
 
 def read_series(
@@ -82,112 +57,40 @@ def read_series(
     ------
     InputError : and its kinds, as the modules named above say; nothing is kept.
     """
-    # 1, 2
-    instances = read_all(sources)
-    modality_notes = check_series(instances, modality)
-    instances, notes = _without_localizers(instances)
-    # 3
-    check_size(instances, limit_bytes)
-    # 4
-    instances, copies = _without_copies(instances)
-    frames = [frame for index, item in enumerate(instances) for frame in frames_of(item, index)]
-    layout = pixel_format(instances[0])
-    first = instances[0].dataset
-    found = stack(frames, layout.rows, layout.columns, str(first.FrameOfReferenceUID))
-    _check_repeats(instances, found)
-    # 5
-    scales, facts, scale_notes = _scales(instances, found.frames, modality)
-    # 6
-    array = decode(instances, found.frames, scales, turn_monochrome1=modality == "MR")
-    headers = source_series(instances, found)
-    all_notes = {*modality_notes, *notes, *copies, *found.notes, *scale_notes}
-    if layout.monochrome1:
-        all_notes.add("MONOCHROME1_TURNED" if modality == "MR" else "MONOCHROME1_KEPT")
-    if str(first.get("LossyImageCompression") or "") == "01":
-        all_notes.add("LOSSY_COMPRESSED")
-    volume = Volume(
-        array=array,
-        geometry=found.geometry,
-        modality=modality,
-        units=UNITS[modality],
-        study_instance_uid=str(first.StudyInstanceUID),
-        series_instance_uid=str(first.SeriesInstanceUID),
-        sop_class_uid=str(first.SOPClassUID),
-        sop_instance_uids=_sop_uids(headers),
-        acquisition={**acquisition_facts(headers.first), **facts},
-        notes=tuple(sorted(all_notes)),
-    )
-    return volume, headers
-
-
-def read_all(sources: Sequence[Source | Instance]) -> list[Instance]:
-    """Return the parsed headers; an error says which of the objects it is about."""
-    instances = []
-    for number, source in enumerate(sources, 1):
-        try:
-            instances.append(as_instance(source))
-        except (NotDicomError, TruncatedError) as error:
-            raise type(error)(f"{error} (object {number} of {len(sources)})") from error
-    return instances
-
-
-def check_series(
-    instances: Sequence[Instance], modality: str, required: Sequence[str] = REQUIRED
-) -> tuple[str, ...]:
-    """Check that headers are one series of ``modality`` and return notes.
-
-    Raises
-    ------
-    ModalityError, TruncatedError, MissingAttributeError, MixedSeriesError : see `audit.errors`.
-    """
-    if not instances:
-        raise ModalityError(f"expected a {modality} series, found no object")
-    notes: set[str] = set()
-    for number, item in enumerate(instances, 1):
-        stated = str(item.dataset.get("SOPClassUID") or "")
-        kind = SOP_CLASSES.get(stated, str(item.dataset.get("Modality") or "nothing stated"))
-        if kind != modality:
-            raise ModalityError(
-                f"expected {modality}, found {kind[:16]} in object {number} of {len(instances)}"
-            )
-        if str(item.dataset.get("Modality") or "") != modality:
-            # The SOP Class decides: PS3.3 ties the modality to it, exporters forget.
-            notes.add("MODALITY_DISAGREES_WITH_SOP_CLASS")
-        if modality in PIXEL_MODALITIES and item.pixels is None:
-            raise TruncatedError(
-                f"expected pixel data in object {number} of {len(instances)}, found its end"
-            )
-        for keyword in required:
-            if not item.dataset.get(keyword):
-                raise MissingAttributeError(
-                    f"expected {keyword} in object {number} of {len(instances)}, found none"
-                )
-    for keyword in ("StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID", "SOPClassUID"):
-        values = {str(item.dataset.get(keyword)) for item in instances}
-        if keyword in required and len(values) > 1:
-            raise MixedSeriesError(f"expected one {keyword} in the series, found {len(values)}")
-    return tuple(notes)
-
-
-def check_size(instances: Sequence[Instance], limit_bytes: int) -> int:
-    """Return the stored pixel bytes that the headers announce.
-
-    Raises
-    ------
-    TooLargeError : they are more than ``limit_bytes``; no pixel was read.
-    """
-    total = 0
-    for item in instances:
-        dataset = item.dataset
-        pixels = int(dataset.get("Rows") or 0) * int(dataset.get("Columns") or 0)
-        frames = int(dataset.get("NumberOfFrames") or 1)
-        total += pixels * frames * int(dataset.get("BitsAllocated") or 16) // 8
-    if total > limit_bytes:
-        raise TooLargeError(
-            f"expected at most {limit_bytes / 2**20:.0f} MiB of pixel data, headers announce "
-            f"{total / 2**20:.0f} MiB in {len(instances)} object(s)"
+    with readable_values(f"the {modality} series"):
+        # 1, 2
+        instances = read_all(sources)
+        notes: set[str] = set()
+        kept = without_localizers(instances, notes)
+        notes.update(check_series(kept, modality))
+        # 3
+        check_size(kept, limit_bytes)
+        # 4
+        kept = without_copies(kept, notes)
+        frames = [frame for index, item in enumerate(kept) for frame in frames_of(item, index)]
+        layout = _one_size(kept)
+        first = kept[0].dataset
+        found = stack(frames, layout.rows, layout.columns, str(first.FrameOfReferenceUID))
+        _check_repeats(kept, found)
+        # 5
+        scales, facts = _scales(kept, found.frames, modality, notes)
+        # 6
+        array = decode(kept, found.frames, scales, turn_monochrome1=modality == "MR")
+        headers = source_series(kept, found)
+        notes.update(found.notes, _picture_notes(first, layout, modality))
+        volume = Volume(
+            array=array,
+            geometry=found.geometry,
+            modality=modality,
+            units=UNITS[modality],
+            study_instance_uid=str(first.StudyInstanceUID),
+            series_instance_uid=str(first.SeriesInstanceUID),
+            sop_class_uid=str(first.SOPClassUID),
+            sop_instance_uids=_sop_uids(headers),
+            acquisition={**acquisition_facts(headers.first), **facts},
+            notes=tuple(sorted(notes)),
         )
-    return total
+    return volume, headers
 
 
 def source_series(instances: Sequence[Instance], found: Stack) -> SourceSeries:
@@ -205,44 +108,24 @@ def source_series(instances: Sequence[Instance], found: Stack) -> SourceSeries:
     return SourceSeries(uid, (instances[0].dataset,), numbers, found.notes)
 
 
-def _without_localizers(
-    instances: Sequence[Instance],
-) -> tuple[list[Instance], tuple[str, ...]]:
-    kept = [item for item in instances if not _is_localizer(item.dataset)]
-    if not kept:
-        raise ModalityError("expected cross-sectional images, found localizers only")
-    return kept, ("LOCALIZER_EXCLUDED",) if len(kept) < len(instances) else ()
+def _one_size(instances: Sequence[Instance]) -> PixelFormat:
+    """Return how the series stores pixels; every object is looked at before any is decoded."""
+    layouts = [pixel_format(item) for item in instances]
+    sizes = {(layout.rows, layout.columns) for layout in layouts}
+    if len(sizes) > 1:
+        raise MixedSeriesError(f"expected one image size in the series, found {len(sizes)}")
+    if 0 in sizes.pop():
+        raise GeometryError("expected rows and columns in the series, found none")
+    return layouts[0]
 
 
-def _is_localizer(dataset: Dataset) -> bool:
-    value = dataset.get("ImageType") or ()
-    return not isinstance(value, str) and "LOCALIZER" in [str(item).upper() for item in value]
-
-
-def _without_copies(instances: Sequence[Instance]) -> tuple[list[Instance], tuple[str, ...]]:
-    """Drop second copies of one object; two objects under one UID are not copies."""
-    by_uid: dict[str, Instance] = {}
-    for item in instances:
-        uid = str(item.dataset.SOPInstanceUID)
-        first = by_uid.setdefault(uid, item)
-        if first is not item and not _same_object(first, item):
-            raise GeometryError(
-                f"expected one object under SOP Instance UID {short(uid)}, found two that differ"
-            )
-    copies = len(by_uid) < len(instances)
-    return list(by_uid.values()), ("DUPLICATE_INSTANCE",) if copies else ()
-
-
-def _same_object(first: Instance, second: Instance) -> bool:
-    left, right = frames_of(first, 0), frames_of(second, 1)
-    if len(left) != len(right) or pixel_format(first) != pixel_format(second):
-        return False
-    return all(
-        a.position_mm == b.position_mm
-        and (a.slope, a.intercept) == (b.slope, b.intercept)
-        and same_pixels((first, second), a, b)
-        for a, b in zip(left, right, strict=True)
-    )
+def _picture_notes(dataset: Dataset, layout: PixelFormat, modality: str) -> set[str]:
+    notes = set()
+    if layout.monochrome1:
+        notes.add("MONOCHROME1_TURNED" if modality == "MR" else "MONOCHROME1_KEPT")
+    if str(dataset.get("LossyImageCompression") or "") == "01":
+        notes.add("LOSSY_COMPRESSED")
+    return notes
 
 
 def _check_repeats(instances: Sequence[Instance], found: Stack) -> None:
@@ -261,9 +144,9 @@ def _check_repeats(instances: Sequence[Instance], found: Stack) -> None:
 
 
 def _scales(
-    instances: Sequence[Instance], frames: Sequence[Frame], modality: str
-) -> tuple[list[tuple[float, float]], dict[str, str | float], tuple[str, ...]]:
-    """Return slope and intercept to modality units for each frame, facts and notes."""
+    instances: Sequence[Instance], frames: Sequence[Frame], modality: str, notes: set[str]
+) -> tuple[list[tuple[float, float]], dict[str, str | float]]:
+    """Return slope and intercept to modality units for each frame, and facts."""
     for item in instances:
         if "ModalityLUTSequence" in item.dataset:
             raise UnitsError("expected Rescale Slope and Intercept, found a Modality LUT Sequence")
@@ -272,27 +155,28 @@ def _scales(
         raise UnitsError(f"expected RescaleSlope in every {modality} frame, found none in some")
     scales = [(1.0 if slope is None else slope, intercept or 0.0) for slope, intercept in stated]
     if modality == "CT":
-        return scales, {}, _check_rescale_type(instances)
-    if modality == "MR":
-        return scales, {}, ()
+        _check_rescale_type(instances, notes)
+    if modality != "PT":
+        return scales, {}
     suv = suv_scale([instances[frame.instance_index].dataset for frame in frames])
+    notes.update(suv.notes)
     scaled = [
         (slope * factor, intercept * factor)
         for (slope, intercept), factor in zip(scales, suv.factors, strict=True)
     ]
-    facts: dict[str, str | float] = {}
-    if suv.uptake_minutes is not None:
-        facts["uptake_minutes"] = round(suv.uptake_minutes, 1)
-    return scaled, facts, suv.notes
+    if suv.uptake_minutes is None:
+        return scaled, {}
+    return scaled, {"uptake_minutes": round(suv.uptake_minutes, 1)}
 
 
-def _check_rescale_type(instances: Sequence[Instance]) -> tuple[str, ...]:
+def _check_rescale_type(instances: Sequence[Instance], notes: set[str]) -> None:
     """Check that CT values are HU; unspecified (US) is what some converters write for HU."""
     kinds = {str(item.dataset.get("RescaleType") or "HU") for item in instances}
     strange = kinds - {"HU", "HU_MOD", "US"}
     if strange:
-        raise UnitsError(f"expected RescaleType HU, found {sorted(strange)[0][:16]}")
-    return ("RESCALE_TYPE_UNSPECIFIED",) if "US" in kinds else ()
+        raise UnitsError(f"expected RescaleType HU, found {min(strange)[:16]}")
+    if "US" in kinds:
+        notes.add("RESCALE_TYPE_UNSPECIFIED")
 
 
 def _sop_uids(headers: SourceSeries) -> tuple[str, ...]:

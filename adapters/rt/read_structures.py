@@ -31,8 +31,8 @@ from numpy.typing import NDArray
 from pydicom import Dataset
 from pydicom.dataelem import RawDataElement
 
-from adapters.rt.read_part10 import Instance, Source, as_instance
-from adapters.rt.read_series import check_series
+from adapters.rt.read_checks import check_series
+from adapters.rt.read_part10 import Instance, Source, as_instance, readable_values
 from adapters.rt.sources import SourceSeries
 from audit.errors import MixedSeriesError
 from plugins.host.images import Contour, RegionOfInterest, StructureSet
@@ -41,6 +41,7 @@ CONTOUR_DATA = 0x30060050
 REQUIRED = ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID")
 
 
+@readable_values("the structure set")
 def read_structures(source: Source | Instance) -> tuple[StructureSet, SourceSeries]:
     """Return a structure set and its header.
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset
 
-from adapters.rt.equipment import MANUFACTURER, Label, WritingContext, software_versions, stamp
+from adapters.rt.equipment import MANUFACTURER, Label, WritingContext, stamp
 from adapters.rt.repair import repair_long, repair_short
 from adapters.rt.write_frames import (
     ReferenceGrid,
@@ -88,7 +88,7 @@ def write_parametric_map(
         instance_number=1,
         manufacturer=MANUFACTURER,
         manufacturer_model_name=context.request.plugin,
-        software_versions=tuple(software_versions(context)),
+        software_versions=repair_long(context.request.plugin_version)[0],
         device_serial_number=context.release_hex,
         contains_recognizable_visual_features=False,
         real_world_value_mappings=[mapping],

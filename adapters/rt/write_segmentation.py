@@ -16,7 +16,7 @@ from collections.abc import Sequence
 import numpy as np
 from pydicom import Dataset
 
-from adapters.rt.equipment import MANUFACTURER, Label, WritingContext, software_versions, stamp
+from adapters.rt.equipment import MANUFACTURER, Label, WritingContext, stamp
 from adapters.rt.repair import repair_long
 from adapters.rt.write_frames import ReferenceGrid, name_source_frames, pin_dimensions
 from plugins.host.findings import Segmentation
@@ -66,7 +66,7 @@ def write_segmentation(
             instance_number=1,
             manufacturer=MANUFACTURER,
             manufacturer_model_name=context.request.plugin,
-            software_versions=tuple(software_versions(context)),
+            software_versions=repair_long(context.request.plugin_version)[0],
             device_serial_number=context.release_hex,
             content_label="SEGMENTATION",
             content_description=label.series_description(context),

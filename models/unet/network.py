@@ -77,9 +77,14 @@ class UNet3d(nn.Module):
         if any(size % self.stride for size in sizes):
             raise ValueError(f"expected sizes in multiples of {self.stride}, found {sizes}")
         features: list[torch.Tensor] = []
-        for block in self.encoder:
+        for block in self.encoder[:-1]:
             batch = block(batch)
             features.append(batch)
+        # The bottleneck leaves autocast: oneDNN of torch 2.13 reads memory that it never wrote
+        # in the bfloat16 weight gradient of a convolution over two slices (NaN now and then).
+        # Remove when two equal backward passes over a box of 32 voxels give equal gradients.
+        with torch.autocast("cpu", enabled=False):
+            features.append(self.encoder[-1](batch.float()))
         return features
 
     def decode(self, features: Sequence[torch.Tensor]) -> list[torch.Tensor]:

@@ -87,7 +87,7 @@ def test_a_fhir_folder_gets_the_bundle_only(delivery_site, made_run):
     bundle = _fhir_document(made_run, delivery_site.root)
     states = delivery_site.delivery(target).deliver(request, (*documents, bundle))
     assert [(item.kind, item.state) for item in states] == [("FHIR", "verified")]
-    (path,) = [path for path in (delivery_site.root / "fhir").rglob("*.json")]
+    (path,) = (delivery_site.root / "fhir").rglob("*.json")
     assert json.loads(path.read_text())["type"] == "transaction"
 
 

@@ -34,7 +34,7 @@ from tests.simulators.tiny_studies import TinyStudy, dataset_of, file_of, tiny_s
 MakePeer = Callable[..., DimsePeer]
 
 
-@pytest.fixture()
+@pytest.fixture
 def site(tmp_path: Path) -> Iterator[DimsePacs]:
     """Yield a listening intake without a peer that takes pushes of two AE titles."""
     with DimsePacs(
@@ -130,12 +130,9 @@ def test_an_aborted_association_is_no_such_word(site: DimsePacs) -> None:
     """After an abort what came is kept, and the end is marked as not normal."""
     study = tiny_study(slices=2)
     peer = Peer("OSTEON", "127.0.0.1", site.port)
-    with (
-        pytest.raises(KeyboardInterrupt),
-        associated("SCANNER", peer, [build_context(CTImageStorage)], timeout_s=5) as association,
-    ):
+    with associated("SCANNER", peer, [build_context(CTImageStorage)], timeout_s=5) as association:
         association.send_c_store(dataset_of(study.files[0]))
-        raise KeyboardInterrupt
+        association.abort()
     closed = _until(lambda: site.association_closed(study.study_instance_uid))
     assert closed is not None
     assert not closed.ended_normally
@@ -197,11 +194,26 @@ def test_a_peer_that_only_stores_cannot_be_read_back(tmp_path: Path, dimse_peer:
     with DimsePacs("d", tmp_path, aet="OSTEON", port=0, peer=peer.peer, timeout_s=5) as pacs:
         assert "read_back" not in pacs.capabilities
         assert "C-GET" in pacs.read_back_reason
+        assert "offers store" in pacs.check()
         assert pacs.store(study.study_instance_uid, study.files)[0].status == "stored"
         with pytest.raises(NotFoundError):
             pacs.retrieve_instance(study.references[0])
         with pytest.raises(RejectedError):
             pacs.commit(study.references)
+
+
+def test_what_the_peer_offers_is_negotiated(tmp_path: Path, dimse_peer: MakePeer) -> None:
+    """A peer said to have everything, that only stores and moves, is used for just that."""
+    peer, study = dimse_peer({"store", "find", "move"}), tiny_study(slices=1)
+    said = Peer(peer.aet, "127.0.0.1", peer.port)
+    with DimsePacs("d", tmp_path, aet="OSTEON", port=0, peer=said, timeout_s=5) as pacs:
+        assert "commitment" in pacs.capabilities
+        assert "find, move, store" in pacs.check()
+        assert "commitment" not in pacs.capabilities
+        assert "read_back" in pacs.capabilities
+        peer.move_destinations["OSTEON"] = pacs.port
+        pacs.store(study.study_instance_uid, study.files)
+        assert dataset_of(pacs.retrieve_instance(study.references[0]))
 
 
 @pytest.mark.parametrize(
@@ -301,11 +313,10 @@ def test_orthanc_names_the_sender(tmp_path: Path, orthanc_server: LocalOrthanc) 
 
 def _certificate(folder: Path) -> tuple[Path, Path]:
     certificate, key = folder / "certificate.pem", folder / "key.pem"
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
-        + ["-nodes", "-days", "2", "-subj", "/CN=localhost", "-addext"]
-        + ["subjectAltName=DNS:localhost", "-out", str(certificate), "-keyout", str(key)],
-        check=True,
-        capture_output=True,
+    command = (
+        "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2"
+        " -subj /CN=localhost -addext subjectAltName=DNS:localhost"
+        f" -out {certificate} -keyout {key}"
     )
+    subprocess.run(command.split(), check=True, capture_output=True)
     return certificate, key

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -260,10 +260,8 @@ def test_wildcards_never_reach_the_archive(door: Door) -> None:
     """A search matches exactly: a value with a wildcard finds no other patient's study."""
     pacs, study = door.open(), tiny_study()
     pacs.store(study.study_instance_uid, study.files)
-    try:
+    with suppress(RejectedError):
         assert pacs.search_studies(PatientID="T*") == ()
-    except RejectedError:
-        pass
 
 
 def test_tags_tell_what_routing_needs_and_nothing_of_the_person(door: Door) -> None:

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import io
+import random
 import traceback
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from pydicom import dcmread
 from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_dataset
 
+from adapters.rt.read_dose import read_dose
 from adapters.rt.read_part10 import read_instance
 from adapters.rt.read_plan import read_plan
 from adapters.rt.read_series import read_series
+from adapters.rt.read_structures import read_structures
 from audit.errors import SuiteError
 from tests.simulators import dicom_objects as objects
 
@@ -140,3 +144,46 @@ def test_bare_data_sets_are_recognised() -> None:
         instance = read_instance(sink.getvalue())
         assert instance.dataset.SOPInstanceUID == dataset.SOPInstanceUID
         assert instance.pixels is not None
+
+
+def _mutated(content: bytes, generator: random.Random) -> bytes:
+    damaged = bytearray(content)
+    for _ in range(generator.choice((1, 1, 2, 5))):
+        place = generator.randrange(132, len(content) - 8)
+        kind = generator.random()
+        if kind < 0.5:
+            damaged[place] = generator.randrange(256)
+        elif kind < 0.75:
+            damaged[place : place + 4] = generator.choice((b"\xff" * 4, bytes(4), b"nan ", b"1e99"))
+        elif kind < 0.9:
+            del damaged[place : place + generator.randrange(1, 9)]
+        else:
+            damaged[place:place] = generator.randbytes(3)
+    return bytes(damaged)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("kind", ["CT", "PT", "enhanced", "RTSTRUCT", "RTDOSE"])
+def test_random_damage_never_ends_in_a_foreign_exception(kind: str) -> None:
+    """Sixty seeded mutations of each object read, or end in an error of ours."""
+    generator = random.Random(20240305)
+    if kind == "RTSTRUCT":
+        points = np.array([[0.0, 0, 30], [5, 0, 30], [5, 5, 30]])
+        content = objects.encode(objects.structure_set([points], images=objects.image_series()))
+        read: Callable[[bytes], object] = read_structures
+    elif kind == "RTDOSE":
+        values = np.arange(60, dtype=np.uint32).reshape(4, 3, 5)
+        content = objects.encode(objects.dose_grid(values, offsets=[0, 3, 6, 9]))
+        read = read_dose
+    else:
+        modality = "CT" if kind == "enhanced" else kind
+        series = objects.image_series(modality)
+        content = objects.encode(objects.enhanced(series) if kind == "enhanced" else series[0])
+        others = [] if kind == "enhanced" else objects.encode_all(series[1:])
+
+        def read(damaged: bytes) -> object:
+            return read_series([damaged, *others], modality)
+
+    codes = [_code_of(lambda: read(_mutated(content, generator))) for _ in range(60)]
+    assert all(code == "" or code.startswith("INPUT") for code in codes)
+    assert any(codes)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import tempfile
+import tracemalloc
 from pathlib import Path
 
 import gdcm
@@ -299,3 +300,47 @@ def test_facts_of_the_acquisition_hold_no_date_and_no_name() -> None:
     assert "20240305" not in text
     assert not [word for word in objects.PATIENT_WORDS if word in text]
     assert volume.acquisition["manufacturer"] == "Osteon Tests"
+
+
+def test_image_sizes_are_one_in_a_series() -> None:
+    """A frame of another matrix is found before anything is decoded."""
+    odd = objects.image_series(shape=(6, 4, 7))[3]
+    datasets = objects.image_series()
+    odd.ImagePositionPatient = datasets[3].ImagePositionPatient
+    with pytest.raises(MixedSeriesError, match="image size"):
+        read_series(objects.encode_all([*datasets[:3], odd, *datasets[4:]]), "CT")
+
+
+def test_several_frames_without_functional_groups_are_refused() -> None:
+    """Frames whose place nobody states are not stacked by guess."""
+    dataset = objects.enhanced(objects.image_series())
+    del dataset.PerFrameFunctionalGroupsSequence
+    dataset.ImagePositionPatient, dataset.ImageOrientationPatient = [0, 0, 0], objects.AXIAL
+    with pytest.raises(MissingAttributeError, match="PerFrameFunctionalGroups"):
+        read_series([objects.encode(dataset)], "CT")
+
+
+def test_a_localizer_in_another_frame_of_reference_does_not_mix_the_series() -> None:
+    """What is left out is not checked against the rest."""
+    scout = objects.image_series(FrameOfReferenceUID="2.25.8")[0]
+    scout.ImageType = ["ORIGINAL", "PRIMARY", "LOCALIZER"]
+    scout.SOPInstanceUID = objects.uid("scout")
+    volume, _ = read_series(objects.encode_all([*objects.image_series(), scout]), "CT")
+    assert volume.array.shape == (6, 5, 7)
+
+
+def test_memory_stays_near_the_volume_itself(tmp_path: Path) -> None:
+    """Reading from files holds the volume and one frame, not every file at once."""
+    datasets = objects.image_series(shape=(40, 128, 128))
+    paths = []
+    for index, content in enumerate(objects.encode_all(datasets)):
+        paths.append(tmp_path / str(index))
+        paths[-1].write_bytes(content)
+    del datasets
+    read_series(paths[:2], "CT")
+    tracemalloc.start()
+    volume, _ = read_series(paths, "CT")
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    # headers of 40 frames take about a megabyte beside 2.6 MB of values
+    assert peak < volume.array.nbytes * 1.25 + 3_000_000

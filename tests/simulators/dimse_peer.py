@@ -21,8 +21,7 @@ from typing import Any
 import pytest
 from pydicom import dcmread
 from pydicom.dataset import Dataset
-from pynetdicom import AE, AllStoragePresentationContexts, build_context, build_role, evt
-from pynetdicom import _globals
+from pynetdicom import AE, AllStoragePresentationContexts, _globals, build_context, build_role, evt
 from pynetdicom.sop_class import (
     StorageCommitmentPushModel,
     StorageCommitmentPushModelInstance,
@@ -201,7 +200,7 @@ class DimsePeer:
         )
 
 
-@pytest.fixture()
+@pytest.fixture
 def dimse_peer() -> Iterator[Callable[..., DimsePeer]]:
     """Yield a function that starts a peer; all stop with the test."""
     peers: list[DimsePeer] = []

@@ -68,5 +68,8 @@ def served(home: Home, root: Path, **changes: Any) -> Iterator[tuple[Site, Calla
     """Open the site and its engine; yield it with the function that does what is due."""
     from adapters.engine.serving import serving
 
-    with open_site(home, configuration=configuration(root, **changes)) as site, serving(site) as turn:
+    with (
+        open_site(home, configuration=configuration(root, **changes)) as site,
+        serving(site) as turn,
+    ):
         yield site, turn

@@ -130,10 +130,10 @@ def _handler_of(proxy: FaultyPacs) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
-        def do_GET(self) -> None:  # noqa: N802 - the library's name
+        def do_GET(self) -> None:
             _serve(proxy, self)
 
-        do_POST = do_PUT = do_DELETE = do_GET  # noqa: N815 - the library's names
+        do_POST = do_PUT = do_DELETE = do_GET  # noqa: N815
 
         def log_message(self, *_: object) -> None:
             pass
@@ -242,7 +242,7 @@ def _item(data: bytes, tag: str) -> dict[str, object]:
     return item
 
 
-@pytest.fixture()
+@pytest.fixture
 def faulty_pacs() -> Iterator[Callable[[str], FaultyPacs]]:
     """Yield a function that puts a proxy before a server; all close with the test."""
     proxies: list[FaultyPacs] = []

@@ -130,7 +130,9 @@ def train_step(
         loss = sample_loss(state.network, sample, recipe, bf16) / len(batch)
         loss.backward()  # type: ignore[no-untyped-call]
         total += float(loss.detach())
-    torch.nn.utils.clip_grad_norm_(state.network.parameters(), recipe.gradient_norm)
+    torch.nn.utils.clip_grad_norm_(
+        state.network.parameters(), recipe.gradient_norm, error_if_nonfinite=True
+    )
     state.optimizer.step()
     state.step += 1
     decay = min(recipe.average_decay, (1 + state.step) / (10 + state.step))

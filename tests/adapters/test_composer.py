@@ -1,0 +1,318 @@
+"""The composer writes all objects of a run, the same bytes each time, and they agree."""
+
+import errno
+import io
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import highdicom
+import numpy as np
+import pydicom
+import pytest
+
+from adapters.documents.agreement import check_agreement, maximum_diameter_mm, volume_ml
+from adapters.documents.outbox import write_outbox
+from adapters.rt.digest import content_digest_of
+from adapters.rt.raster import mask_from_contours
+from adapters.rt.read_series import read_series
+from adapters.rt.read_structures import read_structures
+from adapters.rt.sources import SourceSeries
+from audit.errors import DiskFullError, MissingAttributeError, PluginOutputError
+from plugins.host.case import Case, Subject
+from plugins.host.findings import Measurement
+from tests.simulators.dicom_validators import dciodvfy_errors, dsc, plastimatch_mask
+from tests.simulators.limb_case import (
+    SMALL,
+    VOLUME,
+    answer_for,
+    limb_run,
+    oblique,
+    segmentation_of,
+)
+
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
+DATA = Path(os.environ.get("OSTEON_TEST_DATA", Path(__file__).parents[2] / "../shared/data"))
+
+
+def contents(documents):
+    """Return the bytes of every file of the outbox by name."""
+    folder = documents[0].path.parent
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def test_every_object_is_written_and_named(tmp_path):
+    """A run with maps and one segmentation leaves these files and no others."""
+    run = limb_run()
+    documents = run.composer(tmp_path).compose(run.request, run.case, run.answer)
+    assert [item.kind for item in documents] == [
+        *("RTSTRUCT", "SEG", "SC", "PMAP", "PMAP", "SR", "FHIR")
+    ]
+    assert set(contents(documents)) == {
+        *("RTSTRUCT-1.dcm", "SEG-1.dcm", "SC-1.dcm", "PMAP-1.dcm", "PMAP-2.dcm", "SR-1.dcm"),
+        *("bundle.json", "overview-1.png"),
+    }
+    assert [path.name for path in tmp_path.iterdir()] == [run.request.run_id]
+
+
+def test_the_same_answer_gives_the_same_bytes(tmp_path):
+    """Composing again, also by another composer elsewhere, changes no byte."""
+    run = limb_run()
+    first = run.composer(tmp_path / "a").compose(run.request, run.case, run.answer)
+    again = run.composer(tmp_path / "b").compose(run.request, run.case, run.answer)
+    assert contents(first) == contents(again)
+    assert [item.content_digest for item in first] == [item.content_digest for item in again]
+
+
+def test_another_run_writes_other_uids(tmp_path):
+    """Two runs never share an instance or series UID."""
+    run = limb_run()
+    other = replace(run, request=replace(run.request, run_id="12" * 16))
+    uids = set()
+    for item in (run, other):
+        for document in item.composer(tmp_path).compose(item.request, item.case, item.answer):
+            if document.kind != "FHIR":
+                uids |= {document.sop_instance_uid, document.series_instance_uid}
+    assert len(uids) == 2 * 2 * 6
+
+
+def test_every_object_passes_dciodvfy_and_names_run_and_release(tmp_path):
+    """No errors in any object; equipment, run id, mode and dates stand in each."""
+    run = limb_run()
+    documents = run.composer(tmp_path).compose(run.request, run.case, run.answer)
+    for document in documents:
+        if document.kind == "FHIR":
+            continue
+        assert dciodvfy_errors(document.path) == [], document.kind
+        dataset = pydicom.dcmread(document.path)
+        (equipment,) = dataset.ContributingEquipmentSequence
+        assert equipment.PurposeOfReferenceCodeSequence[0].CodeValue == "109102"
+        assert equipment.DeviceSerialNumber == "ab" * 32
+        assert run.request.run_id in equipment.ContributionDescription
+        assert run.request.release_digest in equipment.ContributionDescription
+        assert equipment.ContributionDateTime == "20260301123015.250000+0000"
+        assert dataset.SeriesDescription.startswith("RESEARCH contouring 0.1.0")
+        assert dataset.StudyInstanceUID == run.case.study_instance_uid
+        assert dataset.PatientName == "SYNTHETIC^LIMB"
+        assert dataset.InstanceCreationDate == "20260301"
+        assert content_digest_of(document.path.read_bytes()) == document.content_digest
+
+
+def test_dates_are_written_in_the_zone_of_the_source(tmp_path):
+    """A source that states its offset from UTC gets local dates and times."""
+
+    def zone(dataset):
+        dataset.TimezoneOffsetFromUTC = "-0530"
+
+    run = limb_run(edit=zone)
+    documents = run.composer(tmp_path).compose(run.request, run.case, run.answer)
+    dataset = pydicom.dcmread(documents[0].path)
+    assert (dataset.StructureSetDate, dataset.StructureSetTime) == ("20260301", "070015.250000")
+    assert dataset.TimezoneOffsetFromUTC == "-0530"
+
+
+def test_clinical_objects_say_unapproved(tmp_path):
+    """In clinical mode nothing says research, everything says unapproved."""
+    run = limb_run(mode="clinical")
+    documents = run.composer(tmp_path).compose(run.request, run.case, run.answer)
+    for document in documents:
+        if document.kind != "FHIR":
+            description = pydicom.dcmread(document.path).SeriesDescription
+            assert description.startswith("UNAPPROVED contouring")
+
+
+def test_volumes_and_diameters_agree_across_objects(tmp_path):
+    """RTSTRUCT, SEG, SR and FHIR state the same volume (0.1 %) and diameter (one voxel)."""
+    run = limb_run()
+    documents = run.composer(tmp_path).compose(run.request, run.case, run.answer)
+    paths = {item.kind: item.path for item in documents}
+    geometry = run.segmentation.geometry
+    structures, _ = read_structures(paths["RTSTRUCT"])
+    from_contours = mask_from_contours(structures.rois[0].contours, geometry)
+    segments = highdicom.seg.segread(paths["SEG"])
+    from_segments = float(segments.pixel_array.sum()) * geometry.voxel_volume_ml()
+    report = highdicom.sr.srread(paths["SR"])
+    (group,) = report.content.get_volumetric_roi_measurement_groups()
+    stated = {item.name.value: item.value for item in group.get_measurements()}
+    bundle = json.loads(paths["FHIR"].read_text())
+    quantities = {
+        resource["code"]["coding"][0]["code"]: resource["valueQuantity"]["value"]
+        for resource in (entry["resource"] for entry in bundle["entry"])
+        if "valueQuantity" in resource
+    }
+    volume = volume_ml(segmentation_of(from_contours, geometry))
+    diameter = maximum_diameter_mm(segmentation_of(from_contours, geometry))
+    voxel = float(np.linalg.norm(geometry.spacing_mm))
+    for found in (from_segments, stated["118565006"], quantities["118565006"]):
+        assert found == pytest.approx(volume, rel=1e-3)
+    for found in (stated["L0JK"], quantities["L0JK"]):
+        assert found == pytest.approx(diameter, abs=voxel)
+
+
+def test_a_measurement_that_contradicts_its_mask_is_not_written(tmp_path):
+    """A volume that is off by one percent stops the run before anything is written."""
+    run = limb_run()
+    volume = run.segmentation.measurements[0].value
+    wrong = replace(run.segmentation, measurements=(Measurement(VOLUME, volume * 1.01, "mL"),))
+    with pytest.raises(PluginOutputError, match="Volume"):
+        run.composer(tmp_path).compose(run.request, run.case, answer_for(wrong))
+    assert not (tmp_path / run.request.run_id).exists()
+
+
+def test_a_mask_on_another_grid_is_not_written(tmp_path):
+    """A segmentation whose grid is not that of its image is refused."""
+    run = limb_run()
+    elsewhere = oblique(run.segmentation.geometry.shape)
+    moved = segmentation_of(run.segmentation.mask, elsewhere)
+    with pytest.raises(PluginOutputError, match="grid"):
+        run.composer(tmp_path).compose(run.request, run.case, answer_for(moved))
+
+
+def test_flat_masks_have_a_diameter():
+    """The diameter of a plane, a line and a point of voxels is right, not an error."""
+    geometry = oblique((3, 9, 9))
+    for filled, expected in (((1, 4, 4), 0.0), ((1, slice(2, 6), 4), 3 * 1.1)):
+        mask = np.zeros(geometry.shape, dtype=bool)
+        mask[filled] = True
+        segmentation = segmentation_of(mask, geometry)
+        assert maximum_diameter_mm(segmentation) == pytest.approx(expected, abs=1e-6)
+        check_agreement(segmentation)
+    mask = np.zeros(geometry.shape, dtype=bool)
+    mask[1, 1:8, 1:6] = True
+    diagonal = np.hypot(6 * 1.1, 4 * 0.9)
+    assert maximum_diameter_mm(segmentation_of(mask, geometry)) == pytest.approx(diagonal, rel=1e-3)
+
+
+def test_an_abstention_writes_a_report_and_a_bundle_only(tmp_path):
+    """No contour, no map and no picture leave when the plugin abstains."""
+    run = limb_run()
+    uncertain = replace(run.answer.prediction.uncertainty, abstain=True, reasons=("UNCERTAIN",))
+    answer = replace(run.answer, prediction=replace(run.answer.prediction, uncertainty=uncertain))
+    documents = run.composer(tmp_path).compose(run.request, run.case, answer)
+    assert [item.kind for item in documents] == ["SR", "FHIR"]
+    assert set(contents(documents)) == {"SR-1.dcm", "bundle.json"}
+
+
+def test_a_refusal_writes_a_report_and_a_bundle_only(tmp_path):
+    """A refusal is told in SR and FHIR, with its reasons."""
+    run = limb_run()
+    documents = run.composer(tmp_path).compose_refusal(run.request, ("BODY_PART",))
+    assert [item.kind for item in documents] == ["SR", "FHIR"]
+    assert dciodvfy_errors(documents[0].path) == []
+    assert "BODY_PART" in documents[1].path.read_text()
+
+
+def test_without_a_source_there_is_nothing_to_write_into(tmp_path):
+    """No headers, no study: refused by name."""
+    run = replace(limb_run(), sources={})
+    with pytest.raises(MissingAttributeError):
+        run.composer(tmp_path).compose_refusal(run.request, ("BODY_PART",))
+
+
+def test_repairs_are_told_with_the_documents(tmp_path):
+    """Each DICOM document carries the codes of what was repaired."""
+
+    def spoil(dataset):
+        dataset.StudyID = "A-STUDY-ID-TOO-LONG"
+
+    run = limb_run(edit=spoil)
+    documents = run.composer(tmp_path).compose(run.request, run.case, run.answer)
+    for item in documents:
+        if item.kind != "FHIR":
+            assert item.notes == ("repaired:StudyID:length",)
+            assert pydicom.dcmread(item.path).StudyID == "A-STUDY-ID-TOO-L"
+
+
+def test_an_enhanced_source_is_referred_to_by_frame(tmp_path):
+    """All objects can be written for a multi-frame source and name its frames."""
+    run = limb_run(replace(SMALL, has_pet=False))
+    source = run.sources["ct"]
+    count = len(source.datasets)
+    numbers = tuple(range(count, 0, -1))
+    run.sources["ct"] = SourceSeries(source.series_instance_uid, source.datasets[:1], numbers)
+    documents = run.composer(tmp_path).compose(run.request, run.case, run.answer)
+    segments = pydicom.dcmread(next(d.path for d in documents if d.kind == "SEG"))
+    group = segments.PerFrameFunctionalGroupsSequence[0]
+    corner = np.asarray(group.PlanePositionSequence[0].ImagePositionPatient, dtype=float)
+    index = round(run.segmentation.geometry.to_index(corner)[0])
+    image = group.DerivationImageSequence[0].SourceImageSequence[0]
+    assert int(image.ReferencedFrameNumber) == numbers[index]
+
+
+def test_the_outbox_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
+    """When the disk is full the earlier files stay and nothing half-written is left."""
+    write_outbox(tmp_path, "run", {"a": b"old", "b": b"old"})
+    calls = []
+
+    def full(descriptor):
+        calls.append(descriptor)
+        if len(calls) == 2:
+            raise OSError(errno.ENOSPC, "no space")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(DiskFullError):
+        write_outbox(tmp_path, "run", {"a": b"new", "b": b"new"})
+    assert {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()} == {
+        "a": b"old",
+        "b": b"old",
+    }
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+def test_an_outbox_left_by_a_crash_is_replaced(tmp_path):
+    """Remains of an interrupted writing do not stand in the way, nor survive."""
+    for name in ("run.new", "run.old", "run"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "stale").write_bytes(b"stale")
+    write_outbox(tmp_path, "run", {"a": b"fresh"})
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["a"]
+
+
+@pytest.mark.parametrize("patient", ["STS_006", "STS_042"])
+def test_a_real_patient_gives_valid_objects(tmp_path, patient):
+    """Real, untidy headers (Study ID of 17 characters) give objects without an error, which
+    plastimatch reads back to the mask."""
+    archive = DATA / "sts_dicom" / f"{patient}.zip"
+    if not archive.exists():
+        pytest.skip(f"{patient} is not there (OSTEON_TEST_DATA)")
+    ct, structures = unpack(archive, patient, tmp_path)
+    volume, headers = read_series(ct, "CT")
+    contoured, _ = read_structures(structures)
+    mask = mask_from_contours(contoured.rois[0].contours, volume.geometry)
+    run = limb_run(replace(SMALL, has_pet=False))
+    case = Case(volume.study_instance_uid, Subject(), {"ct": volume})
+    request = replace(run.request, study_instance_uid=case.study_instance_uid)
+    run = replace(run, case=case, request=request, sources={"ct": headers})
+    answer = answer_for(segmentation_of(mask, volume.geometry))
+    documents = run.composer(tmp_path / "outbox").compose(request, case, answer)
+    assert documents[0].notes == ("repaired:StudyID:length",)
+    for document in documents:
+        if document.kind != "FHIR":
+            assert dciodvfy_errors(document.path) == [], document.kind
+    found = plastimatch_mask(
+        documents[0].path, ct[0].parent, tmp_path / "out", "GTVp", volume.geometry
+    )
+    assert dsc(found, mask) >= 0.99
+
+
+def unpack(archive, patient, folder):
+    """Return the CT files and the CT's structure set of a patient."""
+    import zipfile
+
+    with zipfile.ZipFile(archive) as opened:
+        members = [name for name in opened.namelist() if name.startswith(f"{patient}/CT/")]
+        opened.extractall(folder, members)
+    root = folder / patient / "CT"
+    return sorted((root / "image").glob("*.dcm")), next((root / "mask").iterdir())
+
+
+def test_digests_follow_from_the_files_alone(tmp_path):
+    """The digest of each document can be computed again from its file."""
+    run = limb_run()
+    for item in run.composer(tmp_path).compose(run.request, run.case, run.answer):
+        if item.kind != "FHIR":
+            content = item.path.read_bytes()
+            assert content_digest_of(content) == item.content_digest
+            assert pydicom.dcmread(io.BytesIO(content)).SOPInstanceUID == item.sop_instance_uid
