@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import errno
 import shutil
+import tempfile
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
 
@@ -24,6 +26,7 @@ from adapters.rt.read_checks import DEFAULT_LIMIT_BYTES
 from adapters.rt.read_facts import merge_subject
 from adapters.rt.read_folder import FolderScan
 from adapters.rt.read_part10 import Source, read_identity, read_instance
+from adapters.rt.read_series import read_headers
 from adapters.rt.sources import SourceSeries
 from audit.errors import DiskFullError, InputError, NotFoundError, TooLargeError
 from plugins.host.case import Case, Subject
@@ -42,28 +45,21 @@ class LoadedCases:
     def __init__(self, capacity: int = DEFAULT_CAPACITY) -> None:
         self._capacity = capacity
         self._cases: OrderedDict[str, LoadedCase] = OrderedDict()
-        self._manifests: dict[str, Manifest] = {}
         self._lock = Lock()
 
-    def get(
-        self, request: RunRequest, manifest: Manifest | None, load: Callable[[Manifest], LoadedCase]
-    ) -> LoadedCase:
-        """Return the case of a request, calling ``load`` where it is not kept."""
+    def get(self, run_id: str) -> LoadedCase | None:
+        """Return a case that is kept, or None."""
         with self._lock:
-            if manifest is not None:
-                self._manifests[request.release_digest] = manifest
-            known = self._cases.get(request.run_id)
+            known = self._cases.get(run_id)
             if known is not None:
-                self._cases.move_to_end(request.run_id)
-                return known
-            wanted = self._manifests.get(request.release_digest)
-        if wanted is None:
-            raise NotFoundError(
-                f"expected run {request.run_id} to be fetched before its sources are asked for"
-            )
-        loaded = load(wanted)
+                self._cases.move_to_end(run_id)
+            return known
+
+    def put(self, run_id: str, loaded: LoadedCase) -> LoadedCase:
+        """Keep a case and let the least recently used one go."""
         with self._lock:
-            self._cases[request.run_id] = loaded
+            self._cases[run_id] = loaded
+            self._cases.move_to_end(run_id)
             while len(self._cases) > self._capacity:
                 self._cases.popitem(last=False)
         return loaded
@@ -90,22 +86,29 @@ class FolderCaseSource:
 
     def fetch(self, request: RunRequest, manifest: Manifest) -> Case:
         """Return the decoded case; raises InputError and its kinds."""
-        return self._kept.get(request, manifest, lambda wanted: self._load(request, wanted)).case
+        kept = self._kept.get(request.run_id)
+        return (kept or self._kept.put(request.run_id, self._load(request, manifest))).case
 
     def sources(self, request: RunRequest) -> Mapping[str, SourceSeries]:
-        """Return the headers of every role of a case that was fetched."""
-        return self._kept.get(request, None, lambda wanted: self._load(request, wanted)).sources
+        """Return the headers of every role.
+
+        Those of a kept case are without optional inputs that were left out; of one that is
+        not kept the headers are read again, without pixels, for every role of the request.
+        """
+        kept = self._kept.get(request.run_id)
+        if kept is not None:
+            return kept.sources
+        return {
+            role: read_headers(files, limit_bytes=self._limit)
+            for role, files in self._files(request).items()
+        }
 
     def forget(self, run_id: str) -> None:
         """Let a decoded case go, when its run is closed."""
         self._kept.forget(run_id)
 
     def _load(self, request: RunRequest, manifest: Manifest) -> LoadedCase:
-        files: dict[str, tuple[Path, ...]] = {}
-        for role, uid in request.series.items():
-            if uid not in self._scan.files:
-                raise InputError(f"expected the series of role {role} in the folder, found none")
-            files[uid] = self._scan.files[uid]
+        files = {request.series[role]: found for role, found in self._files(request).items()}
         others = [
             read_instance(self._scan.files[series.series_instance_uid][0]).dataset
             for study in self._scan.studies
@@ -114,6 +117,15 @@ class FolderCaseSource:
             if series.series_instance_uid not in files
         ]
         return read_case(request, manifest, files, others=others, limit_bytes=self._limit)
+
+    def _files(self, request: RunRequest) -> dict[str, tuple[Path, ...]]:
+        """Return the files of every role."""
+        files: dict[str, tuple[Path, ...]] = {}
+        for role, uid in request.series.items():
+            if uid not in self._scan.files:
+                raise InputError(f"expected the series of role {role} in the folder, found none")
+            files[role] = self._scan.files[uid]
+        return files
 
 
 class PacsCaseSource:
@@ -150,20 +162,30 @@ class PacsCaseSource:
         DiskFullError : less than the reserve would be left.
         UnavailableError : the PACS is away.
         """
-        return self._kept.get(request, manifest, lambda wanted: self._load(request, wanted)).case
+        kept = self._kept.get(request.run_id)
+        return (kept or self._kept.put(request.run_id, self._load(request, manifest))).case
 
     def sources(self, request: RunRequest) -> Mapping[str, SourceSeries]:
-        """Return the headers of every role of a case that was fetched."""
-        return self._kept.get(request, None, lambda wanted: self._load(request, wanted)).sources
+        """Return the headers of every role.
+
+        Those of a kept case are without optional inputs that were left out; of one that is
+        not kept the headers are read again, without pixels, for every role of the request.
+        """
+        kept = self._kept.get(request.run_id)
+        if kept is not None:
+            return kept.sources
+        with self._staged(request) as files:
+            return {
+                role: read_headers(files[uid], limit_bytes=self._limit)
+                for role, uid in request.series.items()
+            }
 
     def forget(self, run_id: str) -> None:
         """Let a decoded case go, when its run is closed."""
         self._kept.forget(run_id)
 
     def _load(self, request: RunRequest, manifest: Manifest) -> LoadedCase:
-        folder = self._staging / request.run_id / "input"
-        try:
-            files = self._retrieve(request, folder)
+        with self._staged(request) as files:
             own = merge_subject(
                 [read_instance(items[0]).dataset for items in files.values() if items]
             )
@@ -171,6 +193,15 @@ class PacsCaseSource:
             return read_case(
                 request, manifest, files, others=others, other_tags=tags, limit_bytes=self._limit
             )
+
+    @contextmanager
+    def _staged(self, request: RunRequest) -> Iterator[dict[str, Sequence[Source]]]:
+        """Give the retrieved files by Series Instance UID, and remove them afterwards."""
+        place = self._staging / request.run_id
+        place.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix="input-", dir=place))
+        try:
+            yield self._retrieve(request, folder)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -193,7 +224,6 @@ class PacsCaseSource:
             raise TooLargeError(
                 f"expected at most {self._limit / 2**20:.0f} MiB for one run, found more"
             )
-        self._staging.mkdir(parents=True, exist_ok=True)
         free = shutil.disk_usage(self._staging).free
         if free - size < self._reserve:
             raise DiskFullError(

@@ -106,6 +106,22 @@ class StoreOutcome:
     reason: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class AssociationClosed:
+    """What one DIMSE association brought of one study; a hint that a sender has finished.
+
+    Parameters
+    ----------
+    ended_normally : the sender released it; an abort or a lost line is no such word.
+    series_counts : Series Instance UID -> instances that came in it.
+    """
+
+    sender: str
+    ended_normally: bool
+    closed_at: datetime
+    series_counts: Mapping[str, int]
+
+
 class Pacs(Protocol):
     """One picture archive.
 

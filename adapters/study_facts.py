@@ -13,8 +13,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Protocol, runtime_checkable
 
-from adapters.dimse.scp import AssociationClosed
-from adapters.pacs import Pacs, SeriesSummary
+from adapters.pacs import AssociationClosed, Pacs, SeriesSummary
 from plugins.host.facts import SeriesFacts, StudyFacts
 
 _STUDY_KEYWORDS = (

@@ -10,6 +10,7 @@ Read next: `record.py`.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -73,7 +74,8 @@ def refuse_patient_data(value: Any, where: str = "body") -> None:
 
     Raises
     ------
-    RecordError : a key or value has the form of patient data, is too long or too deep.
+    RecordError : a key or value has the form of patient data, is too long, too deep, or
+        no JSON value.
     """
     _pass(value, where, key="", depth=0)
 
@@ -90,6 +92,8 @@ def _pass(value: Any, where: str, key: str, depth: int) -> None:
     elif isinstance(value, (list, tuple)):
         for number, item in enumerate(value):
             _pass(item, f"{where}[{number}]", key, depth + 1)
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise RecordError(f"expected a finite number at {where}, found {value}")
     elif value is not None and not isinstance(value, (bool, int, float)):
         raise RecordError(f"expected a JSON value at {where}, found {type(value).__name__}")
 

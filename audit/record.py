@@ -145,7 +145,6 @@ def make_record(
     """
     if kind not in KINDS:
         raise RecordError(f"expected a kind of record in {sorted(KINDS)}, found {kind!r}")
-    refuse_patient_data(body)
     return Record(
         event_id=new_event_id(now),
         kind=kind,
@@ -156,7 +155,7 @@ def make_record(
         site=source.site,
         node=source.node,
         outcome=outcome or Outcome(),
-        body=canonical.decode(canonical.encode(_plain(body))),
+        body=_plain(body),
         art12=KINDS[kind].art12,
         run_id=run_id,
         release_digest=release_digest,

@@ -18,9 +18,11 @@ import io
 import os
 import re
 import shutil
+import struct
 import tempfile
 import threading
 import zipfile
+import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +36,11 @@ MANIFEST = "manifest.json"
 ATTACHMENTS = "attachments/"
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*(/[A-Za-z0-9_][A-Za-z0-9_.+-]*)*")
 _FIXED_TIME = (1980, 1, 1, 0, 0, 0)
+# zipfile documents the first; hostile headers also lead it into the others.
+_ZIP_ERRORS = (
+    *(zipfile.BadZipFile, OSError, EOFError, ValueError, NotImplementedError, RuntimeError),
+    *(struct.error, zlib.error),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,12 +161,15 @@ def unpack_zip(raw: bytes, label: str) -> dict[str, bytes]:
     """Return what `pack_zip` packed; ReleaseTamperedError unless it is exactly such a zip."""
     try:
         with zipfile.ZipFile(io.BytesIO(raw)) as archive:
-            names = archive.namelist()
-            content = {name: archive.read(name) for name in names}
-    except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError, RuntimeError) as error:
-        found = type(error).__name__
+            entries = archive.infolist()
+            if any(entry.file_size > len(raw) for entry in entries):
+                raise zipfile.BadZipFile("an entry that is larger than its archive")
+            content = {entry.filename: archive.read(entry) for entry in entries}
+    except _ZIP_ERRORS as error:
         named = _named_in(str(error))
-        raise ReleaseTamperedError(f"{label}{named} cannot be read: {found}") from error
+        raise ReleaseTamperedError(
+            f"{label}{named} cannot be read: {type(error).__name__}"
+        ) from error
     if pack_zip(content) != raw:
         raise ReleaseTamperedError(f"{label}: expected the canonical zip, found another container")
     return content

@@ -8,6 +8,10 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 pytest_plugins = [
+    "tests.simulators.delivery_site",
+    "tests.simulators.dimse_peer",
+    "tests.simulators.faulty_pacs",
+    "tests.simulators.fhir_run",
     "tests.simulators.fhir_server",
     "tests.simulators.orthanc",
     "tests.simulators.postgresql",

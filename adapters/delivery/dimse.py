@@ -73,6 +73,11 @@ class DimseTarget:
         self._timeout_s = timeout_s
         self._user = ServiceUser(own_aet, peer, timeout_s)
 
+    def check(self) -> str:
+        """Return that the peer answers C-ECHO."""
+        self._user.echo()
+        return f"DIMSE peer {self._peer.aet} answers"
+
     def send(self, documents: Sequence[Document]) -> tuple[Sent, ...]:
         """Store the documents in one association."""
         outgoing = [Outgoing(reference_to(item), read(item.path)) for item in documents]

@@ -24,6 +24,10 @@ class FhirTarget:
         self.name = name
         self._client = client
 
+    def check(self) -> str:
+        """Return one line about the server."""
+        return self._client.check()
+
     def send(self, documents: Sequence[Document]) -> tuple[Sent, ...]:
         """Post each bundle; what is there already stays as it is."""
         return tuple(self._post(item) for item in documents)

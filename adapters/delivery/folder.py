@@ -14,6 +14,7 @@ from __future__ import annotations
 import errno
 import os
 import secrets
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -40,6 +41,14 @@ class FolderTarget:
         self._root = Path(root)
         with _translated(name):
             self._root.mkdir(parents=True, exist_ok=True)
+
+    def check(self) -> str:
+        """Return how much room is left; raise when the folder cannot be written to."""
+        with _translated(self.name):
+            trial = self._root / f".{secrets.token_hex(8)}.part"
+            trial.touch()
+            trial.unlink()
+            return f"folder, {shutil.disk_usage(self._root).free // 2**20} MB free"
 
     def send(self, documents: Sequence[Document]) -> tuple[Sent, ...]:
         """Write each document; a file with the same bytes is left alone."""

@@ -19,7 +19,7 @@ from typing import Protocol, runtime_checkable
 from adapters.delivery.target import DICOM_KINDS, Found, Sent, read
 from adapters.pacs import InstanceReference, Pacs, StoreOutcome
 from adapters.rt.digest import content_digest_of
-from audit.errors import NotFoundError
+from audit.errors import NotFoundError, RejectedError
 from plugins.host.ports import Document
 
 DUPLICATE_INSTANCE = 0x0111
@@ -51,6 +51,14 @@ class PacsTarget:
         self.name = name
         self.kinds = kinds
         self._pacs = pacs
+
+    def check(self) -> str:
+        """Return one line about the archive; raise when it takes nothing."""
+        if "store" not in self._pacs.capabilities:
+            raise RejectedError(
+                f"expected archive {self._pacs.name} to store, found that it cannot"
+            )
+        return self._pacs.check()
 
     def send(self, documents: Sequence[Document]) -> tuple[Sent, ...]:
         """Store the documents, study by study."""

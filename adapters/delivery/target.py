@@ -55,6 +55,10 @@ class Target(Protocol):
     name: str
     kinds: frozenset[str]
 
+    def check(self) -> str:
+        """Return one line about the target; raise when it cannot be used."""
+        ...
+
     def send(self, documents: Sequence[Document]) -> tuple[Sent, ...]:
         """Hand the documents over; one outcome for each, in order."""
         ...

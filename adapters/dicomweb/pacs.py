@@ -38,6 +38,7 @@ from audit.errors import (
 )
 
 PAGE = 500
+SMALLEST_CAP = 20  # servers cut long lists at 100 or so, and not all of them say it
 BATCH_BYTES = 32 * 2**20  # servers limit a request; 64 MiB is the least we met
 WRONG_STUDY = 0xA900  # PS3.4 B.2.3
 CANNOT_UNDERSTAND = 0xC000  # PS3.4 B.2.3
@@ -317,6 +318,8 @@ class DicomwebPacs:
                 return
             seen.update(new)
             yield from (keyed[key] for key in new)
+            if len(page) < SMALLEST_CAP:
+                return
 
     def _first_instance(self, study_uid: str, series_uid: str) -> Part10 | None:
         """Return the facts of one instance of a series; they are asked for once."""

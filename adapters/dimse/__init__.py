@@ -5,6 +5,5 @@ Read next: `pacs.py`.
 
 from adapters.dimse.pacs import DimsePacs
 from adapters.dimse.peer import Peer
-from adapters.dimse.scp import AssociationClosed
 
-__all__ = ["AssociationClosed", "DimsePacs", "Peer"]
+__all__ = ["DimsePacs", "Peer"]

@@ -25,11 +25,12 @@ from pydicom.dataset import Dataset
 
 from adapters.dimse.commitment import Reports, commit
 from adapters.dimse.peer import Peer
-from adapters.dimse.scp import AssociationClosed, ScpSettings, StorageScp
+from adapters.dimse.scp import ScpSettings, StorageScp
 from adapters.dimse.scu import Outgoing, ServiceUser, keys_of
 from adapters.folder import FolderPacs
 from adapters.pacs import (
     ROUTING_KEYWORDS,
+    AssociationClosed,
     ChangeBatch,
     InstanceReference,
     SeriesSummary,

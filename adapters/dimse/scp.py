@@ -12,7 +12,7 @@ import logging
 import ssl
 import threading
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Protocol, Self
@@ -24,7 +24,7 @@ from pynetdicom._globals import ALL_TRANSFER_SYNTAXES
 from pynetdicom.sop_class import StorageCommitmentPushModel, Verification
 
 from adapters.dimse.peer import check_title
-from adapters.pacs import StoreOutcome
+from adapters.pacs import AssociationClosed, StoreOutcome
 from adapters.part10 import read_part10
 from audit.errors import (
     ConfigurationError,
@@ -41,22 +41,6 @@ MISMATCH = 0xA900  # PS3.4 B.2.3
 CANNOT_UNDERSTAND = 0xC000  # PS3.4 B.2.3
 _REMEMBERED = 1000
 _log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class AssociationClosed:
-    """What one association brought of one study.
-
-    Parameters
-    ----------
-    ended_normally : the sender released it; an abort or a lost line is no such word.
-    series_counts : Series Instance UID -> instances that came in it.
-    """
-
-    sender: str
-    ended_normally: bool
-    closed_at: datetime
-    series_counts: Mapping[str, int]
 
 
 class Intake(Protocol):

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from adapters.documents.objects import Written, objects_of, refusal_objects
+from adapters.documents.objects import Written, objects_of, refusal_objects, texts_of
 from adapters.documents.outbox import write_outbox
 from adapters.fhir.identity import FhirIdentity
 from adapters.rt.digest import content_digest_of
@@ -61,7 +61,7 @@ class DocumentComposer:
 
         sources, manifest = self.sources(request), self.manifests(request.release_digest)
         role = _reference_role(manifest, sources, answer)
-        context = self._context(request, manifest, sources[role])
+        context = self._context(request, manifest, sources[role], texts_of(answer))
         written = objects_of(context, sources, role, case, answer)
         pictures = {item.picture_name: item.picture for item in written if item.picture is not None}
 
@@ -83,7 +83,7 @@ class DocumentComposer:
 
         sources, manifest = self.sources(request), self.manifests(request.release_digest)
         role = _reference_role(manifest, sources, None)
-        context = self._context(request, manifest, sources[role])
+        context = self._context(request, manifest, sources[role], reasons)
         written = refusal_objects(context, sources[role], reasons)
 
         def bundle(_documents: tuple[Document, ...]) -> dict[str, Any]:
@@ -92,10 +92,16 @@ class DocumentComposer:
         return self._store(context, written, bundle, {})
 
     def _context(
-        self, request: RunRequest, manifest: Manifest, source: SourceSeries
+        self,
+        request: RunRequest,
+        manifest: Manifest,
+        source: SourceSeries,
+        texts: tuple[str, ...],
     ) -> WritingContext:
+        """Return what the objects share; ``texts`` are written into them besides."""
         frame = str(source.first.get("FrameOfReferenceUID", "") or "")
-        return WritingContext(request, manifest, inherit(source.first), self.site, frame)
+        inherited = inherit(source.first, (self.site, *texts))
+        return WritingContext(request, manifest, inherited, self.site, frame)
 
     def _store(
         self,

@@ -65,12 +65,17 @@ def objects_of(
     Parameters
     ----------
     role : the reference series, to which report and maps belong.
+
+    Raises
+    ------
+    PluginOutputError : a finding or a map cannot be written as it is.
     """
     prediction = answer.prediction
     if prediction.uncertainty.abstain:
         reasons = prediction.uncertainty.reasons
         content = ReportContent("abstained", reasons, prediction)
         return (Written("SR", 1, write_report(context, sources[role], content)),)
+    maps = _maps(answer, case.images[role].geometry) if role in case.images else []
     written: list[Written] = []
     segmented: list[tuple[Segmentation, Dataset, int]] = []
     captures = 0
@@ -87,10 +92,9 @@ def objects_of(
         for item in group:
             captures += 1
             written.append(_capture(context, case, answer, item, captures))
-    if role in case.images:
-        for number, voxel_map in enumerate(_maps(answer, case.images[role].geometry), start=1):
-            dataset = write_parametric_map(context, grid(role), voxel_map, number)
-            written.append(Written("PMAP", number, dataset))
+    for number, voxel_map in enumerate(maps, start=1):
+        dataset = write_parametric_map(context, grid(role), voxel_map, number)
+        written.append(Written("PMAP", number, dataset))
     content = ReportContent("done", (), prediction, answer.explanation, segmented)
     written.append(Written("SR", 1, write_report(context, sources[role], content)))
     return tuple(written)
@@ -102,6 +106,22 @@ def refusal_objects(
     """Return the report of a refusal."""
     report = write_report(context, source, ReportContent("refused", reasons))
     return (Written("SR", 1, report),)
+
+
+def texts_of(answer: Answer) -> tuple[str, ...]:
+    """Return the texts of an answer that objects will carry; their character set must fit."""
+    texts: list[str] = list(answer.prediction.uncertainty.reasons)
+    texts.append(answer.prediction.uncertainty.measure)
+    for finding in answer.prediction.findings:
+        if isinstance(finding, Segmentation):
+            texts += [finding.name, finding.description]
+            texts += [item.code.meaning for item in finding.measurements]
+    if answer.explanation is not None:
+        texts += [
+            answer.explanation.method,
+            *(name for name, _ in answer.explanation.contributions),
+        ]
+    return tuple(texts)
 
 
 def _by_role(

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ from adapters.part10 import read_part10
 from audit.errors import InputError
 
 PATIENCE_S = 60.0
+BATCH_BYTES = 32 * 2**20
 _log = structlog.get_logger(__name__)
 
 
@@ -55,19 +57,54 @@ class ImportResult:
 
 def import_files(archive: Archive, folder: Path, sender: str) -> ImportResult:
     """Take up every DICOM file below ``folder`` and say what became of each."""
-    counts = {"stored": 0, "duplicate": 0}
-    refused: list[tuple[int, str]] = []
-    studies: set[str] = set()
+    taking = _Taking(archive, sender)
     for number, path in enumerate(_files(folder)):
-        study, status, reason = _take(archive, path, sender)
-        if status in counts:
-            counts[status] += 1
-            studies.add(study)
-        else:
-            refused.append((number, reason))
+        taking.add(number, path.read_bytes())
+    taking.flush()
     return ImportResult(
-        counts["stored"], counts["duplicate"], tuple(refused), tuple(sorted(studies))
+        taking.counts["stored"],
+        taking.counts["duplicate"],
+        tuple(sorted(taking.refused)),
+        tuple(sorted(taking.studies)),
     )
+
+
+class _Taking:
+    """Files on their way into the archive; neighbours of one study go together."""
+
+    def __init__(self, archive: Archive, sender: str) -> None:
+        self._archive = archive
+        self._sender = sender
+        self._study = ""
+        self._batch: list[tuple[int, bytes]] = []
+        self.counts: Counter[str] = Counter()
+        self.refused: list[tuple[int, str]] = []
+        self.studies: set[str] = set()
+
+    def add(self, number: int, data: bytes) -> None:
+        """Take one file; it may be stored later, by `flush`."""
+        try:
+            study = read_part10(data).reference.study_instance_uid
+        except InputError as error:
+            self.refused.append((number, error.code))
+            return
+        size = sum(len(item) for _, item in self._batch)
+        if study != self._study or size > BATCH_BYTES:
+            self.flush()
+        self._study = study
+        self._batch.append((number, data))
+
+    def flush(self) -> None:
+        """Store what waits."""
+        files = [data for _, data in self._batch]
+        outcomes = self._archive.store(self._study, files, sender=self._sender) if files else ()
+        for (number, _), outcome in zip(self._batch, outcomes, strict=True):
+            if outcome.status == "failed":
+                self.refused.append((number, outcome.reason))
+                continue
+            self.counts[outcome.status] += 1
+            self.studies.add(self._study)
+        self._batch = []
 
 
 def take_inbox(archive: Archive) -> None:

@@ -180,6 +180,9 @@ class FolderPacs:
                 outcomes.append(StoreOutcome("", "failed", CANNOT_UNDERSTAND, error.code))
                 continue
             outcomes.append(self._store(study_instance_uid, complete, part10, entries, sender))
+        with _translated():
+            # the folders once for all files: a row must never outlive its file's name
+            _flush_folders(self.root, [self.root / entry.path for entry in entries.values()])
         self._index.add(tuple(entries.values()))
         return tuple(outcomes)
 
@@ -264,22 +267,22 @@ def _write(incoming: Path, path: Path, data: bytes) -> None:
             sink.write(data)
             sink.flush()
             os.fsync(sink.fileno())
-        made = [folder for folder in (path.parent, path.parent.parent) if not folder.exists()]
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    for folder in (path.parent, *(item.parent for item in made)):
-        _flush_folder(folder)
 
 
-def _flush_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+def _flush_folders(root: Path, files: Sequence[Path]) -> None:
+    """Flush the folders of new files, up to the root of the archive."""
+    folders = {parent for path in files for parent in path.parents if root in parent.parents}
+    for folder in sorted(folders, reverse=True):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 @contextmanager

@@ -14,7 +14,9 @@ Read next: `changes.py` (the cursor), `local.py` (an Orthanc of our own on loopb
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any, Self
 
@@ -42,6 +44,7 @@ from audit.pseudonym import short
 
 WRONG_STUDY = 0xA900  # PS3.4 B.2.3
 CANNOT_UNDERSTAND = 0xC000  # PS3.4 B.2.3
+REQUESTS_AHEAD = 4
 _STORED = {"Success": "stored", "AlreadyStored": "duplicate"}
 _WILDCARDS = frozenset("*?\\")
 
@@ -145,8 +148,8 @@ class OrthancPacs:
 
     def retrieve_series(self, study_instance_uid: str, series_instance_uid: str) -> Iterator[bytes]:
         """Yield each instance of a series as Part 10 bytes."""
-        for item in self._instances(study_instance_uid, series_instance_uid):
-            yield self._file(item["ID"])
+        found = self._instances(study_instance_uid, series_instance_uid)
+        yield from _ahead(self._file, [str(item["ID"]) for item in found])
 
     def retrieve_instance(self, reference: InstanceReference) -> bytes:
         """Return one instance; NotFoundError when it is not in the named series."""
@@ -314,3 +317,19 @@ class OrthancPacs:
         if refusal is not None:
             raise refusal
         return response
+
+
+def _ahead(fetch: Callable[[str], bytes], identifiers: Sequence[str]) -> Iterator[bytes]:
+    """Yield what ``fetch`` returns for each identifier, in order, a few requests ahead."""
+    with ThreadPoolExecutor(REQUESTS_AHEAD) as pool:
+        waiting: deque[Future[bytes]] = deque()
+        try:
+            for identifier in identifiers:
+                waiting.append(pool.submit(fetch, identifier))
+                if len(waiting) > REQUESTS_AHEAD:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()

@@ -14,7 +14,7 @@ from __future__ import annotations
 import io
 import logging
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from pydicom import Dataset
@@ -24,6 +24,7 @@ from pydicom.filebase import DicomBytesIO
 from pydicom.filereader import dcmread
 from pydicom.filewriter import write_dataset
 from pydicom.multival import MultiValue
+from pydicom.tag import BaseTag, Tag
 
 from adapters.rt.repair import (
     BODY_PART_RULES,
@@ -79,8 +80,12 @@ class Inherited:
             dataset.Laterality = self.laterality or None
 
 
-def inherit(source: Dataset) -> Inherited:
+def inherit(source: Dataset, also: Sequence[str] = ()) -> Inherited:
     """Return the patient and study attributes of ``source``, valid, with repair codes.
+
+    Parameters
+    ----------
+    also : further texts that the objects will carry; the character set fits them too.
 
     Raises
     ------
@@ -98,7 +103,7 @@ def inherit(source: Dataset) -> Inherited:
     if not header.get("StudyInstanceUID"):
         raise MissingAttributeError("expected a Study Instance UID, found none in the header")
     notes.extend(_inherit_deidentification(source, header))
-    notes.extend(_set_character_set(header, encoding))
+    notes.extend(_set_character_set(header, encoding, "\n".join(also)))
     series = {}
     for keyword, rule in BODY_PART_RULES.items():
         series[keyword], note = _apply(keyword, rule, _text_of(source, keyword))
@@ -184,25 +189,26 @@ def _inherit_deidentification(source: Dataset, header: Dataset) -> list[str]:
     return notes
 
 
-def _set_character_set(header: Dataset, terms: tuple[str, ...]) -> list[str]:
-    """State the source's character set if the texts survive it, else UTF-8."""
+def _set_character_set(header: Dataset, terms: tuple[str, ...], also: str) -> list[str]:
+    """State the source's character set if header and further texts survive it, else UTF-8."""
     header.SpecificCharacterSet = terms[0] if len(terms) == 1 else list(terms)
-    if _survives(header):
+    if _survives(header, also):
         return []
     header.SpecificCharacterSet = UTF_8
     return ["repaired:SpecificCharacterSet:value"]
 
 
-def _survives(header: Dataset) -> bool:
+def _survives(header: Dataset, also: str) -> bool:
     """Return whether encoding and decoding gives the same texts.
 
     Tried on a copy: a person name remembers its first encoding.
     """
-    texts = {
+    texts: dict[BaseTag, str] = {
         element.tag: str(element.value or "")
         for element in header
         if element.VR in ("PN", "LO", "SH")
     }
+    texts[Tag("TextValue")] = also
     if all(text.isascii() for text in texts.values()):
         return True
     copy = Dataset()

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pydicom import Dataset
+from pydicom.uid import UID
 
 from adapters.rt.read_frames import frames_of
 from adapters.rt.read_part10 import Instance, Source, as_instance
@@ -81,10 +82,11 @@ def check_series(
     notes: set[str] = set()
     for number, item in enumerate(instances, 1):
         stated = str(item.dataset.get("SOPClassUID") or "")
-        kind = SOP_CLASSES.get(stated, str(item.dataset.get("Modality") or "nothing stated"))
-        if kind != modality:
+        kind = SOP_CLASSES.get(stated)
+        if stated and kind != modality:
             raise ModalityError(
-                f"expected {modality}, found {kind[:16]} in object {number} of {len(instances)}"
+                f"expected {modality}, found {kind or UID(stated).name[:64]} in object {number} of "
+                f"{len(instances)}"
             )
         if str(item.dataset.get("Modality") or "") != modality:
             # The SOP Class decides: PS3.3 ties the modality to it, exporters forget.

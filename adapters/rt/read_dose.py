@@ -99,7 +99,7 @@ def read_dose(
         acquisition=acquisition_facts(dataset),
         notes=notes,
     )
-    frame_numbers = tuple(int(index) + 1 for index in order)
+    frame_numbers = tuple(int(index) + 1 for index in order) if len(order) > 1 else ()
     return volume, SourceSeries(volume.series_instance_uid, (dataset,), frame_numbers)
 
 

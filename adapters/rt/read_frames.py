@@ -110,10 +110,10 @@ def numbers(value: Any, keyword: str, uid: str, count: int) -> tuple[float, ...]
         )
     try:
         result = tuple(float(item) for item in items[:count])
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError):
         raise GeometryError(
             f"expected numbers in {keyword} of instance {short(uid)}, found text"
-        ) from error
+        ) from None
     if not all(map(math.isfinite, result)):
         raise GeometryError(f"expected finite {keyword} in instance {short(uid)}, found NaN")
     return result

@@ -28,7 +28,7 @@ from pydicom.errors import InvalidDicomError
 from pydicom.filereader import read_partial
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian
 
-from audit.errors import InputError, NotDicomError, TruncatedError
+from audit.errors import InputError, NotDicomError, SuiteError, TruncatedError
 
 Source = Path | bytes
 """One DICOM object: a file, or its bytes."""
@@ -113,21 +113,15 @@ def readable_values(what: str) -> Iterator[None]:
     """
     try:
         yield
-    except (
-        ArithmeticError,
-        AttributeError,
-        LookupError,
-        NotImplementedError,
-        OSError,
-        TypeError,
-        ValueError,
-        struct.error,
-    ) as error:
+    except SuiteError:
+        raise
+    except Exception as error:
+        # Broad: pydicom converts values on access and raises many types, some its own.
         if isinstance(error, OSError) and error.errno is not None:
             raise  # the disk's failure, not the object's
         raise InputError(
             f"expected readable attributes in {what}, found a damaged one ({type(error).__name__})"
-        ) from error
+        ) from None
 
 
 def as_instance(source: Source | Instance) -> Instance:
@@ -198,19 +192,23 @@ def _parse(head: bytes) -> tuple[Dataset, PixelPlace | None]:
 
 
 def _translate(parse: Callable[[], Dataset]) -> Dataset:
-    """Run a pydicom parser and give its failures our names."""
+    """Run a pydicom parser and give its failures our names.
+
+    The cause is not kept, here and in `readable_values`: pydicom's messages quote the bytes
+    that they are about, which may be a patient's name.
+    """
     try:
         return parse()
-    except InvalidDicomError as error:
-        raise NotDicomError("expected a DICOM object, found an unreadable one") from error
-    except (EOFError, OSError, struct.error, zlib.error) as error:
+    except InvalidDicomError:
+        raise NotDicomError("expected a DICOM object, found an unreadable one") from None
+    except (EOFError, OSError, struct.error, zlib.error):
         # pydicom reports an object that ends inside a sequence as OSError.
-        raise TruncatedError("expected complete elements, found the end of the object") from error
+        raise TruncatedError("expected complete elements, found the end of the object") from None
     except Exception as error:
         # Broad: pydicom raises many types on damaged bytes; none of them is ours to fix.
         raise NotDicomError(
             f"expected a DICOM object, found damaged elements ({type(error).__name__})"
-        ) from error
+        ) from None
 
 
 def _is_foreign(head: bytes) -> bool:

@@ -231,12 +231,12 @@ def _decoded(instance: Instance, wanted: Sequence[int]) -> Iterator[NDArray[Any]
         if instance.transfer_syntax_uid == DeflatedExplicitVRLittleEndian:
             raise TruncatedError(
                 f"expected pixel data of the stated size in {_name(instance)}"
-            ) from error
+            ) from None
         raise TransferSyntaxError(
             f"expected {UID(instance.transfer_syntax_uid).name} frames that decode in "
             f"{_name(instance)}, found damaged ones ({type(error).__name__})",
             advice="Send the object again from its source, uncompressed if it fails again.",
-        ) from error
+        ) from None
 
 
 def _convert(

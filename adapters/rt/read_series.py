@@ -24,6 +24,7 @@ from pydicom import Dataset
 
 from adapters.rt.read_checks import (
     DEFAULT_LIMIT_BYTES,
+    SOP_CLASSES,
     check_series,
     check_size,
     read_all,
@@ -40,6 +41,7 @@ from adapters.rt.sources import SourceSeries
 from audit.errors import (
     GeometryError,
     MixedSeriesError,
+    ModalityError,
     UnitsError,
 )
 from audit.pseudonym import short
@@ -58,20 +60,10 @@ def read_series(
     InputError : and its kinds, as the modules named above say; nothing is kept.
     """
     with readable_values(f"the {modality} series"):
-        # 1, 2
-        instances = read_all(sources)
         notes: set[str] = set()
-        kept = without_localizers(instances, notes)
-        notes.update(check_series(kept, modality))
-        # 3
-        check_size(kept, limit_bytes)
-        # 4
-        kept = without_copies(kept, notes)
-        frames = [frame for index, item in enumerate(kept) for frame in frames_of(item, index)]
-        layout = _one_size(kept)
+        # 1 to 4
+        kept, found, layout = _arranged(sources, modality, limit_bytes, notes)
         first = kept[0].dataset
-        found = stack(frames, layout.rows, layout.columns, str(first.FrameOfReferenceUID))
-        _check_repeats(kept, found)
         # 5
         scales, facts = _scales(kept, found.frames, modality, notes)
         # 6
@@ -91,6 +83,50 @@ def read_series(
             notes=tuple(sorted(notes)),
         )
     return volume, headers
+
+
+def read_headers(
+    sources: Sequence[Source | Instance], *, limit_bytes: int = DEFAULT_LIMIT_BYTES
+) -> SourceSeries:
+    """Return the headers of a series as `read_series` does, without decoding pixels.
+
+    Radiotherapy objects are returned as they are.
+
+    Raises
+    ------
+    InputError : and its kinds, as `read_series`.
+    """
+    instances = read_all(sources)
+    with readable_values("the series"):
+        kinds = {SOP_CLASSES.get(str(item.dataset.get("SOPClassUID"))) for item in instances}
+        kind = kinds.pop() if len(kinds) == 1 else None
+        if kind in UNITS:
+            kept, found, _ = _arranged(instances, str(kind), limit_bytes, set())
+            return source_series(kept, found)
+        if kind is None:
+            raise ModalityError("expected one readable kind of object in the series, found others")
+        uid = str(instances[0].dataset.get("SeriesInstanceUID") or "")
+        return SourceSeries(uid, tuple(item.dataset for item in instances))
+
+
+def _arranged(
+    sources: Sequence[Source | Instance], modality: str, limit_bytes: int, notes: set[str]
+) -> tuple[list[Instance], Stack, PixelFormat]:
+    """Return the objects to use, their frames in order, and how they store pixels."""
+    # 1, 2
+    instances = read_all(sources)
+    kept = without_localizers(instances, notes)
+    notes.update(check_series(kept, modality))
+    # 3
+    check_size(kept, limit_bytes)
+    # 4
+    kept = without_copies(kept, notes)
+    frames = [frame for index, item in enumerate(kept) for frame in frames_of(item, index)]
+    layout = _one_size(kept)
+    frame_uid = str(kept[0].dataset.FrameOfReferenceUID)
+    found = stack(frames, layout.rows, layout.columns, frame_uid)
+    _check_repeats(kept, found)
+    return kept, found, layout
 
 
 def source_series(instances: Sequence[Instance], found: Stack) -> SourceSeries:

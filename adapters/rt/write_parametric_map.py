@@ -24,6 +24,7 @@ from adapters.rt.write_frames import (
     position,
 )
 from adapters.rt.write_segmentation import coded
+from audit.errors import PluginOutputError
 from plugins.host.images import Code, Geometry
 
 NO_UNITS = Code("1", "UCUM", "no units")
@@ -37,6 +38,10 @@ class VoxelMap:
     ----------
     name : at most 16 characters, e.g. ``uncertainty``.
     quantity : coded meaning of the numbers.
+
+    Raises
+    ------
+    PluginOutputError : shape and grid differ, or a number is NaN or infinite.
     """
 
     name: str
@@ -45,6 +50,14 @@ class VoxelMap:
     geometry: Geometry
     quantity: Code
     unit: Code = NO_UNITS
+
+    def __post_init__(self) -> None:
+        if self.values.shape != self.geometry.shape:
+            raise PluginOutputError(
+                f"expected a map of {self.geometry.shape}, found {self.values.shape}: {self.name}"
+            )
+        if not np.all(np.isfinite(self.values)):
+            raise PluginOutputError(f"expected finite numbers, found NaN or infinity: {self.name}")
 
 
 def write_parametric_map(
@@ -60,8 +73,7 @@ def write_parametric_map(
     reference : the reference series and its grid; a map on another grid carries its own
         positions and names the series as a whole.
     """
-    import highdicom
-    from highdicom.pm import ParametricMap, RealWorldValueMapping
+    from highdicom.pm import ParametricMap
 
     label = Label("PMAP", number, f"{voxel_map.name} map")
     values = np.ascontiguousarray(voxel_map.values, dtype=np.float32)
@@ -69,16 +81,6 @@ def write_parametric_map(
     planes = range(filled[0], filled[-1] + 1) if len(filled) else range(1)
     same_grid = voxel_map.geometry == reference.geometry
     headers = list(reference.headers)
-    low, high = float(values.min()), float(values.max())
-    mapping = RealWorldValueMapping(
-        lut_label=repair_short(voxel_map.name)[0],
-        lut_explanation=repair_long(voxel_map.explanation)[0],
-        unit=coded(voxel_map.unit),
-        value_range=(low, high if high > low else low + 1.0),
-        slope=1.0,
-        intercept=0.0,
-        quantity_definition=coded(voxel_map.quantity),
-    )
     dataset = ParametricMap(
         source_images=headers[planes.start : planes.stop] if same_grid else headers,
         pixel_array=values[planes.start : planes.stop],
@@ -91,14 +93,8 @@ def write_parametric_map(
         software_versions=repair_long(context.request.plugin_version)[0],
         device_serial_number=context.release_hex,
         contains_recognizable_visual_features=False,
-        real_world_value_mappings=[mapping],
-        voi_lut_transformations=[
-            highdicom.VOILUTTransformation(
-                window_center=round((low + high) / 2, 6),
-                window_width=max(round(high - low, 6), 1e-3),
-                voi_lut_function="LINEAR_EXACT",
-            )
-        ],
+        real_world_value_mappings=[_mapping(voxel_map)],
+        voi_lut_transformations=[_window(voxel_map)],
         content_label=repair_short(voxel_map.name.upper())[0],
         content_description=label.series_description(context),
         content_qualification="PRODUCT" if context.request.mode == "clinical" else "RESEARCH",
@@ -108,6 +104,34 @@ def write_parametric_map(
         name_source_frames(dataset, reference)
     pin_dimensions(dataset, context, "PMAP", number)
     return stamp(dataset, context, label)
+
+
+def _mapping(voxel_map: VoxelMap) -> Dataset:
+    """Return what the stored numbers mean: themselves, in the map's unit."""
+    from highdicom.pm import RealWorldValueMapping
+
+    low, high = float(voxel_map.values.min()), float(voxel_map.values.max())
+    return RealWorldValueMapping(
+        lut_label=repair_short(voxel_map.name)[0],
+        lut_explanation=repair_long(voxel_map.explanation)[0],
+        unit=coded(voxel_map.unit),
+        value_range=(low, high if high > low else low + 1.0),
+        slope=1.0,
+        intercept=0.0,
+        quantity_definition=coded(voxel_map.quantity),
+    )
+
+
+def _window(voxel_map: VoxelMap) -> Dataset:
+    """Return a display window over the whole range (PS3.3 C.11.2.1.3.2, LINEAR_EXACT)."""
+    import highdicom
+
+    low, high = float(voxel_map.values.min()), float(voxel_map.values.max())
+    return highdicom.VOILUTTransformation(
+        window_center=round((low + high) / 2, 6),
+        window_width=max(round(high - low, 6), 1e-3),
+        voi_lut_function="LINEAR_EXACT",
+    )
 
 
 def _own_grid(geometry: Geometry, planes: range) -> dict[str, object]:

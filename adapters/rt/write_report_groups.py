@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from pydicom import Dataset
 
 from adapters.rt.equipment import PRIVATE_SCHEME, WritingContext
@@ -100,14 +101,19 @@ def case_group(
 
 
 def explanation_group(context: WritingContext, explanation: Explanation) -> Any:
-    """Return the group of the explanation: shares of the inputs, measured faithfulness."""
+    """Return the group of the explanation: shares of the inputs, measured faithfulness.
+
+    A number that could not be measured (NaN) is left out.
+    """
     measurements = [
         _measurement(Measurement(concept("contribution", f"Contribution of {name}"), share, "1"))
         for name, share in explanation.contributions
+        if np.isfinite(share)
     ]
     measurements.extend(
         _measurement(Measurement(concept("faithfulness", f"Faithfulness: {name}"), value, "1"))
         for name, value in explanation.faithfulness.items()
+        if np.isfinite(value)
     )
     evaluations = [(concept("method"), concept(explanation.method))]
     return _group(context, "explanation", evaluations, measurements)

@@ -269,7 +269,10 @@ def _run_routes(app: FastAPI, view: Pages) -> None:
 
 
 def _sign_in_form(view: Pages, request: Request, message: str, status: int = 200) -> Response:
-    token = secrets.token_urlsafe(24)
+    # A browser asks for other addresses beside the form (favicon.ico); a fresh token for each
+    # would make the form that is on the screen useless.
+    known = request.cookies.get("osteon_form", "")
+    token = known if len(known) >= 32 else secrets.token_urlsafe(24)
     response = view.render(request, "sign_in.html", status, message=message, csrf=token)
     secure = request.url.scheme == "https"
     response.set_cookie("osteon_form", token, samesite="strict", httponly=True, secure=secure)

@@ -19,10 +19,14 @@ ELEMENT_LIMIT = 2**31
 DTYPES = frozenset({"bool", "uint8", "int16", "int32", "int64", "float32", "float64"})
 
 
+class ArrayError(Exception):
+    """The bytes are not an array that may be decoded."""
+
+
 def encode_array(array: NDArray[Any]) -> tuple[dict[str, Any], memoryview]:
     """Return the entry {dtype, shape, box} of an array and the bytes inside its box."""
     if array.dtype.name not in DTYPES or not array.dtype.isnative:
-        raise ValueError(f"expected a native array of {sorted(DTYPES)}, found {array.dtype}")
+        raise ArrayError(f"expected a native array of {sorted(DTYPES)}, found {array.dtype}")
     box = _box(array)
     inside = np.ascontiguousarray(array[_slices(box)])
     entry = {"dtype": array.dtype.name, "shape": list(array.shape), "box": box}
@@ -36,25 +40,25 @@ def decode_array(entry: Mapping[str, Any], block: memoryview, *, finite: bool) -
 
     Raises
     ------
-    ValueError : the entry is malformed, the array larger than `ELEMENT_LIMIT`, or, where
+    ArrayError : the entry is malformed, the array larger than `ELEMENT_LIMIT`, or, where
         ``finite`` is asked for, an element is NaN or infinite.
     """
     shape, box, offset = entry["shape"], entry["box"], entry["offset"]
     numbers = [*shape, offset, *(edge for pair in box for edge in pair)]
     if entry["dtype"] not in DTYPES or not all(type(n) is int and n >= 0 for n in numbers):
-        raise ValueError("malformed array entry")
+        raise ArrayError("malformed array entry")
     if len(shape) > 8 or _product(shape) > ELEMENT_LIMIT:
-        raise ValueError(f"expected an array of at most {ELEMENT_LIMIT} elements, found {shape}")
+        raise ArrayError(f"expected an array of at most {ELEMENT_LIMIT} elements, found {shape}")
     if any(not start <= stop <= n for (start, stop), n in zip(box, shape, strict=True)):
-        raise ValueError("malformed array box")
+        raise ArrayError("malformed array box")
     dtype = np.dtype(entry["dtype"])
     extent = [stop - start for start, stop in box]
     content = block[offset : offset + _product(extent) * dtype.itemsize]
     inside: NDArray[Any] = np.frombuffer(content, np.uint8).view(dtype).reshape(extent)
     if dtype.kind == "b" and inside.size and inside.view(np.uint8).max() > 1:
-        raise ValueError("expected a bool array, found other bytes")
+        raise ArrayError("expected a bool array, found other bytes")
     if finite and dtype.kind == "f" and not np.isfinite(inside).all():
-        raise ValueError("expected finite arrays, found NaN or infinity")
+        raise ArrayError("expected finite arrays, found NaN or infinity")
     if extent != shape:
         whole = np.zeros(shape, dtype)
         whole[_slices(box)] = inside

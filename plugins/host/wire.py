@@ -15,7 +15,7 @@ from __future__ import annotations
 import json
 import types
 import typing
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
 from typing import Any
@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from audit.errors import SuiteError
-from plugins.host.array_box import decode_array, encode_array
+from plugins.host.array_box import ArrayError, decode_array, encode_array
 
 ALIGNMENT = 64
 Buffer = bytes | bytearray | memoryview
@@ -86,7 +86,7 @@ def decode(header: Buffer, block: Buffer, kind: Any, *, finite: bool = False) ->
         tables = document["arrays"]
         arrays = [decode_array(entry, memoryview(block), finite=finite) for entry in tables]
         return _Unpacker(arrays, finite).value(document["tree"], kind, kind_name(kind))
-    except SuiteError as error:  # a dataclass refused its own content
+    except (SuiteError, ArrayError) as error:  # a dataclass refused its own content
         raise WireError(str(error)) from error
     except (ValueError, KeyError, TypeError, IndexError, RecursionError, AttributeError) as error:
         raise WireError(f"malformed message: {type(error).__name__}") from error
@@ -138,14 +138,7 @@ class _Packer:
                 return {"$": kind_name(option), "value": self.tree(value, option, where)}
         if value is None and type(None) in arguments:
             return None
-        for option in arguments:
-            if is_dataclass(option) or option is type(None):
-                continue
-            try:
-                return self.tree(value, option, where)
-            except WireError:
-                continue
-        raise _wrong(" | ".join(kind_name(option) for option in arguments), value, where)
+        return _first(arguments, value, where, lambda kind: self.tree(value, kind, where))
 
     def _array(self, value: Any, dtype: np.dtype[Any], where: str) -> int:
         if not isinstance(value, np.ndarray) or value.dtype != dtype:
@@ -199,15 +192,7 @@ class _Unpacker:
             for option in arguments:
                 if is_dataclass(option) and kind_name(option) == tree["$"]:
                     return self.value(tree["value"], option, where)
-        for option in arguments:
-            if is_dataclass(option) or option is type(None):
-                continue
-            try:
-                return self.value(tree, option, where)
-            except WireError as error:
-                if "finite" in str(error):
-                    raise
-        raise _wrong(" | ".join(kind_name(option) for option in arguments), tree, where)
+        return _first(arguments, tree, where, lambda kind: self.value(tree, kind, where))
 
     def _array(self, tree: Any, dtype: np.dtype[Any], where: str) -> NDArray[Any]:
         if type(tree) is not int or not 0 <= tree < len(self._arrays):
@@ -216,6 +201,20 @@ class _Unpacker:
         if found.dtype != dtype:
             raise _wrong(f"{dtype} array", found.dtype, where)
         return found
+
+
+def _first(
+    arguments: tuple[Any, ...], value: Any, where: str, attempt: Callable[[Any], Any]
+) -> Any:
+    """Return the first attempt that succeeds with a plain type of a union."""
+    plain = [kind for kind in arguments if not is_dataclass(kind) and kind is not type(None)]
+    for kind in plain:
+        try:
+            return attempt(kind)
+        except WireError:
+            if len(plain) == 1:
+                raise
+    raise _wrong(" | ".join(kind_name(option) for option in arguments), value, where)
 
 
 def _scalar(value: Any, kind: Any, where: str) -> Any:

@@ -19,7 +19,6 @@ from audit.errors import (
     DiskFullError,
     InputError,
     MixedSeriesError,
-    NotFoundError,
     TooLargeError,
     TruncatedError,
     UnitsError,
@@ -145,21 +144,32 @@ def test_a_case_is_read_once_for_all_steps_of_a_run(pacs: FolderPacs, tmp_path: 
         source.fetch(request, MANIFEST)
 
 
-def test_sources_of_an_evicted_case_are_read_again(pacs: FolderPacs, tmp_path: Path) -> None:
-    """The memory is small; what fell out of it comes back from the PACS."""
+def test_headers_of_a_case_that_is_not_kept_are_read_again(
+    pacs: FolderPacs, tmp_path: Path
+) -> None:
+    """After a restart the writers still get the headers, in the order of the frames."""
+    study = _study()
+    study["ct"].reverse()
+    _put(pacs, study)
+    request = _request(study)
+    headers = _source(pacs, tmp_path).sources(request)
+    case = _source(pacs, tmp_path).fetch(request, MANIFEST)
+    assert set(headers) == {"ct", "pet", "structures"}
+    for role in ("ct", "pet"):
+        uids = tuple(str(item.SOPInstanceUID) for item in headers[role].datasets)
+        assert uids == case.images[role].sop_instance_uids
+    assert not [path for path in (tmp_path / "staging").rglob("*") if path.is_file()]
+
+
+def test_only_the_last_cases_are_kept(pacs: FolderPacs, tmp_path: Path) -> None:
+    """Memory is bounded by the number of cases."""
     study = _study()
     _put(pacs, study)
     source = _source(pacs, tmp_path, capacity=1)
-    first, second = _request(study, "a" * 32), _request(study, "b" * 32)
-    source.fetch(first, MANIFEST)
-    source.fetch(second, MANIFEST)
-    assert set(source.sources(first)) == {"ct", "pet", "structures"}
-
-
-def test_sources_before_any_fetch_are_not_found(pacs: FolderPacs, tmp_path: Path) -> None:
-    """Headers belong to a case that was read."""
-    with pytest.raises(NotFoundError):
-        _source(pacs, tmp_path).sources(_request(_study()))
+    first = source.fetch(_request(study, "a" * 32), MANIFEST)
+    second = source.fetch(_request(study, "b" * 32), MANIFEST)
+    assert source.fetch(_request(study, "b" * 32), MANIFEST) is second
+    assert source.fetch(_request(study, "a" * 32), MANIFEST) is not first
 
 
 @pytest.mark.parametrize("change", ["late", "gone"])

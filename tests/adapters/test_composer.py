@@ -42,10 +42,18 @@ def contents(documents):
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
 
-def test_every_object_is_written_and_named(tmp_path):
-    """A run with maps and one segmentation leaves these files and no others."""
+@pytest.fixture(scope="module")
+def composed(tmp_path_factory):
+    """A run and the documents that were composed of it, for tests that only look."""
     run = limb_run()
-    documents = run.composer(tmp_path).compose(run.request, run.case, run.answer)
+    outbox = tmp_path_factory.mktemp("outbox")
+    return run, run.composer(outbox).compose(run.request, run.case, run.answer)
+
+
+def test_every_object_is_written_and_named(composed):
+    """A run with maps and one segmentation leaves these files and no others."""
+    run, documents = composed
+    tmp_path = documents[0].path.parents[1]
     assert [item.kind for item in documents] == [
         *("RTSTRUCT", "SEG", "SC", "PMAP", "PMAP", "SR", "FHIR")
     ]
@@ -56,31 +64,29 @@ def test_every_object_is_written_and_named(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == [run.request.run_id]
 
 
-def test_the_same_answer_gives_the_same_bytes(tmp_path):
+def test_the_same_answer_gives_the_same_bytes(composed, tmp_path):
     """Composing again, also by another composer elsewhere, changes no byte."""
+    _, first = composed
     run = limb_run()
-    first = run.composer(tmp_path / "a").compose(run.request, run.case, run.answer)
-    again = run.composer(tmp_path / "b").compose(run.request, run.case, run.answer)
+    again = run.composer(tmp_path).compose(run.request, run.case, run.answer)
     assert contents(first) == contents(again)
     assert [item.content_digest for item in first] == [item.content_digest for item in again]
 
 
-def test_another_run_writes_other_uids(tmp_path):
+def test_another_run_writes_other_uids(composed, tmp_path):
     """Two runs never share an instance or series UID."""
-    run = limb_run()
-    other = replace(run, request=replace(run.request, run_id="12" * 16))
+    run, documents = composed
+    request = replace(run.request, run_id="12" * 16)
     uids = set()
-    for item in (run, other):
-        for document in item.composer(tmp_path).compose(item.request, item.case, item.answer):
-            if document.kind != "FHIR":
-                uids |= {document.sop_instance_uid, document.series_instance_uid}
+    for document in (*documents, *run.composer(tmp_path).compose(request, run.case, run.answer)):
+        if document.kind != "FHIR":
+            uids |= {document.sop_instance_uid, document.series_instance_uid}
     assert len(uids) == 2 * 2 * 6
 
 
-def test_every_object_passes_dciodvfy_and_names_run_and_release(tmp_path):
+def test_every_object_passes_dciodvfy_and_names_run_and_release(composed):
     """No errors in any object; equipment, run id, mode and dates stand in each."""
-    run = limb_run()
-    documents = run.composer(tmp_path).compose(run.request, run.case, run.answer)
+    run, documents = composed
     for document in documents:
         if document.kind == "FHIR":
             continue
@@ -122,10 +128,9 @@ def test_clinical_objects_say_unapproved(tmp_path):
             assert description.startswith("UNAPPROVED contouring")
 
 
-def test_volumes_and_diameters_agree_across_objects(tmp_path):
+def test_volumes_and_diameters_agree_across_objects(composed):
     """RTSTRUCT, SEG, SR and FHIR state the same volume (0.1 %) and diameter (one voxel)."""
-    run = limb_run()
-    documents = run.composer(tmp_path).compose(run.request, run.case, run.answer)
+    run, documents = composed
     paths = {item.kind: item.path for item in documents}
     geometry = run.segmentation.geometry
     structures, _ = read_structures(paths["RTSTRUCT"])
@@ -224,6 +229,30 @@ def test_repairs_are_told_with_the_documents(tmp_path):
             assert pydicom.dcmread(item.path).StudyID == "A-STUDY-ID-TOO-L"
 
 
+def test_texts_that_the_source_cannot_encode_are_written_in_utf_8(tmp_path):
+    """A site or description in another script than the source's does not become question marks."""
+    run = limb_run()
+    described = replace(run.segmentation, description="腫瘍, Größe geprüft")
+    composer = replace(run.composer(tmp_path), site="Klinik für Strahlentherapie")
+    documents = composer.compose(run.request, run.case, answer_for(described))
+    structures = pydicom.dcmread(documents[0].path)
+    assert structures.SpecificCharacterSet == "ISO_IR 192"
+    assert structures.InstitutionName == "Klinik für Strahlentherapie"
+    assert structures.StructureSetROISequence[0].ROIDescription == "腫瘍, Größe geprüft"
+
+
+def test_a_map_with_nan_is_not_written(tmp_path):
+    """An attribution that is not a number everywhere stops the run before anything is written."""
+    run = limb_run()
+    explanation = run.answer.explanation
+    broken = explanation.attribution.copy()
+    broken[1, 2, 3] = np.nan
+    answer = replace(run.answer, explanation=replace(explanation, attribution=broken))
+    with pytest.raises(PluginOutputError, match="NaN"):
+        run.composer(tmp_path).compose(run.request, run.case, answer)
+    assert not (tmp_path / run.request.run_id).exists()
+
+
 def test_an_enhanced_source_is_referred_to_by_frame(tmp_path):
     """All objects can be written for a multi-frame source and name its frames."""
     run = limb_run(replace(SMALL, has_pet=False))
@@ -308,10 +337,9 @@ def unpack(archive, patient, folder):
     return sorted((root / "image").glob("*.dcm")), next((root / "mask").iterdir())
 
 
-def test_digests_follow_from_the_files_alone(tmp_path):
+def test_digests_follow_from_the_files_alone(composed):
     """The digest of each document can be computed again from its file."""
-    run = limb_run()
-    for item in run.composer(tmp_path).compose(run.request, run.case, run.answer):
+    for item in composed[1]:
         if item.kind != "FHIR":
             content = item.path.read_bytes()
             assert content_digest_of(content) == item.content_digest

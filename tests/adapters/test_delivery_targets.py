@@ -15,7 +15,7 @@ from adapters.delivery.pacs import PacsTarget
 from adapters.dicomweb.pacs import DicomwebPacs
 from adapters.fhir.client import FhirClient
 from adapters.orthanc.pacs import OrthancPacs
-from audit.errors import UnavailableError
+from audit.errors import RejectedError, UnavailableError
 from plugins.host.identity import uid_for
 
 
@@ -191,7 +191,7 @@ def test_an_orthanc_has_the_documents_and_gives_them_back(delivery_site, orthanc
     request, documents = _fresh(delivery_site, 1)
     delivery = delivery_site.delivery(PacsTarget("pacs", pacs))
     assert _states(delivery.deliver(request, documents)) == ["verified"] * 2
-    again = _fresh(delivery_site, 2)[0]
+    again = replace(request, run_id="0" * 32)
     assert _states(delivery.deliver(again, documents)) == ["verified"] * 2
     study = documents[0].study_instance_uid
     assert sum(item.instance_count for item in pacs.search_series(study)) == 2
@@ -283,3 +283,39 @@ def test_a_peer_that_is_away_or_busy_is_waited_for(delivery_site, dimse_peer):
         ("busy", "pending", "STORE_FAILED_A700"),
         ("absent", "pending", "DOOR_UNAVAILABLE"),
     }
+
+
+# self-test
+
+
+@pytest.mark.server
+def test_every_target_can_be_tested(delivery_site, dimse_peer, fhir):
+    """The self-test of each target speaks to it and says one line."""
+    peer = dimse_peer(services={"store"})
+    with FhirClient(fhir.url) as client:
+        lines = [
+            PacsTarget("pacs", delivery_site.shaky()).check(),
+            DimseTarget("tps", peer.peer, timeout_s=5).check(),
+            FolderTarget("files", delivery_site.root / "out").check(),
+            FhirTarget("ehr", client).check(),
+        ]
+    assert ["archive" in lines[0], "PEER" in lines[1], "MB" in lines[2], "4.0.1" in lines[3]] == (
+        [True] * 4
+    )
+    assert list((delivery_site.root / "out").iterdir()) == []
+
+
+def test_the_self_test_tells_what_cannot_be_used(delivery_site, dimse_peer):
+    """A missing folder, an absent peer and an archive that stores nothing are told."""
+    folder = FolderTarget("files", delivery_site.root / "out")
+    (delivery_site.root / "out").rmdir()
+    pacs = delivery_site.shaky()
+    pacs.capabilities = frozenset({"search", "retrieve"})
+    absent = replace(dimse_peer(services={"store"}).peer, port=9)
+    for target, error in (
+        (folder, UnavailableError),
+        (PacsTarget("pacs", pacs), RejectedError),
+        (DimseTarget("tps", absent, timeout_s=5), UnavailableError),
+    ):
+        with pytest.raises(error):
+            target.check()

@@ -38,7 +38,7 @@ MakePeer = Callable[..., DimsePeer]
 def site(tmp_path: Path) -> Iterator[DimsePacs]:
     """Yield a listening intake without a peer that takes pushes of two AE titles."""
     with DimsePacs(
-        "d", tmp_path, aet="OSTEON", port=0, allowed_aets=["SCANNER", "PACS"], timeout_s=5
+        "d", tmp_path, aet="OSTEON", port=0, allowed_aets=["SCANNER", "PACS"], timeout_s=20
     ) as pacs:
         yield pacs
 
@@ -48,11 +48,11 @@ def _outgoing(study: TinyStudy) -> list[Outgoing]:
 
 
 def _sender(pacs: DimsePacs, aet: str = "SCANNER", called: str = "OSTEON") -> ServiceUser:
-    return ServiceUser(aet, Peer(called, "127.0.0.1", pacs.port), 5)
+    return ServiceUser(aet, Peer(called, "127.0.0.1", pacs.port), 20)
 
 
 def _until(condition: Callable[[], object]) -> object:
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 20
     while not (found := condition()) and time.monotonic() < deadline:
         time.sleep(0.01)
     return found
@@ -116,7 +116,7 @@ def test_a_released_association_tells_that_the_sender_has_finished(site: DimsePa
     study = tiny_study("CT", "MR", slices=2)
     peer = Peer("OSTEON", "127.0.0.1", site.port)
     contexts = [build_context(CTImageStorage)]
-    with associated("SCANNER", peer, contexts, timeout_s=5) as association:
+    with associated("SCANNER", peer, contexts, timeout_s=20) as association:
         association.send_c_store(dataset_of(study.files[0]))
         assert site.association_closed(study.study_instance_uid) is None
     closed = _until(lambda: site.association_closed(study.study_instance_uid))
@@ -130,7 +130,7 @@ def test_an_aborted_association_is_no_such_word(site: DimsePacs) -> None:
     """After an abort what came is kept, and the end is marked as not normal."""
     study = tiny_study(slices=2)
     peer = Peer("OSTEON", "127.0.0.1", site.port)
-    with associated("SCANNER", peer, [build_context(CTImageStorage)], timeout_s=5) as association:
+    with associated("SCANNER", peer, [build_context(CTImageStorage)], timeout_s=20) as association:
         association.send_c_store(dataset_of(study.files[0]))
         association.abort()
     closed = _until(lambda: site.association_closed(study.study_instance_uid))
@@ -150,7 +150,7 @@ def test_a_port_that_is_taken_is_named(site: DimsePacs, tmp_path: Path) -> None:
 def test_results_reach_the_peer_and_are_read_back(tmp_path: Path, dimse_peer: MakePeer) -> None:
     """What C-STORE sent is found with C-FIND and comes back equal with C-GET."""
     peer, study = dimse_peer({"store", "find", "get"}), tiny_study("CT", slices=3)
-    with DimsePacs("d", tmp_path, aet="OSTEON", port=0, peer=peer.peer, timeout_s=5) as pacs:
+    with DimsePacs("d", tmp_path, aet="OSTEON", port=0, peer=peer.peer, timeout_s=20) as pacs:
         outcomes = pacs.store(study.study_instance_uid, study.files)
         assert [item.status for item in outcomes] == ["stored"] * 3
         assert pacs.search_studies(StudyInstanceUID=study.study_instance_uid) == (
@@ -166,7 +166,7 @@ def test_results_reach_the_peer_and_are_read_back(tmp_path: Path, dimse_peer: Ma
 def test_results_are_read_back_with_c_move(tmp_path: Path, dimse_peer: MakePeer) -> None:
     """What C-MOVE brings to our own AE title is handed on and is no news in the intake."""
     peer, study = dimse_peer({"store", "find", "move"}), tiny_study(slices=3)
-    with DimsePacs("d", tmp_path, aet="OSTEON", port=0, peer=peer.peer, timeout_s=5) as pacs:
+    with DimsePacs("d", tmp_path, aet="OSTEON", port=0, peer=peer.peer, timeout_s=20) as pacs:
         peer.move_destinations["OSTEON"] = pacs.port
         pacs.store(study.study_instance_uid, study.files)
         uid, series = study.study_instance_uid, study.series_instance_uids[0]
@@ -181,7 +181,7 @@ def test_results_are_read_back_with_c_move(tmp_path: Path, dimse_peer: MakePeer)
 def test_a_peer_that_does_not_know_us_says_so(tmp_path: Path, dimse_peer: MakePeer) -> None:
     """A C-MOVE to a destination that the peer does not know raises RejectedError."""
     peer, study = dimse_peer({"store", "find", "move"}), tiny_study(slices=1)
-    with DimsePacs("d", tmp_path, aet="OSTEON", port=0, peer=peer.peer, timeout_s=5) as pacs:
+    with DimsePacs("d", tmp_path, aet="OSTEON", port=0, peer=peer.peer, timeout_s=20) as pacs:
         pacs.store(study.study_instance_uid, study.files)
         with pytest.raises(RejectedError) as raised:
             pacs.retrieve_instance(study.references[0])
@@ -191,7 +191,7 @@ def test_a_peer_that_does_not_know_us_says_so(tmp_path: Path, dimse_peer: MakePe
 def test_a_peer_that_only_stores_cannot_be_read_back(tmp_path: Path, dimse_peer: MakePeer) -> None:
     """The capabilities say that there is no read-back, and the reason says why."""
     peer, study = dimse_peer({"store"}), tiny_study(slices=1)
-    with DimsePacs("d", tmp_path, aet="OSTEON", port=0, peer=peer.peer, timeout_s=5) as pacs:
+    with DimsePacs("d", tmp_path, aet="OSTEON", port=0, peer=peer.peer, timeout_s=20) as pacs:
         assert "read_back" not in pacs.capabilities
         assert "C-GET" in pacs.read_back_reason
         assert "offers store" in pacs.check()
@@ -206,7 +206,7 @@ def test_what_the_peer_offers_is_negotiated(tmp_path: Path, dimse_peer: MakePeer
     """A peer said to have everything, that only stores and moves, is used for just that."""
     peer, study = dimse_peer({"store", "find", "move"}), tiny_study(slices=1)
     said = Peer(peer.aet, "127.0.0.1", peer.port)
-    with DimsePacs("d", tmp_path, aet="OSTEON", port=0, peer=said, timeout_s=5) as pacs:
+    with DimsePacs("d", tmp_path, aet="OSTEON", port=0, peer=said, timeout_s=20) as pacs:
         assert "commitment" in pacs.capabilities
         assert "find, move, store" in pacs.check()
         assert "commitment" not in pacs.capabilities
@@ -226,7 +226,7 @@ def test_the_status_of_each_instance_is_told(
     """Each status class of C-STORE becomes its own outcome with the code kept."""
     peer, study = dimse_peer({"store"}), tiny_study(slices=1)
     peer.refuse = status
-    with DimsePacs("d", tmp_path, aet="OSTEON", port=0, peer=peer.peer, timeout_s=5) as pacs:
+    with DimsePacs("d", tmp_path, aet="OSTEON", port=0, peer=peer.peer, timeout_s=20) as pacs:
         outcome = pacs.store(study.study_instance_uid, study.files)[0]
         assert (outcome.status, outcome.code) == (expected, status)
 
@@ -237,12 +237,12 @@ def test_commitment_is_told_for_each_instance(
 ) -> None:
     """A report on the same or on a new association commits what the peer has, and no more."""
     peer, study = dimse_peer({"store", "commitment"}), tiny_study(slices=3)
-    with DimsePacs("d", tmp_path, aet="OSTEON", port=0, peer=peer.peer, timeout_s=5) as pacs:
+    with DimsePacs("d", tmp_path, aet="OSTEON", port=0, peer=peer.peer, timeout_s=20) as pacs:
         if own_association:
             peer.report_to = ("OSTEON", pacs.port)
         peer.uncommitted.add(study.references[2].sop_instance_uid)
         pacs.store(study.study_instance_uid, study.files)
-        outcomes = pacs.commit(study.references, timeout_s=5)
+        outcomes = pacs.commit(study.references, timeout_s=20)
         assert [item.status for item in outcomes] == ["stored", "stored", "failed"]
         assert outcomes[2].code == 0x0112
 
@@ -275,7 +275,7 @@ def test_a_secure_connection_carries_the_push(tmp_path: Path) -> None:
     with DimsePacs("d", tmp_path / "in", aet="OSTEON", port=0, settings=settings) as pacs:
         secure = Peer("OSTEON", "localhost", pacs.port, tls=trusting)
         study = tiny_study(slices=1)
-        assert ServiceUser("SCANNER", secure, 5).store(_outgoing(study))[0].status == "stored"
+        assert ServiceUser("SCANNER", secure, 20).store(_outgoing(study))[0].status == "stored"
         with pytest.raises(UnavailableError):
             ServiceUser("SCANNER", Peer("OSTEON", "localhost", pacs.port), 2).echo()
 
@@ -286,7 +286,7 @@ def test_orthanc_commits_and_moves(tmp_path: Path, orthanc_server: LocalOrthanc)
     services = frozenset({"store", "find", "move", "commitment"})
     peer = Peer(orthanc_server.aet, "127.0.0.1", orthanc_server.dicom_port, services)
     study = tiny_study("CT", slices=2)
-    with DimsePacs("d", tmp_path, aet="MOVER", port=0, peer=peer, timeout_s=10) as pacs:
+    with DimsePacs("d", tmp_path, aet="MOVER", port=0, peer=peer, timeout_s=20) as pacs:
         register_modality(orthanc_server, "MOVER", pacs.port)
         assert "answers" in pacs.check()
         pacs.store(study.study_instance_uid, study.files)
@@ -306,7 +306,7 @@ def test_orthanc_names_the_sender(tmp_path: Path, orthanc_server: LocalOrthanc) 
     with OrthancPacs("o", local.url, local.username, local.password) as pacs:
         cursor = pacs.changes(None, 100_000).cursor
         register_modality(local, "SCANNER", 1)
-        sender = ServiceUser("SCANNER", Peer(local.aet, "127.0.0.1", local.dicom_port), 10)
+        sender = ServiceUser("SCANNER", Peer(local.aet, "127.0.0.1", local.dicom_port), 20)
         sender.store(_outgoing(study))
         assert [item.sender for item in pacs.changes(cursor).changes] == ["SCANNER"]
 

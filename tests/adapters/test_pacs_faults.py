@@ -37,19 +37,23 @@ class Spoiled:
     direct: Pacs
 
 
-def _orthanc(local: LocalOrthanc, url: str = "", password: str = "") -> OrthancPacs:
+def _orthanc(
+    local: LocalOrthanc, url: str = "", password: str = "", timeout_s: float = 30
+) -> OrthancPacs:
     return OrthancPacs(
-        "o", url or local.url, local.username, password or local.password, timeout_s=1
+        "o", url or local.url, local.username, password or local.password, timeout_s=timeout_s
     )
 
 
-def _dicomweb(local: LocalOrthanc, url: str = "", password: str = "") -> DicomwebPacs:
+def _dicomweb(
+    local: LocalOrthanc, url: str = "", password: str = "", timeout_s: float = 30
+) -> DicomwebPacs:
     return DicomwebPacs(
         "ow",
         url or local.dicomweb_url,
         username=local.username,
         password=password or local.password,
-        timeout_s=1,
+        timeout_s=timeout_s,
     )
 
 
@@ -114,11 +118,18 @@ def test_nobody_listens(orthanc_server: LocalOrthanc) -> None:
             pacs.check()
 
 
-def test_an_archive_that_hangs_is_given_up(spoiled: Spoiled) -> None:
+def test_an_archive_that_hangs_is_given_up(
+    orthanc_server: LocalOrthanc, faulty_pacs: Callable[[str], FaultyPacs]
+) -> None:
     """No answer within the timeout raises UnavailableError."""
-    spoiled.proxy.hang()
-    with pytest.raises(UnavailableError):
-        spoiled.pacs.search_studies(StudyInstanceUID="2.25.1")
+    proxy = faulty_pacs(orthanc_server.url)
+    proxy.hang(times=2)
+    for make in (_orthanc, _dicomweb):
+        with (
+            make(orthanc_server, proxy.url, timeout_s=0.3) as pacs,
+            pytest.raises(UnavailableError),
+        ):
+            pacs.search_studies(StudyInstanceUID="2.25.1")
 
 
 def test_wrong_credentials_are_named_as_such(orthanc_server: LocalOrthanc) -> None:
@@ -268,3 +279,35 @@ def test_a_cursor_of_another_door_is_refused(orthanc_server: LocalOrthanc) -> No
             pacs.changes("17@20260101T000000")
         with pytest.raises(RejectedError):
             orthanc.changes("q1:abc")
+
+
+def test_a_server_that_does_not_count_is_counted(
+    orthanc_server: LocalOrthanc, faulty_pacs: Callable[[str], FaultyPacs]
+) -> None:
+    """Without numbers of related instances, arrivals are still seen and counts are right."""
+    proxy, study = faulty_pacs(orthanc_server.dicomweb_url), tiny_study("CT", slices=3)
+    proxy.without = {"00201206", "00201208", "00201209"}
+    with DicomwebPacs(
+        "p", proxy.url, username=orthanc_server.username, password=orthanc_server.password
+    ) as pacs:
+        pacs.store(study.study_instance_uid, study.files[:2])
+        cursor = pacs.changes(None, 100_000).cursor
+        assert pacs.search_series(study.study_instance_uid)[0].instance_count == 2
+        assert pacs.changes(cursor).changes == ()
+        pacs.store(study.study_instance_uid, study.files[2:])
+        changes = pacs.changes(cursor).changes
+        assert [item.study_instance_uid for item in changes] == [study.study_instance_uid]
+
+
+def test_a_server_that_answers_in_pages_is_read_to_the_end(
+    orthanc_server: LocalOrthanc, faulty_pacs: Callable[[str], FaultyPacs]
+) -> None:
+    """A silent limit of a server cuts no list; one that ignores the offset ends the reading."""
+    proxy, study = faulty_pacs(orthanc_server.dicomweb_url), tiny_study("CT", slices=45)
+    with _dicomweb(orthanc_server, proxy.url) as pacs:
+        pacs.store(study.study_instance_uid, study.files)
+        uid, series = study.study_instance_uid, study.series_instance_uids[0]
+        proxy.page = 20
+        assert len(pacs.search_instances(uid, series)) == 45
+        proxy.page, proxy.ignore_offset = 0, True
+        assert len(pacs.search_instances(uid, series)) == 45

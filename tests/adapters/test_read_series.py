@@ -19,7 +19,9 @@ from pydicom.sequence import Sequence as Items
 from adapters.rt.read_series import read_series
 from audit.errors import (
     GeometryError,
+    MissingAttributeError,
     MixedSeriesError,
+    ModalityError,
     TransferSyntaxError,
     TruncatedError,
     UnitsError,
@@ -315,7 +317,7 @@ def test_several_frames_without_functional_groups_are_refused() -> None:
     """Frames whose place nobody states are not stacked by guess."""
     dataset = objects.enhanced(objects.image_series())
     del dataset.PerFrameFunctionalGroupsSequence
-    dataset.ImagePositionPatient, dataset.ImageOrientationPatient = [0, 0, 0], objects.AXIAL
+    dataset.ImagePositionPatient, dataset.ImageOrientationPatient = [0, 0, 0], list(objects.AXIAL)
     with pytest.raises(MissingAttributeError, match="PerFrameFunctionalGroups"):
         read_series([objects.encode(dataset)], "CT")
 
@@ -344,3 +346,10 @@ def test_memory_stays_near_the_volume_itself(tmp_path: Path) -> None:
     tracemalloc.stop()
     # headers of 40 frames take about a megabyte beside 2.6 MB of values
     assert peak < volume.array.nbytes * 1.25 + 3_000_000
+
+
+def test_a_screen_shot_filed_as_ct_is_no_ct() -> None:
+    """The SOP Class decides what an object is; a secondary capture has no Hounsfield units."""
+    shots = objects.image_series(SOPClassUID="1.2.840.10008.5.1.4.1.1.7")
+    with pytest.raises(ModalityError, match="Secondary Capture"):
+        read_series(objects.encode_all(shots), "CT")

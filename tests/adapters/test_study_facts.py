@@ -73,9 +73,9 @@ def test_one_association_for_each_image_announces_nothing(tmp_path: Path) -> Non
 
 
 def _push(pacs: DimsePacs, study: TinyStudy) -> None:
-    sender = ServiceUser("SCANNER", Peer("OSTEON", "127.0.0.1", pacs.port), 5)
+    sender = ServiceUser("SCANNER", Peer("OSTEON", "127.0.0.1", pacs.port), 20)
     pairs = zip(study.references, study.files, strict=True)
     sender.store([Outgoing(*pair) for pair in pairs])
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 20
     while pacs.association_closed(study.study_instance_uid) is None and time.monotonic() < deadline:
         time.sleep(0.01)

@@ -52,14 +52,11 @@ def test_another_encoding_and_other_headers_change_nothing(objects, kind, syntax
     assert content_digest_of(changed) == content_digest_of(objects[kind])
 
 
-@pytest.mark.parametrize("kind", ["SEG", "SC"])
-def test_lossless_compression_changes_nothing(objects, kind):
+def test_lossless_compression_changes_nothing(objects):
     """RLE gives the same pixels, so the same digest."""
-    dataset = pydicom.dcmread(io.BytesIO(objects[kind]))
-    if kind == "SEG":
-        pytest.skip("one bit a pixel has no RLE encoding")
-    dataset.compress(RLELossless)
-    assert content_digest(dataset) == content_digest_of(objects[kind])
+    dataset = pydicom.dcmread(io.BytesIO(objects["SC"]))
+    dataset.compress(RLELossless, generate_instance_uid=False)
+    assert content_digest(dataset) == content_digest_of(objects["SC"])
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -4,14 +4,14 @@ import io
 from dataclasses import replace
 
 import highdicom
-import pydicom
 import pytest
+from pydicom.sr.codedict import codes
 
 from adapters.documents.objects import objects_of, refusal_objects
 from adapters.rt.equipment import encode
+from plugins.host.findings import Classification, Measurement
 from plugins.host.identity import uid_for
 from plugins.host.images import Code
-from plugins.host.findings import Classification, Measurement
 from tests.simulators.dicom_validators import dciodvfy_errors
 from tests.simulators.limb_case import limb_run
 
@@ -90,16 +90,11 @@ def test_the_observer_is_the_release():
     """The observing device is named by plugin, version and release digest."""
     run = limb_run()
     _, report = report_of(run)
-    (observer,) = report.content.get_observer_contexts(observer_type=Code_device())
+    (observer,) = report.content.get_observer_contexts(observer_type=codes.DCM.Device)
     attributes = observer.observer_identifying_attributes
     assert attributes.name == "contouring 0.1.0"
     assert attributes.serial_number == "ab" * 32
     assert attributes.uid == uid_for("release", run.request.release_digest)
-
-
-def Code_device():  # noqa: N802
-    """Return the code of a device observer."""
-    return pydicom.sr.codedict.codes.DCM.Device
 
 
 def test_explanation_numbers_are_measurements():

@@ -48,7 +48,9 @@ def test_highdicom_reads_the_same_mask(mask, tilt_deg):
     """Whatever the mask and the grid, highdicom gives the same voxels back."""
     geometry = oblique(mask.shape, tilt_deg)
     back = highdicom.seg.segread(io.BytesIO(segments([mask], geometry)))
-    volume = back.get_volume(segment_numbers=[1], combine_segments=True, allow_missing_positions=True)
+    volume = back.get_volume(
+        segment_numbers=[1], combine_segments=True, allow_missing_positions=True
+    )
     assert np.array_equal(placed(volume, geometry) > 0, mask)
 
 
@@ -123,7 +125,9 @@ def test_a_map_comes_back_bit_by_bit(values, own_grid):
     geometry = oblique(values.shape)
     content = written_map(values, geometry, oblique((4, 9, 8), 0.0) if own_grid else None)
     back = highdicom.pm.ParametricMap.from_dataset(pydicom.dcmread(io.BytesIO(content)))
-    volume = back.get_volume(apply_real_world_transform=False, dtype=np.float32, allow_missing_positions=True)
+    volume = back.get_volume(
+        apply_real_world_transform=False, dtype=np.float32, allow_missing_positions=True
+    )
     assert np.array_equal(placed(volume, geometry).astype(np.float32), values)
 
 

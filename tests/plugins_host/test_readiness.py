@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from plugins.host.facts import SeriesFacts, StudyFacts
@@ -112,6 +112,7 @@ def test_an_arrival_in_the_future_waits_at_most_the_quiet_time() -> None:
     assert answer.wait_s == QUIET_TIME_S
 
 
+@settings(deadline=None, max_examples=50)
 @given(
     count=st.integers(0, 6),
     expected=st.none() | st.integers(1, 6),

@@ -155,7 +155,7 @@ class DeliverySite:
         self, number: int = 1, mode: str = "research"
     ) -> tuple[RunRequest, tuple[Document, ...]]:
         """Return a run and its documents in the outbox."""
-        run_id = hashlib.sha256(f"run {number}".encode()).hexdigest()[:32]
+        run_id = hashlib.sha256(f"{self.root} {number}".encode()).hexdigest()[:32]
         request = replace(self.request, run_id=run_id, mode=mode)
         outbox = self.root / "outbox" / run_id
         outbox.mkdir(parents=True, exist_ok=True)

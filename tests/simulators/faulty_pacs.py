@@ -13,6 +13,9 @@ Fixture: ``faulty_pacs``, a factory: ``proxy = faulty_pacs(upstream_url)``.
     proxy.partial(times=1)                a store fails for its first instance: 202
     proxy.conflict(times=1)               a store fails for all instances: 409
     proxy.away = True                     every connection is closed at once
+    proxy.without = {"00201208"}          attributes that its searches do not give
+    proxy.page = 20                       searches answer at most so many, and do not say it
+    proxy.ignore_offset = True            every page of a search is the first one
 
 Read next: `dimse_peer.py`.
 """
@@ -20,6 +23,7 @@ Read next: `dimse_peer.py`.
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -53,6 +57,9 @@ class FaultyPacs:
         self._lock = threading.Lock()
         self.closing = threading.Event()
         self.away = False
+        self.without: set[str] = set()
+        self.page = 0
+        self.ignore_offset = False
         self.requests: list[tuple[str, str]] = []
         self.client = httpx.Client(timeout=30)
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler_of(self))
@@ -117,9 +124,19 @@ class FaultyPacs:
     def forward(self, handler: BaseHTTPRequestHandler, body: bytes) -> httpx.Response:
         """Return the upstream's answer to a request."""
         headers = {key: value for key, value in handler.headers.items() if key.lower() not in _HOP}
+        path = re.sub(r"&?offset=\d+", "", handler.path) if self.ignore_offset else handler.path
         return self.client.request(
-            handler.command, self._upstream + handler.path, content=body, headers=headers
+            handler.command, self._upstream + path, content=body, headers=headers
         )
+
+    def poorer(self, answer: httpx.Response) -> bytes:
+        """Return a search's answer without what this archive is told not to give."""
+        is_list = "json" in answer.headers.get("content-type", "") and answer.content[:1] == b"["
+        if not is_list or not (self.without or self.page):
+            return answer.content
+        items = answer.json()[: self.page or None]
+        kept = [{tag: item[tag] for tag in item if tag not in self.without} for item in items]
+        return json.dumps(kept).encode()
 
     def _add(self, fault: _Fault) -> None:
         with self._lock:
@@ -149,7 +166,8 @@ def _serve(proxy: FaultyPacs, handler: BaseHTTPRequestHandler) -> None:
         handler.close_connection = True
     elif fault is None:
         answer = proxy.forward(handler, body)
-        _reply(handler, answer.status_code, answer.headers.get("content-type", ""), answer.content)
+        content_type = answer.headers.get("content-type", "")
+        _reply(handler, answer.status_code, content_type, proxy.poorer(answer))
     elif fault.kind == "hang":
         proxy.closing.wait(60)
         handler.close_connection = True

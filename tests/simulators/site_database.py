@@ -52,11 +52,16 @@ class Recorded:
     clock: Clock = field(default_factory=Clock)
 
     def __post_init__(self) -> None:
-        signer = Signer(ORIGIN, b"\x07" * 32)
+        signer = self.signer()
         self.key: VerifierKey = signer.verifier
         self.log = Log(ORIGIN, signer, self.clock)
         self.pseudonyms = Pseudonyms(b"\x01" * 32, self.vault)
         self.journal = SiteJournal(self.database, self.log, self.pseudonyms, SOURCE, self.clock)
+
+    @staticmethod
+    def signer() -> Signer:
+        """Return the signer of the test log."""
+        return Signer(ORIGIN, b"\x07" * 32)
 
     def leaves(self) -> tuple[StoredLeaf, ...]:
         """Return every record of the tree."""

@@ -17,7 +17,7 @@ from models.contouring.ensemble import Ensemble, MemberHeader, encode_member
 from models.contouring.inputs import CHANNELS
 from models.contouring.uncertainty import CALIBRATION_PATH, Calibration
 from models.training.contouring.calibrate import calibrate
-from models.training.contouring.cases import cache_case, data_folder, patient_ids, read_case
+from models.training.contouring.cases import data_folder, patient_ids, read_case
 from models.training.contouring.evaluate import evaluate, measure_time, read_results
 from models.training.contouring.recipe import FOLD_COUNT, Recipe, assign_folds
 from models.training.contouring.summary import cross_validation
@@ -44,7 +44,7 @@ def _train(arguments: argparse.Namespace) -> None:
     members = []
     for fold in arguments.folds:
         outside = [case for case in cases if folds[case.patient_id] != fold]
-        state = train_member([cache_case(case) for case in outside], recipe, fold, arguments.work)
+        state = train_member(outside, recipe, fold, arguments.work)
         trained_on = [case.patient_id for case in outside]
         header = MemberHeader(fold, recipe.channels, CHANNELS, recipe.digest, frozenset(trained_on))
         content = encode_member(state.average, header)

@@ -19,7 +19,7 @@ import torch
 from torch.nn import functional
 
 from models.contouring.inputs import CHANNELS
-from models.training.contouring.cases import CachedCase
+from models.training.contouring.cases import CachedCase, Case, cache_case
 from models.training.contouring.recipe import Recipe
 from models.training.contouring.sampling import draw_sample
 from models.unet.network import UNet3d
@@ -96,8 +96,7 @@ def draw_batch(
         epoch, position = divmod(place, len(cases))
         order = np.random.default_rng([recipe.seed, fold, epoch]).permutation(len(cases))
         generator = np.random.default_rng([recipe.seed, fold, place, 1])
-        fitted = step >= recipe.fitted_from_step
-        sample = draw_sample(cases[order[position]], generator, recipe, fitted=fitted)
+        sample = draw_sample(cases[order[position]], generator, recipe, recipe.stage_at(step))
         arrays = (sample.channels, sample.target, sample.weight)
         channels, target, weight = (torch.from_numpy(array)[None] for array in arrays)
         batch.append((channels, target, weight))
@@ -170,7 +169,7 @@ def checkpoint_name(recipe: Recipe, fold: int) -> str:
 
 
 def train_member(
-    cases: Sequence[CachedCase],
+    cases: Sequence[Case],
     recipe: Recipe,
     fold: int,
     folder: Path,
@@ -187,8 +186,12 @@ def train_member(
         if state.step > recipe.step_count:
             raise ValueError(f"the checkpoint is past step {recipe.step_count}: {state.step}")
     losses: list[float] = []
+    spacing_mm, cached = 0.0, list[CachedCase]()
     while state.step < recipe.step_count:
-        batch = draw_batch(cases, recipe, fold, state.step)
+        if recipe.stage_at(state.step).spacing_mm != spacing_mm:
+            spacing_mm = recipe.stage_at(state.step).spacing_mm
+            cached = [cache_case(case, spacing_mm) for case in cases]
+        batch = draw_batch(cached, recipe, fold, state.step)
         losses.append(train_step(state, batch, recipe, bf16=bf16))
         if state.step % LOG_EVERY == 0:
             log.info("training", fold=fold, step=state.step, loss=round(np.mean(losses).item(), 4))
