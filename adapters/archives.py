@@ -89,7 +89,7 @@ def _target(section: TargetSection, archives: Mapping[str, Pacs], home: Home) ->
 
     peer = Peer(section.peer_aet, section.peer_host, section.peer_port)
     return DimseTarget(
-        section.name, peer, own_aet=section.aet, reports=home.outbox / "commitment", kinds=kinds
+        section.name, peer, own_aet=section.aet, reports=_commitments(archives, home), kinds=kinds
     )
 
 
@@ -103,3 +103,13 @@ def _fhir(section: TargetSection) -> Target:
         verify_tls=section.verify_tls,
     )
     return FhirTarget(section.name, client)
+
+
+def _commitments(archives: Mapping[str, Pacs], home: Home) -> Path:
+    """Return where Storage Commitment reports arrive: at our storage SCP, if there is one."""
+    from adapters.dimse.pacs import DimsePacs
+
+    for name, archive in archives.items():
+        if isinstance(archive, DimsePacs):
+            return home.pacs / name / "commitments"
+    return home.outbox / "commitments"

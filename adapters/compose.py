@@ -162,10 +162,14 @@ def _build(
         if hasattr(archive, "close"):
             stack.callback(archive.close)
     chosen = (
-        tuple(targets) if targets is not None else build_targets(configuration.targets, archives, home)
+        tuple(targets)
+        if targets is not None
+        else build_targets(configuration.targets, archives, home)
     )
     # 3. The hall.
-    cases = SiteCases(database, archives, home.staging, configuration.limits, pseudonyms, scans)
+    cases = SiteCases(
+        database, archives, home.staging, configuration.limits, pseudonyms, journal, scans
+    )
     workers = stack.enter_context(ReleaseWorkers(home.releases))
     limits = configuration.limits
     house = House(

@@ -53,10 +53,14 @@ class EngineSection(_Section):
 
 
 class TriggerSection(_Section):
-    """When a study counts as complete if nobody announces its size."""
+    """When a study counts as complete: announced counts first, these times as fallback.
+
+    ``patience_s`` is how long an announced count may stay unfulfilled.
+    """
 
     quiet_time_s: float = Field(default=5.0, ge=0)
     quiet_time_by_sender_s: dict[str, float] = Field(default_factory=dict)
+    patience_s: float = Field(default=60.0, ge=0)
     poll_interval_s: float = Field(default=1.0, gt=0)
 
 

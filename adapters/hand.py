@@ -7,6 +7,7 @@ Read next: `engine/feed.py`, which does the same by itself.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -53,7 +54,7 @@ def queue_by_hand(
 ) -> Asked:
     """Queue a research run of one release on every study of a folder that it applies to."""
     manifest = site.registry.manifest(release_digest)
-    parameters = _parameters(manifest, held_out)
+    parameters = _parameters(site, release_digest, held_out)
     run_ids: list[str] = []
     reasons: list[str] = []
     for facts in scan.studies:
@@ -68,12 +69,20 @@ def queue_by_hand(
     return Asked(tuple(run_ids), tuple(reasons))
 
 
-def _parameters(manifest: Manifest, held_out: str | None) -> dict[str, str | float | bool]:
+def _parameters(site: Site, digest: str, held_out: str | None) -> dict[str, str | float | bool]:
+    """Return the parameter that selects members which never saw a patient of the training."""
     if held_out is None:
         return {}
-    if "held_out" not in manifest.parameters:
-        raise ConfigurationError(f"plugin {manifest.plugin} has no members to hold out")
-    return {"held_out": held_out}
+    training = json.loads(site.registry.row(digest).manifest).get("training", [])
+    if not any(held_out in member["trained_on"] for member in training):
+        raise ConfigurationError(
+            "expected --held-out to name a patient that some member was trained on",
+            advice="Leave it out: no member of this release ever saw that patient.",
+        )
+    fair = [f"fold-{m['fold']}" for m in training if held_out not in m["trained_on"]]
+    if not fair:
+        raise ConfigurationError("expected a member that never saw this patient, found none")
+    return {"members": ",".join(sorted(fair))}
 
 
 def _sentence(study_instance_uid: str, decision: Decision, code: str) -> str:

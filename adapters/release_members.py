@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator, Mapping
+from functools import cache
 from importlib.metadata import packages_distributions, version
 from importlib.util import find_spec
 from pathlib import Path
@@ -54,10 +55,16 @@ def release_members(installed: InstalledPlugin, manifest: Manifest) -> dict[str,
 
 def library_pins(members: Mapping[str, bytes]) -> dict[str, str]:
     """Return the installed version of every distribution that released code imports."""
-    owners = packages_distributions()
+    owners = _owners()
     tops = {module.split(".")[0] for name in _code(members) for module in _imports(members[name])}
     names = {owners[top][0] for top in tops | {"numpy"} if top in owners} - {"osteon"}
     return {name: without_local(version(name)) for name in sorted(names)}
+
+
+@cache
+def _owners() -> Mapping[str, list[str]]:
+    """Return import name -> distributions; reading it takes a second."""
+    return packages_distributions()
 
 
 def training_of(manifest: Manifest) -> list[dict[str, Any]]:

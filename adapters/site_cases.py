@@ -2,7 +2,8 @@
 
 Fulfils `plugins.host.ports.CaseSource` for a site with several archives.  The patient's
 number is read here once, for the vault (so that records carry a pseudonym that can be
-erased) and for the FHIR identity; it goes nowhere else.
+erased) and for the FHIR identity; it goes nowhere else.  When the archive has moved the
+study to another patient since, the log says so.
 
 Read next: `case_source.py`.
 """
@@ -16,10 +17,12 @@ from pathlib import Path
 from adapters.case_source import FolderCaseSource, PacsCaseSource
 from adapters.config import LimitsSection
 from adapters.database import Database
+from adapters.database.journal import SiteJournal
 from adapters.pacs import Pacs
 from adapters.rt.read_folder import FolderScan
 from adapters.rt.sources import SourceSeries
 from audit.errors import NotFoundError
+from audit.kinds import NOT_EVALUATED
 from audit.pseudonym import Pseudonyms
 from plugins.host.case import Case
 from plugins.host.manifest import Manifest
@@ -37,6 +40,7 @@ class SiteCases:
     staging: Path
     limits: LimitsSection
     pseudonyms: Pseudonyms
+    journal: SiteJournal
     scans: Mapping[str, FolderScan] = field(default_factory=dict)
     _sources: dict[str, PacsCaseSource | FolderCaseSource] = field(default_factory=dict)
 
@@ -44,14 +48,19 @@ class SiteCases:
         """Return the decoded case; what `PacsCaseSource.fetch` raises."""
         source = self._source(request)
         case = source.fetch(request, manifest)
-        for series in source.sources(request).values():
-            header = series.first
-            self.pseudonyms.enrol(
-                request.study_instance_uid,
-                str(header.get("PatientID", "") or ""),
-                str(header.get("IssuerOfPatientID", "") or ""),
-            )
-            break
+        header = next(iter(source.sources(request).values())).first
+        study = request.study_instance_uid
+        before = self.pseudonyms.subject(study)
+        now = self.pseudonyms.enrol(
+            study,
+            str(header.get("PatientID", "") or ""),
+            str(header.get("IssuerOfPatientID", "") or ""),
+        )
+        if before not in (now, NOT_EVALUATED):
+            with self.database.transaction() as transaction:
+                self.journal.study_event(
+                    transaction, "patient-merged", study, run_id=request.run_id
+                )
         return case
 
     def sources(self, request: RunRequest) -> Mapping[str, SourceSeries]:

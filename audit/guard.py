@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from audit.errors import RecordError
@@ -65,6 +66,7 @@ _UUID_UID = re.compile(r"(?<![\d.])2\.25\.\d{6,}")
 _PSEUDONYM_UID = re.compile(r"2\.25\.(?:0|[1-9]\d{0,38})")
 _DICOM_OWN = "1.2.840.10008."  # PS3.6: UIDs that the standard registers name no one
 _SHORTEST_UID = 12
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _PERSON_NAME = re.compile(r"\w\^|\^\w")  # PS3.5 6.2: PN components are joined by a caret
 _DATE = re.compile(r"(?:19|20)\d\d(?:-\d\d-\d\d|\d{4})")
 
@@ -99,17 +101,27 @@ def _pass(value: Any, where: str, key: str, depth: int) -> None:
 
 
 def _name(name: Any, where: str) -> None:
-    if not isinstance(name, str) or len(name) > KEY_LIMIT or not _KEY.fullmatch(name):
+    if not isinstance(name, str) or not _is_plain(name):
         raise RecordError(f"expected a plain key in {where}, found another")
-    if re.sub(r"[^a-z]", "", name.lower()) in _FORBIDDEN_KEYS:
+    if _names_a_person(name):
         raise RecordError(f"expected no patient data in {where}, found a key that names some")
     _text(name, where, key="")
+
+
+@lru_cache(maxsize=4096)
+def _is_plain(name: str) -> bool:
+    return len(name) <= KEY_LIMIT and _KEY.fullmatch(name) is not None
+
+
+@lru_cache(maxsize=4096)
+def _names_a_person(name: str) -> bool:
+    return re.sub(r"[^a-z]", "", name.lower()) in _FORBIDDEN_KEYS
 
 
 def _text(text: str, where: str, key: str) -> None:
     if len(text) > TEXT_LIMIT:
         raise RecordError(f"expected at most {TEXT_LIMIT} characters at {where}, found more")
-    if any(ord(character) < 32 for character in text):
+    if _CONTROL.search(text):
         raise RecordError(f"expected no control characters at {where}, found some")
     if _PERSON_NAME.search(text):
         raise RecordError(f"expected no person's name at {where}, found the form of one")

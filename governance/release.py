@@ -162,8 +162,8 @@ def unpack_zip(raw: bytes, label: str) -> dict[str, bytes]:
     try:
         with zipfile.ZipFile(io.BytesIO(raw)) as archive:
             entries = archive.infolist()
-            if any(entry.file_size > len(raw) for entry in entries):
-                raise zipfile.BadZipFile("an entry that is larger than its archive")
+            if sum(entry.file_size for entry in entries) > len(raw):
+                raise zipfile.BadZipFile("entries that are larger than their archive")
             content = {entry.filename: archive.read(entry) for entry in entries}
     except _ZIP_ERRORS as error:
         named = _named_in(str(error))

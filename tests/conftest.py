@@ -15,5 +15,6 @@ pytest_plugins = [
     "tests.simulators.fhir_server",
     "tests.simulators.orthanc",
     "tests.simulators.postgresql",
+    "tests.simulators.site_database",
     "tests.simulators.tiny_pacs",
 ]

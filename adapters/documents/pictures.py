@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from adapters.documents.canvas import Canvas, Rgb, colour_map
+from adapters.documents.sampling import Plane
 from plugins.host.findings import Explanation, Segmentation, Uncertainty
 from plugins.host.images import Geometry, Volume
 
@@ -92,11 +93,11 @@ def draw_overview(overview: Overview) -> Rgb:
     centre = lesion_point(overview.segmentation)
     pixel_mm = _pixel_mm(overview.segmentation)
     for column, view in enumerate(VIEWS):
-        points = _plane(view, centre, pixel_mm)
-        grey = _grey(overview.reference, points)
-        outline = _outline(overview.segmentation, points)
+        plane = _plane(view, centre, pixel_mm)
+        grey = _grey(overview.reference, plane)
+        outline = _outline(overview.segmentation, plane)
         for line, row in enumerate(rows):
-            tile = _tile(grey, outline, row, points)
+            tile = _tile(grey, outline, row, plane)
             top, left = HEADER + line * TILE, column * TILE
             canvas.paste((left, top), tile)
             _annotate(canvas, (left, top), view, pixel_mm, row if column == 0 else None)
@@ -151,60 +152,39 @@ def _pixel_mm(segmentation: Segmentation) -> float:
     return (max(extents) + 2 * MARGIN_MM) / TILE
 
 
-def _plane(view: View, centre: NDArray[np.float64], pixel_mm: float) -> NDArray[np.float64]:
-    """Return LPS points (TILE, TILE, 3) of the view's pixels."""
+def _plane(view: View, centre: NDArray[np.float64], pixel_mm: float) -> Plane:
+    """Return the view's pixels as points of the patient, (TILE, TILE)."""
     steps = (np.arange(TILE) - (TILE - 1) / 2) * pixel_mm
     right, down = np.asarray(view.right), np.asarray(view.down)
-    return np.asarray(
-        centre + steps[:, None, None] * down + steps[None, :, None] * right, dtype=np.float64
-    )
+    return Plane(centre + steps[:, None, None] * down + steps[None, :, None] * right)
 
 
-def _sample(
-    values: NDArray[np.generic],
-    geometry: Geometry,
-    points: NDArray[np.float64],
-    order: int,
-    outside: float,
-) -> NDArray[np.float32]:
-    """Return values at LPS points, interpolated (order 1) or of the nearest voxel (order 0)."""
-    index = np.moveaxis(geometry.to_index(points), -1, 0)
-    return np.asarray(
-        ndimage.map_coordinates(
-            values, index, output=np.float32, order=order, mode="grid-constant", cval=outside,
-            prefilter=False,
-        )
-    )  # fmt: skip
-
-
-def _grey(volume: Volume, points: NDArray[np.float64]) -> NDArray[np.float32]:
+def _grey(volume: Volume, plane: Plane) -> NDArray[np.float32]:
     """Return the reference image in the plane as 0 to 1."""
     low, high = SOFT_TISSUE_WINDOW_HU
     if volume.modality != "CT":
         low, high = (float(item) for item in np.percentile(volume.array[::4, ::4, ::4], (1, 99)))
-    plane = _sample(volume.array, volume.geometry, points, 1, low)
-    return np.asarray(np.clip((plane - low) / max(high - low, 1e-6), 0.0, 1.0), dtype=np.float32)
+    values = plane.on(volume.geometry).linear(volume.array, low)
+    return np.asarray(np.clip((values - low) / max(high - low, 1e-6), 0.0, 1.0), dtype=np.float32)
 
 
-def _outline(segmentation: Segmentation, points: NDArray[np.float64]) -> NDArray[np.bool_]:
+def _outline(segmentation: Segmentation, plane: Plane) -> NDArray[np.bool_]:
     """Return the pixels inside the mask that touch its outside: a line of two pixels."""
-    inside = _sample(segmentation.mask.view(np.uint8), segmentation.geometry, points, 0, 0.0) > 0.5
+    inside = plane.on(segmentation.geometry).nearest(segmentation.mask)
     return np.asarray(inside & ~ndimage.binary_erosion(inside, iterations=2), dtype=np.bool_)
 
 
-def _tile(
-    grey: NDArray[np.float32], outline: NDArray[np.bool_], row: Row, points: NDArray[np.float64]
-) -> Rgb:
+def _tile(grey: NDArray[np.float32], outline: NDArray[np.bool_], row: Row, plane: Plane) -> Rgb:
     """Return one tile: grey image, coloured map over it, contour on top."""
     tile = np.repeat((grey * 255).astype(np.uint8)[:, :, None], 3, axis=2)
     if row.values is not None and row.geometry is not None:
         low, high = row.limits
-        values = _sample(row.values, row.geometry, points, 1, 0.0)
+        values = plane.on(row.geometry).linear(row.values, 0.0)
         share = np.clip((values - low) / (high - low), 0.0, 1.0)
         strength = np.abs(share - 0.5) * 2 if row.scheme == "signed" else share
         opacity = np.minimum(strength * 2.0, 0.75)[:, :, None]
         colours = colour_map(row.scheme)[(share * 255).astype(np.uint8)]
-        tile = (tile * (1 - opacity) + colours * opacity).astype(np.uint8)
+        tile = (tile + (colours - tile) * opacity).astype(np.uint8)
     tile[outline] = CONTOUR_COLOURS[row.scheme]
     return tile
 

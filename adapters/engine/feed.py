@@ -160,7 +160,14 @@ class StudyFeed:
     def _readiness(self, facts: StudyFacts, study: StudyRow, manifest: Manifest) -> Readiness:
         """A release whose input is missing is given the quiet time before it is told no."""
         quiet = self.trigger.quiet_time_by_sender_s.get(study.sender, self.trigger.quiet_time_s)
-        verdict = assess(facts, manifest.inputs, self.now(), quiet, forced=study.state == "forced")
+        verdict = assess(
+            facts,
+            manifest.inputs,
+            self.now(),
+            quiet,
+            forced=study.state == "forced",
+            patience_s=self.trigger.patience_s,
+        )
         if verdict.reason == MISSING_REQUIRED and study.state != "forced":
             still = quiet - (self.now() - study.last_arrival_at).total_seconds()
             if still > 0:

@@ -59,7 +59,8 @@ def start_local_orthanc(
 
     Parameters
     ----------
-    modalities : name -> (AE title, host, port) of DICOM peers that it knows.
+    modalities : name -> (AE title, host, port) of DICOM peers that it knows; None switches
+        its DICOM server off.
     options : more of Orthanc's own configuration, which wins over ours.
 
     Raises
@@ -85,7 +86,7 @@ def start_local_orthanc(
         dicom_port,
         folder,
     )
-    settings = {**_settings(local, http_port, modalities or {}), **(options or {})}
+    settings = {**_settings(local, http_port, modalities), **(options or {})}
     path = folder / "orthanc.json"
     path.touch(mode=0o600)
     path.write_text(json.dumps(settings, indent=1), encoding="utf-8")
@@ -99,7 +100,7 @@ def start_local_orthanc(
 
 
 def _settings(
-    local: LocalOrthanc, http_port: int, modalities: Mapping[str, tuple[str, str, int]]
+    local: LocalOrthanc, http_port: int, modalities: Mapping[str, tuple[str, str, int]] | None
 ) -> dict[str, object]:
     plugin = _dicomweb_plugin()
     return {
@@ -111,6 +112,8 @@ def _settings(
         "RemoteAccessAllowed": False,
         "AuthenticationEnabled": True,
         "RegisteredUsers": {local.username: local.password},
+        # its DICOM port cannot be bound to loopback: open only where DICOM is asked for
+        "DicomServerEnabled": modalities is not None,
         "DicomAet": local.aet,
         "DicomPort": local.dicom_port,
         "DicomAlwaysAllowEcho": True,
@@ -127,7 +130,7 @@ def _settings(
                 "AllowStore": True,
                 "AllowStorageCommitment": True,
             }
-            for name, (aet, host, port) in modalities.items()
+            for name, (aet, host, port) in (modalities or {}).items()
         },
         "StableAge": 1,
         "StorageCommitmentReportsSize": 100,

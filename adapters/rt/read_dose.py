@@ -22,7 +22,7 @@ from adapters.rt.read_facts import acquisition_facts
 from adapters.rt.read_frames import Frame, numbers
 from adapters.rt.read_geometry import check_spacing, uniform_step, unit_axes
 from adapters.rt.read_part10 import Instance, Source, as_instance, readable_values
-from adapters.rt.read_pixels import decode, pixel_format
+from adapters.rt.read_pixels import PixelFormat, decode, pixel_format
 from adapters.rt.sources import SourceSeries
 from audit.errors import GeometryError, MissingAttributeError, UnitsError
 from audit.pseudonym import short
@@ -48,44 +48,12 @@ def read_dose(
     check_size([instance], limit_bytes)
     dataset = instance.dataset
     scaling = _scaling(dataset)
-    layout = pixel_format(instance)
+    geometry, order = _grid(dataset, pixel_format(instance))
     uid = str(dataset.SOPInstanceUID)
-    position = np.array(
-        numbers(dataset.get("ImagePositionPatient"), "ImagePositionPatient", uid, 3)
-    )
-    cosines = numbers(dataset.get("ImageOrientationPatient"), "ImageOrientationPatient", uid, 6)
-    spacing = numbers(dataset.get("PixelSpacing"), "PixelSpacing", uid, 2)
-    column_axis, row_axis, normal = unit_axes(cosines, uid)
-    offsets = _offsets(dataset, position, normal)
-    order = np.argsort(offsets, kind="stable")
-    depth = offsets[order]
-    origin = position + depth[0] * normal
-    geometry = Geometry(
-        shape=(len(order), layout.rows, layout.columns),
-        spacing_mm=(
-            _step(dataset, depth),
-            check_spacing(spacing[0], "Pixel Spacing"),
-            check_spacing(spacing[1], "Pixel Spacing"),
-        ),
-        origin_mm=_vector(origin),
-        axes=(_vector(normal), _vector(row_axis), _vector(column_axis)),
-        frame_of_reference_uid=str(dataset.FrameOfReferenceUID),
-    )
+    place, cosines = geometry.origin_mm, (*geometry.axes[2], *geometry.axes[1])
+    spacing = geometry.spacing_mm[1:]
     frames = [
-        Frame(
-            0,
-            int(index),
-            uid,
-            _vector(position),
-            cosines,
-            (spacing[0], spacing[1]),
-            None,
-            scaling,
-            0.0,
-            "",
-            (),
-        )
-        for index in order
+        Frame(0, index, uid, place, cosines, spacing, None, scaling, 0.0, "", ()) for index in order
     ]
     volume = Volume(
         array=decode([instance], frames, [(scaling, 0.0)] * len(frames)),
@@ -99,8 +67,35 @@ def read_dose(
         acquisition=acquisition_facts(dataset),
         notes=notes,
     )
-    frame_numbers = tuple(int(index) + 1 for index in order) if len(order) > 1 else ()
+    frame_numbers = tuple(index + 1 for index in order) if len(order) > 1 else ()
     return volume, SourceSeries(volume.series_instance_uid, (dataset,), frame_numbers)
+
+
+def _grid(dataset: Dataset, layout: PixelFormat) -> tuple[Geometry, tuple[int, ...]]:
+    """Return the grid, and the stored index of each plane in the order of the grid."""
+    uid = str(dataset.SOPInstanceUID)
+    words = ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing")
+    position, cosines, spacing = (
+        numbers(dataset.get(word), word, uid, count)
+        for word, count in zip(words, (3, 6, 2), strict=True)
+    )
+    column_axis, row_axis, normal = unit_axes(cosines, uid)
+    corner = np.array(position)
+    offsets = _offsets(dataset, corner, normal)
+    order = np.argsort(offsets, kind="stable")
+    depth = offsets[order]
+    geometry = Geometry(
+        shape=(len(order), layout.rows, layout.columns),
+        spacing_mm=(
+            _step(dataset, depth),
+            check_spacing(spacing[0], "Pixel Spacing"),
+            check_spacing(spacing[1], "Pixel Spacing"),
+        ),
+        origin_mm=_vector(corner + depth[0] * normal),
+        axes=(_vector(normal), _vector(row_axis), _vector(column_axis)),
+        frame_of_reference_uid=str(dataset.FrameOfReferenceUID),
+    )
+    return geometry, tuple(int(index) for index in order)
 
 
 def _scaling(dataset: Dataset) -> float:

@@ -35,12 +35,15 @@ def trace(plane: NDArray[np.bool_]) -> list[NDArray[np.float64]]:
     """
     if not plane.any():
         return []
+    rows, columns = np.flatnonzero(plane.any(axis=1)), np.flatnonzero(plane.any(axis=0))
+    filled = plane[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    corner = np.asarray([rows[0], columns[0]], dtype=np.float64) - 0.5
     outer: list[list[Corner]] = []
     holes: list[list[Corner]] = []
-    for loop in _loops(plane):
+    for loop in _loops(filled):
         (outer if _doubled_area(loop) > 0 else holes).append(loop)
     joined = _join(outer, sorted(holes, key=min))
-    return [np.asarray(_turns(loop), dtype=np.float64) - 0.5 for loop in joined]
+    return [np.asarray(_turns(loop), dtype=np.float64) + corner for loop in joined]
 
 
 def enclosed_area(polygon: NDArray[np.float64]) -> float:

@@ -11,6 +11,7 @@ LANGUAGES = ("en", "de")
 TEXTS: dict[str, tuple[str, str]] = {
     "title": ("Osteon", "Osteon"),
     "runs": ("Runs", "Läufe"),
+    "notice": ("Status of this software", "Status dieser Software"),
     "account": ("Account", "Konto"),
     "sign_in": ("Sign in", "Anmelden"),
     "sign_out": ("Sign out", "Abmelden"),

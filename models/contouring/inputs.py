@@ -29,7 +29,7 @@ CHANNEL_GROUPS: dict[str, tuple[int, ...]] = {"ct": (0, 1, 5), "pet": (2, 3, 4),
 """Channels of one source; all of them are zero where that source is absent."""
 
 NETWORK_SPACING_MM = 6.0
-NETWORK_STRIDE = 16
+NETWORK_STRIDE = 8
 AIR_HU = -1000.0
 TRAINED_FIELD_OF_VIEW_MM: tuple[float, float, float] = (373.0, 233.0, 247.0)
 """Largest extent (z, y, x) of the 34 training crops of `sts51` (see its SOURCE.md)."""

@@ -110,11 +110,13 @@ def check_names(installed: Iterable[Distribution] | None = None) -> None:
 
 
 def _owns(distribution: Distribution, room: str) -> bool:
-    declared = (distribution.read_text("top_level.txt") or "").split()
-    if room in declared:
+    if room in (distribution.read_text("top_level.txt") or "").split():
         return True
-    files = distribution.files or []
-    return any(file.parts[0] in (room, f"{room}.py") and file.suffix == ".py" for file in files)
+    record = distribution.read_text("RECORD") or ""
+    return any(
+        line.startswith((f"{room}/", f"{room}.py")) and ".py," in line
+        for line in record.splitlines()
+    )
 
 
 def _name(distribution: Distribution) -> str:

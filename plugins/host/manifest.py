@@ -161,6 +161,7 @@ def _rule(item: Mapping[str, Any]) -> Rule:
 
 
 def _envelope(item: Mapping[str, Any]) -> Envelope:
-    return Envelope(
-        **{key: tuple(value) if isinstance(value, list) else value for key, value in item.items()}
-    )
+    values: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in item.items()
+    }
+    return Envelope(**values)

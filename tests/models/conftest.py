@@ -13,9 +13,8 @@ from models.training.contouring.recipe import Recipe
 from models.training.contouring.train import new_state
 
 SMALL = Recipe(
-    channels=(8, 16, 32, 32, 64),
-    box_voxels=(32, 32, 32),
-    step_count=12,
+    channels=(8, 16, 32, 64),
+    step_count=30,
     decay_steps=4,
     warmup_steps=2,
 )

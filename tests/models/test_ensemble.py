@@ -89,6 +89,6 @@ def test_embedding_has_at_most_64_values(small_ensemble: Ensemble) -> None:
 def test_wrong_shapes_are_refused(small_ensemble: Ensemble) -> None:
     """A grid that the network cannot halve, or other channels, are refused."""
     with pytest.raises(ValueError, match="multiples"):
-        small_ensemble.probabilities(_channels(24))
+        small_ensemble.probabilities(_channels(20))
     with pytest.raises(ValueError, match="expected"):
         small_ensemble.probabilities(_channels()[:3])

@@ -71,7 +71,7 @@ def test_network_grid_is_centred_and_divisible() -> None:
     assert all(size % NETWORK_STRIDE == 0 for size in grid.shape)
     for axis in range(3):
         assert np.mean(grid.positions_mm(axis)) == pytest.approx(np.mean(CT.positions_mm(axis)))
-        assert grid.extent_mm[axis] >= CT.extent_mm[axis] - 4.0
+        assert grid.extent_mm[axis] >= CT.extent_mm[axis] - 6.0
 
 
 def test_channels_are_laid_out_as_named() -> None:
@@ -95,7 +95,7 @@ def test_channels_are_laid_out_as_named() -> None:
     assert (named["pet_suv"][~measured] == 0).all()
     highest = np.unravel_index(named["seed"].argmax(), grid.shape)
     at = [grid.positions_mm(axis)[index] for axis, index in enumerate(highest)]
-    assert np.abs(np.subtract(at, seed)).max() <= 2.01
+    assert np.abs(np.subtract(at, seed)).max() <= 3.01
 
 
 def test_an_absent_source_is_zero_in_all_its_channels() -> None:

@@ -157,6 +157,13 @@ def test_failing_load_is_reported(run: Runner) -> None:
         )
 
 
+def test_load_that_hangs_is_ended(run: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A plugin that never becomes ready is killed after the time for loading."""
+    monkeypatch.setattr("plugins.host.worker_process.START_TIMEOUT_S", 1.0)
+    with pytest.raises(PluginTimeoutError, match="loading within 1 s"):
+        run("def load(self, artifact):\n    while True: pass\n" + PREDICT + "return answer(case)")
+
+
 def test_missing_class_and_broken_code_are_reported(run: Runner) -> None:
     """An entry point that does not exist, or is no plugin, is reported, not hung on."""
     with pytest.raises(PluginRaisedError, match="AttributeError"):

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from models.contouring.inputs import FloatArray, Grid, covered, resample
+from models.contouring.inputs import NETWORK_SPACING_MM, FloatArray, Grid, covered, resample
 
 CACHE_SPACING_MM = 3.0
 
@@ -84,8 +84,8 @@ def read_case(folder: Path, patient_id: str) -> Case:
     return Case(patient_id, ct, ct_grid, gtv, pet, pet_grid)
 
 
-def cache_case(case: Case, spacing_mm: float) -> CachedCase:
-    """Return the case on a 3 mm grid, filtered as a network grid of `spacing_mm` will be."""
+def cache_case(case: Case) -> CachedCase:
+    """Return the case on a 3 mm grid, filtered as the network grid will be."""
     shape = [int(np.ceil(extent / CACHE_SPACING_MM)) for extent in case.ct_grid.extent_mm]
     origin = [
         first + ((size - 1) * step - (count - 1) * CACHE_SPACING_MM) / 2
@@ -104,10 +104,10 @@ def cache_case(case: Case, spacing_mm: float) -> CachedCase:
     )
     volumes = np.stack(
         [
-            resample(case.ct_hu, case.ct_grid, grid, support_mm=spacing_mm),
-            resample(case.pet_suv, case.pet_grid, grid, support_mm=spacing_mm),
+            resample(case.ct_hu, case.ct_grid, grid, support_mm=NETWORK_SPACING_MM),
+            resample(case.pet_suv, case.pet_grid, grid, support_mm=NETWORK_SPACING_MM),
             covered(case.pet_grid, grid).astype(np.float32),
-            resample(case.gtv, case.ct_grid, grid, support_mm=spacing_mm),
+            resample(case.gtv, case.ct_grid, grid, support_mm=NETWORK_SPACING_MM),
         ]
     )
     inside = np.argwhere(case.gtv) * case.ct_grid.spacing_mm + case.ct_grid.origin_mm

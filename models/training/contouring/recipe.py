@@ -15,28 +15,6 @@ FOLD_COUNT = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
-    """Hold how the training boxes are laid from `first_step` on.
-
-    `fitted` boxes are as large as the crop, at most `box_voxels`; others are `box_voxels`.
-    """
-
-    first_step: int
-    spacing_mm: float
-    fitted: bool
-    box_voxels: tuple[int, int, int]
-    rotation_z_deg: float
-
-
-STAGES: tuple[Stage, ...] = (
-    Stage(0, 4.0, False, (48, 48, 48), 45.0),
-    Stage(700, 4.0, True, (80, 64, 64), 15.0),
-    Stage(800, 6.0, True, (64, 48, 48), 15.0),
-)
-"""Fixed boxes of which half was padding; boxes that fit; then the coarser grid that is used."""
-
-
-@dataclass(frozen=True, slots=True)
 class Recipe:
     """Hold what decides the weights; lengths in millimetres, intensities in HU or SUV.
 
@@ -44,11 +22,11 @@ class Recipe:
     not depend on them.
     """
 
-    channels: tuple[int, ...] = (16, 32, 64, 128, 160)
+    channels: tuple[int, ...] = (16, 32, 64, 128)
     step_count: int = 2400
     decay_steps: int = 600
     batch_size: int = 2
-    stages: tuple[Stage, ...] = STAGES
+    box_voxels_most: tuple[int, int, int] = (64, 48, 48)
     learning_rate: float = 1.5e-3
     warmup_steps: int = 60
     weight_decay: float = 0.02
@@ -58,6 +36,7 @@ class Recipe:
     pet_absent_rate: float = 0.25
     ct_absent_rate: float = 0.05
     seed_given_rate: float = 0.4
+    rotation_z_deg: float = 15.0
     rotation_tilt_deg: float = 12.0
     scale_range: float = 1.25
     stretch_range: float = 1.08
@@ -85,10 +64,6 @@ class Recipe:
         Checkpoints carry it: a course may be lengthened without starting again.
         """
         return _digest({**asdict(self), "step_count": 0, "decay_steps": 0})
-
-    def stage_at(self, step: int) -> Stage:
-        """Return the stage to which a step belongs."""
-        return [stage for stage in self.stages if stage.first_step <= step][-1]
 
 
 def _digest(value: dict[str, Any]) -> str:

@@ -13,13 +13,14 @@ import torch
 from torch.nn import functional
 
 from models.contouring.inputs import (
+    NETWORK_SPACING_MM,
     NETWORK_STRIDE,
     FloatArray,
     assemble_channels,
     seed_field,
 )
 from models.training.contouring.cases import CachedCase
-from models.training.contouring.recipe import Recipe, Stage
+from models.training.contouring.recipe import Recipe
 
 NEAREST_CUT_MM = 6.0
 
@@ -39,9 +40,9 @@ def _log_uniform(generator: np.random.Generator, limit: float, size: int = 1) ->
     return np.asarray(factors, dtype=np.float32)
 
 
-def _rotation(generator: np.random.Generator, recipe: Recipe, around_z_deg: float) -> FloatArray:
+def _rotation(generator: np.random.Generator, recipe: Recipe) -> FloatArray:
     """Return a matrix (3, 3) in (z, y, x): rotation, mirroring, scale and stretch."""
-    limits = (around_z_deg, recipe.rotation_tilt_deg, recipe.rotation_tilt_deg)
+    limits = (recipe.rotation_z_deg, recipe.rotation_tilt_deg, recipe.rotation_tilt_deg)
     matrix = np.eye(3)
     for axis, limit in enumerate(limits):
         angle = np.deg2rad(generator.uniform(-limit, limit))
@@ -58,9 +59,11 @@ def _rotation(generator: np.random.Generator, recipe: Recipe, around_z_deg: floa
     return result
 
 
-def _box_offsets(box: Sequence[int], spacing_mm: float) -> FloatArray:
+def _box_offsets(box: Sequence[int]) -> FloatArray:
     """Return voxel positions (3, D, H, W) of a box around its centre in millimetres."""
-    axes = [(np.arange(size, dtype=np.float32) - (size - 1) / 2) * spacing_mm for size in box]
+    axes = [
+        (np.arange(size, dtype=np.float32) - (size - 1) / 2) * NETWORK_SPACING_MM for size in box
+    ]
     return np.stack(np.meshgrid(*axes, indexing="ij")).astype(np.float32)
 
 
@@ -106,18 +109,18 @@ def _fit_box(
     steps: FloatArray,
     centre: FloatArray,
     generator: np.random.Generator,
-    stage: Stage,
+    recipe: Recipe,
 ) -> tuple[tuple[int, ...], FloatArray]:
     """Return box sizes that fit the crop (as `network_grid` does) and the box centre.
 
     `steps` is the length in the patient of a millimetre in the box. A box that is smaller than
     the crop stays inside it, near `centre`; a larger one is shifted within its slack.
     """
-    wanted = (last - first) / steps / (stage.spacing_mm * NETWORK_STRIDE)
+    wanted = (last - first) / steps / (NETWORK_SPACING_MM * NETWORK_STRIDE)
     blocks = np.rint(wanted + generator.uniform(-0.15, 0.4, 3)).astype(int)
-    most = np.array(stage.box_voxels) // NETWORK_STRIDE
+    most = np.array(recipe.box_voxels_most) // NETWORK_STRIDE
     sizes = np.clip(blocks, 2, most) * NETWORK_STRIDE
-    half = sizes * stage.spacing_mm * steps / 2
+    half = sizes * NETWORK_SPACING_MM * steps / 2
     low, high = first + half, last - half
     inside = np.clip(centre, np.minimum(low, high), np.maximum(low, high))
     return tuple(int(size) for size in sizes), inside.astype(np.float32)
@@ -149,32 +152,26 @@ def _noise(generator: np.random.Generator, shape: tuple[int, ...], strength: flo
 
 
 def _place_box(
-    case: CachedCase, generator: np.random.Generator, recipe: Recipe, stage: Stage
+    case: CachedCase, generator: np.random.Generator, recipe: Recipe
 ) -> tuple[FloatArray, FloatArray]:
     """Return voxel positions (3, D, H, W) in the patient, and 1 where the crop is (D, H, W)."""
     centre = _centre(case, generator, recipe)
-    matrix = _rotation(generator, recipe, stage.rotation_z_deg)
-    box: tuple[int, ...] = stage.box_voxels
-    if stage.fitted:
-        first, last = _cut_crop(case, generator, recipe)
-        steps = np.linalg.norm(matrix, axis=0).astype(np.float32)
-        box, centre = _fit_box(first, last, steps, centre, generator, stage)
-    offsets = np.tensordot(matrix, _box_offsets(box, stage.spacing_mm), axes=1)
+    matrix = _rotation(generator, recipe)
+    first, last = _cut_crop(case, generator, recipe)
+    steps = np.linalg.norm(matrix, axis=0).astype(np.float32)
+    box, centre = _fit_box(first, last, steps, centre, generator, recipe)
+    offsets = np.tensordot(matrix, _box_offsets(box), axes=1)
     if generator.random() < recipe.warp_rate:
         offsets = offsets + _warp(generator, recipe, box)
-    if not stage.fitted:
-        first, last = _cut_crop(case, generator, recipe)
     positions = (centre.reshape(3, 1, 1, 1) + offsets).astype(np.float32)
     edges = first.reshape(3, 1, 1, 1), last.reshape(3, 1, 1, 1)
     measured = ((positions >= edges[0]) & (positions <= edges[1])).all(axis=0)
-    return positions, measured.astype(np.float32)
+    return positions, np.asarray(measured, dtype=np.float32)
 
 
-def draw_sample(
-    case: CachedCase, generator: np.random.Generator, recipe: Recipe, stage: Stage
-) -> Sample:
+def draw_sample(case: CachedCase, generator: np.random.Generator, recipe: Recipe) -> Sample:
     """Return one augmented box of the case; all randomness comes from `generator`."""
-    positions, measured = _place_box(case, generator, recipe, stage)
+    positions, measured = _place_box(case, generator, recipe)
     ct = _look_up(case, slice(0, 1), positions)[0]
     target = _look_up(case, slice(3, 4), positions)[0] * measured
     ct = ct * generator.uniform(0.95, 1.05) + generator.normal(0, recipe.ct_offset_hu)
@@ -191,14 +188,14 @@ def draw_sample(
     seed = None
     if len(tumour) and generator.random() < recipe.seed_given_rate:
         at = tuple(tumour[generator.integers(len(tumour))])
-        seed = _seed_in_box(at, ct.shape, stage.spacing_mm)
+        seed = _seed_in_box(at, ct.shape)
     channels = assemble_channels(ct.astype(np.float32), measured, pet, pet_measured, seed)
     if not without_pet and generator.random() < recipe.ct_absent_rate:
         channels[[0, 1, 5]] = 0.0
     return Sample(channels, target[None], np.maximum(measured, 0.02)[None].astype(np.float32))
 
 
-def _seed_in_box(at: tuple[int, ...], box: Sequence[int], spacing_mm: float) -> FloatArray:
+def _seed_in_box(at: tuple[int, ...], box: Sequence[int]) -> FloatArray:
     """Return the seed channel for the voxel `at`, its distances measured in the box."""
-    straight = _box_offsets(box, spacing_mm)
+    straight = _box_offsets(box)
     return seed_field(straight, straight[:, at[0], at[1], at[2]].tolist())

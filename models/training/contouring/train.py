@@ -96,7 +96,7 @@ def draw_batch(
         epoch, position = divmod(place, len(cases))
         order = np.random.default_rng([recipe.seed, fold, epoch]).permutation(len(cases))
         generator = np.random.default_rng([recipe.seed, fold, place, 1])
-        sample = draw_sample(cases[order[position]], generator, recipe, recipe.stage_at(step))
+        sample = draw_sample(cases[order[position]], generator, recipe)
         arrays = (sample.channels, sample.target, sample.weight)
         channels, target, weight = (torch.from_numpy(array)[None] for array in arrays)
         batch.append((channels, target, weight))
@@ -186,11 +186,8 @@ def train_member(
         if state.step > recipe.step_count:
             raise ValueError(f"the checkpoint is past step {recipe.step_count}: {state.step}")
     losses: list[float] = []
-    spacing_mm, cached = 0.0, list[CachedCase]()
+    cached = [cache_case(case) for case in cases]
     while state.step < recipe.step_count:
-        if recipe.stage_at(state.step).spacing_mm != spacing_mm:
-            spacing_mm = recipe.stage_at(state.step).spacing_mm
-            cached = [cache_case(case, spacing_mm) for case in cases]
         batch = draw_batch(cached, recipe, fold, state.step)
         losses.append(train_step(state, batch, recipe, bf16=bf16))
         if state.step % LOG_EVERY == 0:

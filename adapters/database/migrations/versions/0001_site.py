@@ -22,6 +22,7 @@ def upgrade() -> None:
     """Make the tables, and the triggers that refuse a change of the log."""
     _arrivals()
     _runs()
+    _documents()
     _delivery()
     _releases()
     _log()
@@ -104,6 +105,9 @@ def _runs() -> None:
         sa.PrimaryKeyConstraint("run_id"),
     )
     op.create_index("ix_run_statistics_release_digest", "run_statistics", ["release_digest"])
+
+
+def _documents() -> None:
     op.create_table(
         "document",
         sa.Column("run_id", sa.String(length=32), nullable=False),
