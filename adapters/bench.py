@@ -137,11 +137,10 @@ def _script(
     def script() -> NDArray[np.bool_]:
         source = FolderCaseSource(scan_folder(folder))
         case = source.fetch(request, manifest)
-        answer = site.workers.run(replace(request, mode="replay"), case)
+        answer = site.house.workers.run(replace(request, mode="replay"), case)
         found = [f for f in answer.prediction.findings if isinstance(f, Segmentation)]
         series = source.sources(request)["ct"]
-        frame = case.images["ct"].geometry.frame_of_reference_uid
-        context = WritingContext(request, manifest, inherit(series.first), "bench", frame)
+        context = WritingContext(request, manifest, inherit(series.first), "bench")
         (folder / "RTSTRUCT.dcm").write_bytes(encode(write_structure_set(context, series, found)))
         return found[0].mask
 

@@ -35,7 +35,6 @@ from adapters.site_cases import SiteCases
 from audit.log import Log
 from audit.pseudonym import Pseudonyms
 from audit.record import Actor, Source
-from audit.record import Actor, Source
 from audit.verify import Summary, verify_store
 from plugins.host.ports import House
 from plugins.host.runner import ReleaseWorkers
@@ -61,7 +60,6 @@ class Site:
     archives: dict[str, Pacs]
     targets: tuple[Target, ...]
     registry: ReleaseRegistry
-    workers: ReleaseWorkers
     house: House
     feed: StudyFeed
     executor: RunExecutor
@@ -119,8 +117,7 @@ def open_site(
     home.create()
     chosen = configuration or _configured(home, config)
     with ExitStack() as stack:
-        site = _build(stack, home, chosen, archives, targets, scans or {}, now)
-        yield site
+        yield _build(stack, home, chosen, _Given(archives, targets, scans or {}, now))
 
 
 def _configured(home: Home, config: Path | None) -> Configuration:
@@ -132,17 +129,23 @@ def _database_url(home: Home, configuration: Configuration) -> str:
     return configuration.database.url.get_secret_value() or f"sqlite:///{home.file('site.db')}"
 
 
-def _build(
-    stack: ExitStack,
-    home: Home,
-    configuration: Configuration,
-    archives: dict[str, Pacs] | None,
-    targets: Sequence[Target] | None,
-    scans: Mapping[str, FolderScan],
-    now: Callable[[], datetime],
-) -> Site:
+@dataclass(frozen=True, slots=True)
+class _Ground:
+    """Keys, database and log of a site, on which everything else stands."""
+
+    keys: SiteKeys
+    database: Database
+    vault: SqliteVault
+    log: Log
+    pseudonyms: Pseudonyms
+    journal: SiteJournal
+    registry: ReleaseRegistry
+
+
+def _ground(
+    stack: ExitStack, home: Home, configuration: Configuration, now: Callable[[], datetime]
+) -> _Ground:
     section = configuration.site
-    # 1. Keys, database, log: the ground.
     keys = load_keys(home, now())
     database = Database(_database_url(home, configuration))
     stack.callback(database.close)
@@ -150,66 +153,102 @@ def _build(
     vault = SqliteVault(home.file("vault.db"))
     stack.callback(vault.close)
     log = Log(keys.log.verifier.name, keys.log)
-    registry = ReleaseRegistry(home, database, section.name, section.mode, now)
     pseudonyms = Pseudonyms(keys.pseudonym, vault)
     service = Actor(f"service:{section.node}", "service")
     source = Source(section.name, section.node, section.mode, service)
     journal = SiteJournal(database, log, pseudonyms, source, now)
-    # 2. Doors.
+    registry = ReleaseRegistry(home, database, section.name, section.mode, now)
+    return _Ground(keys, database, vault, log, pseudonyms, journal, registry)
+
+
+def _house(
+    stack: ExitStack, home: Home, configuration: Configuration, ground: _Ground, doors: _Doors
+) -> House:
+    limits = configuration.limits
+    cases = SiteCases(
+        ground.database,
+        doors.archives,
+        home.staging,
+        limits,
+        ground.pseudonyms,
+        ground.journal,
+        doors.scans,
+    )
+    manifest, require_recorded = ground.registry.manifest, ground.journal.require_recorded
+    return House(
+        releases=ground.registry,
+        cases=cases,
+        workers=stack.enter_context(ReleaseWorkers(home.releases)),
+        staging=FolderStaging(
+            home.staging, limit_mb=limits.staging_mb, free_space_mb=limits.free_space_mb
+        ),
+        journal=ground.journal,
+        composer=DocumentComposer(home.outbox, cases.sources, manifest, configuration.site.name),
+        delivery=SiteDelivery(
+            ground.database, doors.targets, require_recorded=require_recorded, now=doors.now
+        ),
+        monitor=StatisticsMonitor(ground.database),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Doors:
+    """Archives, targets, folders read by hand, and the clock."""
+
+    archives: dict[str, Pacs]
+    targets: tuple[Target, ...]
+    scans: Mapping[str, FolderScan]
+    now: Callable[[], datetime]
+
+
+def _build(stack: ExitStack, home: Home, configuration: Configuration, given: _Given) -> Site:
+    ground = _ground(stack, home, configuration, given.now)
+    archives = given.archives
     if archives is None:
         archives = build_archives(configuration.pacs, home)
     for archive in archives.values():
         if hasattr(archive, "close"):
             stack.callback(archive.close)
-    chosen = (
-        tuple(targets)
-        if targets is not None
-        else build_targets(configuration.targets, archives, home)
-    )
-    # 3. The hall.
-    cases = SiteCases(
-        database, archives, home.staging, configuration.limits, pseudonyms, journal, scans
-    )
-    workers = stack.enter_context(ReleaseWorkers(home.releases))
-    limits = configuration.limits
-    house = House(
-        releases=registry,
-        cases=cases,
-        workers=workers,
-        staging=FolderStaging(
-            home.staging, limit_mb=limits.staging_mb, free_space_mb=limits.free_space_mb
-        ),
-        journal=journal,
-        composer=DocumentComposer(home.outbox, cases.sources, registry.manifest, section.name),
-        delivery=SiteDelivery(database, chosen, require_recorded=journal.require_recorded, now=now),
-        monitor=StatisticsMonitor(database),
-    )
-    # 4. What drives it.
-    feed = StudyFeed(
-        database,
-        journal,
-        archives,
-        registry,
-        configuration.trigger,
-        section.name,
-        section.mode,
-        now,
-    )
-    notices = Notices(configuration.notices, section.name)
+    targets = given.targets
+    if targets is None:
+        targets = build_targets(configuration.targets, archives, home)
+    doors = _Doors(archives, tuple(targets), given.scans, given.now)
+    house = _house(stack, home, configuration, ground, doors)
+    section = configuration.site
     return Site(
         home=home,
         configuration=configuration,
-        keys=keys,
-        database=database,
-        vault=vault,
-        log=log,
-        journal=journal,
+        keys=ground.keys,
+        database=ground.database,
+        vault=ground.vault,
+        log=ground.log,
+        journal=ground.journal,
         archives=archives,
-        targets=chosen,
-        registry=registry,
-        workers=workers,
+        targets=doors.targets,
+        registry=ground.registry,
         house=house,
-        feed=feed,
-        executor=RunExecutor(house, database, notices, now),
-        now=now,
+        feed=StudyFeed(
+            ground.database,
+            ground.journal,
+            archives,
+            ground.registry,
+            configuration.trigger,
+            section.name,
+            section.mode,
+            given.now,
+        ),
+        executor=RunExecutor(
+            house, ground.database, Notices(configuration.notices, section.name), given.now
+        ),
+        now=given.now,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """What a caller of `open_site` brings instead of the configured."""
+
+    archives: dict[str, Pacs] | None
+    targets: Sequence[Target] | None
+    scans: Mapping[str, FolderScan]
+    now: Callable[[], datetime]

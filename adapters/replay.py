@@ -48,7 +48,7 @@ def replay_run(site: Site, run_id: str) -> dict[str, Any]:
     digest = case_digest(case)
     if digest != row.input_digest:
         raise InputChangedError(f"expected input {row.input_digest}, found {digest}")
-    answer = site.workers.run(request, case, explain=False)
+    answer = site.house.workers.run(request, case, explain=False)
     result = compare(body, answer) | {"run_id": run_id, "input_digest": digest}
     with site.database.transaction() as transaction:
         site.journal.replayed(transaction, request, result)

@@ -30,9 +30,8 @@ def waive(
     with open_site(locate(home)) as site:
         row = site.registry.find(name)
         deployment = waive_release(site, row.digest, signed_in(site), reason, timedelta(days=days))
-    typer.echo(
-        f"{row.plugin} {row.version} is {deployment.state} until {deployment.evidence['expires_at']}"
-    )
+    expires_at = deployment.evidence["expires_at"]
+    typer.echo(f"{row.plugin} {row.version} is {deployment.state} until {expires_at}")
 
 
 @app.command("suspend")

@@ -124,7 +124,7 @@ def discard(run_id: RunArgument, home: HomeOption = None, config: ConfigOption =
 
 
 @route.command("test")
-def test_route(
+def try_route(
     subject: Annotated[
         str, typer.Argument(help="A DICOM file or folder, or a Study Instance UID.")
     ],

@@ -99,9 +99,8 @@ class DocumentComposer:
         texts: tuple[str, ...],
     ) -> WritingContext:
         """Return what the objects share; ``texts`` are written into them besides."""
-        frame = str(source.first.get("FrameOfReferenceUID", "") or "")
         inherited = inherit(source.first, (self.site, *texts))
-        return WritingContext(request, manifest, inherited, self.site, frame)
+        return WritingContext(request, manifest, inherited, self.site)
 
     def _store(
         self,

@@ -46,14 +46,12 @@ class WritingContext:
     ----------
     inherited : patient and study of the reference series.
     site : the site's code, written as Institution Name.
-    frame_of_reference_uid : of the reference series.
     """
 
     request: RunRequest
     manifest: Manifest
     inherited: Inherited
     site: str
-    frame_of_reference_uid: str
 
     def uid(self, *parts: str | int) -> str:
         """Return the UID of a part of this run; the same whenever it is asked for."""

@@ -17,6 +17,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import pydicom
 from pydicom import Dataset
 from pydicom.charset import python_encoding
 from pydicom.datadict import dictionary_VR, tag_for_keyword
@@ -134,6 +135,8 @@ def _text_of(source: Dataset, keyword: str) -> str | None:
     except Exception:  # broad: pydicom raises many kinds for a value that breaks its VR
         value = source.get_item(tag).value
     if value is None:
+        return ""
+    if isinstance(value, pydicom.Sequence):
         return ""
     if isinstance(value, bytes):
         return value.decode("latin-1").strip(" \0")

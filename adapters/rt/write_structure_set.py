@@ -57,19 +57,23 @@ def write_structure_set(
     Parameters
     ----------
     source : the series whose grid the segmentations lie on.
+    segmentations : at least one.
     """
     label = Label("RTSTRUCT", number, "structures")
     dataset = Dataset()
     dataset.SOPClassUID = RTStructureSetStorage
     dataset.Modality = "RTSTRUCT"
     dataset.OperatorsName = None
-    dataset.FrameOfReferenceUID = context.frame_of_reference_uid
+    frame_of_reference_uid = segmentations[0].geometry.frame_of_reference_uid
+    dataset.FrameOfReferenceUID = frame_of_reference_uid
     dataset.PositionReferenceIndicator = None
     dataset.StructureSetLabel = repair_short(f"{context.mark} {context.request.plugin}")[0]
     dataset.StructureSetName = label.series_description(context)
     dataset.StructureSetDescription = _description(context)
     dataset.StructureSetDate = dataset.StructureSetTime = None  # set by `stamp`
-    dataset.ReferencedFrameOfReferenceSequence = [_referenced_frame(context, source)]
+    dataset.ReferencedFrameOfReferenceSequence = [
+        _referenced_frame(context, source, frame_of_reference_uid)
+    ]
     dataset.StructureSetROISequence = []
     dataset.ROIContourSequence = []
     dataset.RTROIObservationsSequence = []
@@ -89,7 +93,9 @@ def _description(context: WritingContext) -> str:
     )[:1024]
 
 
-def _referenced_frame(context: WritingContext, source: SourceSeries) -> Dataset:
+def _referenced_frame(
+    context: WritingContext, source: SourceSeries, frame_of_reference_uid: str
+) -> Dataset:
     """Return frame of reference, study, series and every instance (PS3.3 C.8.8.5)."""
     images = []
     for header in source.datasets:
@@ -105,7 +111,7 @@ def _referenced_frame(context: WritingContext, source: SourceSeries) -> Dataset:
     study.ReferencedSOPInstanceUID = context.inherited.text("StudyInstanceUID")
     study.RTReferencedSeriesSequence = [series]
     frame = Dataset()
-    frame.FrameOfReferenceUID = context.frame_of_reference_uid
+    frame.FrameOfReferenceUID = frame_of_reference_uid
     frame.RTReferencedStudySequence = [study]
     return frame
 
@@ -124,7 +130,7 @@ def _region(context: WritingContext, roi_number: int, segmentation: Segmentation
     algorithm.AlgorithmSource = "Osteon"
     region = Dataset()
     region.ROINumber = roi_number
-    region.ReferencedFrameOfReferenceUID = context.frame_of_reference_uid
+    region.ReferencedFrameOfReferenceUID = segmentation.geometry.frame_of_reference_uid
     region.ROIName = repair_long(segmentation.name)[0]
     region.ROIDescription = repair_long(segmentation.description or segmentation.name)[0]
     volume_ml = float(segmentation.mask.sum()) * segmentation.geometry.voxel_volume_ml()

@@ -8,26 +8,23 @@ Source: OWASP Secure Headers; W3C Content Security Policy Level 3.
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Awaitable, Callable
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from fastapi import FastAPI, Form, Request
-from fastapi.responses import FileResponse, HTMLResponse, PlainTextResponse, RedirectResponse
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from fastapi.responses import FileResponse, PlainTextResponse, RedirectResponse
 from starlette.responses import Response
 
-from adapters.passwords import change_password, check_password
 from adapters.web import access, metrics, pages
-from adapters.web.access import COOKIE, ROUTES, Session
-from adapters.web.texts import LANGUAGES, translator
-from audit.errors import AuthenticationError, NotFoundError, SuiteError
+from adapters.web.access import COOKIE, ROUTES
+from adapters.web.shell import HERE, Pages, csrf_holds
+from adapters.web.sign_in import account_routes, sign_in_routes
+from adapters.web.texts import LANGUAGES
+from audit.errors import NotFoundError
 
 if TYPE_CHECKING:
     from adapters.compose import Site
 
-HERE = Path(__file__).parent
 HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; "
@@ -41,47 +38,6 @@ HEADERS = {
 Next = Callable[[Request], Awaitable[Response]]
 
 
-class Pages:
-    """Renders pages in the shell for one site."""
-
-    def __init__(self, site: Site, act: Callable[[str, str, str], object]) -> None:
-        self.site = site
-        self.act = act
-        self.environment = Environment(
-            loader=FileSystemLoader(HERE / "templates"), autoescape=True, undefined=StrictUndefined
-        )
-
-    def render(
-        self, request: Request, template: str, status: int = 200, **context: Any
-    ) -> Response:
-        """Return a page in the language and session of the request."""
-        language = language_of(request)
-        t = translator(language)
-        mode = self.site.configuration.site.mode
-        html = self.environment.get_template(template).render(
-            t=t,
-            language=language,
-            other_language="de" if language == "en" else "en",
-            session=getattr(request.state, "session", None),
-            notice=t["clinical" if mode == "clinical" else "research"],
-            **context,
-        )
-        return HTMLResponse(html, status_code=status)
-
-    def message(self, request: Request, status: int, key: str) -> Response:
-        """Return a page with one sentence."""
-        text = translator(language_of(request))[key]
-        return self.render(request, "message.html", status, heading=str(status), message=text)
-
-
-def language_of(request: Request) -> str:
-    """Return the language that the reader chose, else the browser's, else English."""
-    chosen = request.cookies.get("osteon_language", "")
-    if chosen in LANGUAGES:
-        return chosen
-    return "de" if request.headers.get("accept-language", "").lower().startswith("de") else "en"
-
-
 def build_app(site: Site, act: Callable[[str, str, str], object]) -> FastAPI:
     """Return the web application of a site.
 
@@ -93,7 +49,8 @@ def build_app(site: Site, act: Callable[[str, str, str], object]) -> FastAPI:
     view = Pages(site, act)
     app.middleware("http")(_guard(view))
     _open_routes(app, view)
-    _sign_in_routes(app, view)
+    sign_in_routes(app, view)
+    account_routes(app, view)
     _run_routes(app, view)
     return app
 
@@ -170,72 +127,6 @@ def _open_routes(app: FastAPI, view: Pages) -> None:
         return response
 
 
-def _sign_in_routes(app: FastAPI, view: Pages) -> None:
-    @app.get("/sign-in")
-    def form(request: Request) -> Response:
-        return _sign_in_form(view, request, "")
-
-    @app.post("/sign-in")
-    def sign_in(
-        request: Request,
-        account_id: Annotated[str, Form()],
-        password: Annotated[str, Form()],
-        csrf: Annotated[str, Form()],
-    ) -> Response:
-        if not secrets.compare_digest(csrf, request.cookies.get("osteon_form", "-")):
-            return view.message(request, 403, "forbidden")
-        try:
-            account = check_password(view.site.database, account_id, password, view.site.now())
-        except AuthenticationError:
-            return _sign_in_form(view, request, translator(language_of(request))["wrong"], 401)
-        session = access.open_session(
-            account.account_id,
-            account.role,
-            view.site.now(),
-            must_change_password=account.must_change_password,
-        )
-        response = RedirectResponse("/", 303)
-        _set_session(request, response, access.encode(session, view.site.keys.session))
-        return response
-
-    @app.post("/sign-out")
-    def sign_out(request: Request, csrf: Annotated[str, Form()]) -> Response:
-        if not _csrf_holds(request, csrf):
-            return view.message(request, 403, "forbidden")
-        response = RedirectResponse("/sign-in", 303)
-        response.delete_cookie(COOKIE)
-        return response
-
-    @app.get("/account")
-    def account(request: Request) -> Response:
-        return _account_page(view, request)
-
-    @app.post("/account")
-    def change(
-        request: Request,
-        password: Annotated[str, Form()],
-        new_password: Annotated[str, Form()],
-        csrf: Annotated[str, Form()],
-    ) -> Response:
-        session: Session = request.state.session
-        if not _csrf_holds(request, csrf):
-            return view.message(request, 403, "forbidden")
-        t = translator(language_of(request))
-        try:
-            change_password(
-                view.site.database, session.account_id, password, new_password, view.site.now()
-            )
-        except AuthenticationError:
-            return view.render(request, "account.html", 401, message=t["wrong"])
-        except SuiteError:
-            return view.render(request, "account.html", 400, message=t["password_short"])
-        fresh = access.open_session(session.account_id, session.role, view.site.now())
-        request.state.session = fresh
-        response = view.render(request, "account.html", message=t["password_changed"])
-        _set_session(request, response, access.encode(fresh, view.site.keys.session))
-        return response
-
-
 def _run_routes(app: FastAPI, view: Pages) -> None:
     @app.get("/")
     def runs(request: Request, offset: int = 0) -> Response:
@@ -259,40 +150,10 @@ def _run_routes(app: FastAPI, view: Pages) -> None:
 
     @app.post("/runs/{run_id}/{action}")
     def act(request: Request, run_id: str, action: str, csrf: Annotated[str, Form()]) -> Response:
-        if not _csrf_holds(request, csrf):
+        if not csrf_holds(request, csrf):
             return view.message(request, 403, "forbidden")
         try:
             view.act(action, run_id, request.state.session.account_id)
         except NotFoundError:
             return view.message(request, 404, "not_found")
         return RedirectResponse(f"/runs/{run_id}", 303)
-
-
-def _sign_in_form(view: Pages, request: Request, message: str, status: int = 200) -> Response:
-    # A browser asks for other addresses beside the form (favicon.ico); a fresh token for each
-    # would make the form that is on the screen useless.
-    known = request.cookies.get("osteon_form", "")
-    token = known if len(known) >= 32 else secrets.token_urlsafe(24)
-    response = view.render(request, "sign_in.html", status, message=message, csrf=token)
-    secure = request.url.scheme == "https"
-    response.set_cookie("osteon_form", token, samesite="strict", httponly=True, secure=secure)
-    return response
-
-
-def _account_page(view: Pages, request: Request) -> Response:
-    t = translator(language_of(request))
-    session: Session = request.state.session
-    message = t["must_change"] if session.must_change_password else ""
-    return view.render(request, "account.html", message=message)
-
-
-def _csrf_holds(request: Request, csrf: str) -> bool:
-    session: Session | None = request.state.session
-    return session is not None and secrets.compare_digest(session.csrf, csrf)
-
-
-def _set_session(request: Request, response: Response, cookie: str) -> None:
-    secure = request.url.scheme == "https"
-    response.set_cookie(
-        COOKIE, cookie, samesite="strict", httponly=True, secure=secure, max_age=8 * 3600
-    )

@@ -32,7 +32,8 @@ TEXTS: dict[str, tuple[str, str]] = {
     "password_short": ("The new password is too short.", "Das neue Passwort ist zu kurz."),
     "research": (
         "Research use. Not a certified medical device; nothing here is approved for treatment.",
-        "Nur für Forschung. Kein zertifiziertes Medizinprodukt; nichts hier ist zur Behandlung freigegeben.",
+        "Nur für Forschung. Kein zertifiziertes Medizinprodukt; "
+        "nichts hier ist zur Behandlung freigegeben.",
     ),
     "clinical": (
         "Every result is unapproved until a clinician accepts it.",
@@ -81,11 +82,11 @@ TEXTS: dict[str, tuple[str, str]] = {
     "unknown_to_software": ("What the software does not know", "Was die Software nicht weiß"),
     "does_not_know": (
         "It sees one study only: no report, no other examination, no treatment. It outlines what "
-        "looks like the tumour mass on these series; oedema, skip lesions outside the field of view "
-        "and the target volume are the clinician's decision.",
-        "Sie sieht nur eine Studie: keinen Bericht, keine andere Untersuchung, keine Behandlung. Sie "
-        "umrandet, was in diesen Serien wie die Tumormasse aussieht; Ödem, Skip-Läsionen außerhalb des "
-        "Bildfelds und das Zielvolumen entscheidet der Arzt.",
+        "looks like the tumour mass on these series; oedema, skip lesions outside the field of "
+        "view and the target volume are the clinician's decision.",
+        "Sie sieht nur eine Studie: keinen Bericht, keine andere Untersuchung, keine Behandlung. "
+        "Sie umrandet, was in diesen Serien wie die Tumormasse aussieht; Ödem, Skip-Läsionen "
+        "außerhalb des Bildfelds und das Zielvolumen entscheidet der Arzt.",
     ),
     "forbidden": ("Your role may not do this.", "Ihre Rolle darf das nicht."),
     "not_found": (

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import httpx
 import pytest
-from tests.simulators.example_site import configuration, prepare, served, small_phantom
 
 from adapters.compose import Site, open_site
 from adapters.home import Home
@@ -20,6 +19,7 @@ from adapters.web import access
 from adapters.web.access import ROUTES
 from adapters.web.app import build_app
 from adapters.web.texts import TEXTS
+from tests.simulators.example_site import configuration, prepare, served, small_phantom
 
 PASSWORD = "correct horse battery"
 CHROMIUM = shutil.which("chromium")

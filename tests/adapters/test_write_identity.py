@@ -164,6 +164,13 @@ def read_back(attributes: dict[str, bytes]) -> Dataset:
     return pydicom.dcmread(io.BytesIO(bytes(128) + b"DICM" + length + meta + body))
 
 
+def test_a_sequence_in_place_of_a_text_becomes_empty():
+    """An attribute of a wholly wrong kind leaves nothing of its content behind."""
+    source = header()
+    source[Tag("PatientName")] = pydicom.DataElement(Tag("PatientName"), "SQ", [Dataset()])
+    assert inherit(source).text("PatientName") == ""
+
+
 def test_a_removed_identity_states_its_method():
     """A de-identified source without a method gets a stated one, codes are copied if valid."""
     source = header(PatientIdentityRemoved=b"YES")

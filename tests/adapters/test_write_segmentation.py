@@ -131,6 +131,14 @@ def test_a_map_comes_back_bit_by_bit(values, own_grid):
     assert np.array_equal(placed(volume, geometry).astype(np.float32), values)
 
 
+def test_a_map_on_its_own_grid_is_a_valid_object(tmp_path):
+    """A map on another grid than the source passes dciodvfy."""
+    geometry = oblique((2, 5, 6))
+    values = np.ones(geometry.shape, dtype=np.float32)
+    (tmp_path / "map.dcm").write_bytes(written_map(values, geometry, oblique((4, 9, 8), 0.0)))
+    assert dciodvfy_errors(tmp_path / "map.dcm") == []
+
+
 def test_the_map_says_what_its_numbers_mean():
     """Unit, quantity and range stand in the real world value mapping."""
     values = np.linspace(-1, 2, 90, dtype=np.float32).reshape(3, 5, 6)

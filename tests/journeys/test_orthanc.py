@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.simulators.example_site import prepare, served, small_phantom
 
 from adapters.orthanc.pacs import OrthancPacs
+from tests.simulators.example_site import prepare, served, small_phantom
 
 pytestmark = [pytest.mark.server, pytest.mark.slow]
 TIMEOUT_S = 120.0

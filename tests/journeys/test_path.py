@@ -9,7 +9,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from tests.simulators.example_site import configuration, prepare, served, small_phantom
 
 from adapters.compose import Site, open_site
 from adapters.folder.pacs import FolderPacs
@@ -17,6 +16,7 @@ from adapters.hand import act
 from adapters.pacs import StoreOutcome
 from adapters.replay import replay_run
 from audit.errors import UnavailableError
+from tests.simulators.example_site import configuration, prepare, served, small_phantom
 
 FINAL = ("done", "failed", "refused", "abstained")
 TIMEOUT_S = 120.0

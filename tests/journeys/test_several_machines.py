@@ -9,10 +9,10 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.simulators.example_site import configuration, prepare, small_phantom
 
 from adapters.compose import open_site
 from adapters.folder.pacs import FolderPacs
+from tests.simulators.example_site import configuration, prepare, small_phantom
 
 pytestmark = [pytest.mark.server, pytest.mark.slow]
 PROGRAM = Path(__file__).resolve().parents[1] / "simulators" / "serving_machine.py"

@@ -20,7 +20,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-import adapters.fhir.bundle  # noqa: F401 - imported once for all lives
+import adapters.fhir.bundle
 import adapters.fhir.resources  # noqa: F401 - as above
 from adapters.cli.terminal import set_up_logging
 from adapters.database import Database, Transaction

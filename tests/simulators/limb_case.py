@@ -77,8 +77,7 @@ class LimbRun:
     def context(self) -> WritingContext:
         """Return the context that writers take."""
         source = self.sources["ct"]
-        frame = str(source.first.FrameOfReferenceUID)
-        return WritingContext(self.request, MANIFEST, inherit(source.first), "SITE-1", frame)
+        return WritingContext(self.request, MANIFEST, inherit(source.first), "SITE-1")
 
 
 def limb_run(
@@ -216,5 +215,4 @@ def context_for(source: SourceSeries) -> WritingContext:
         sop_instance_uids=(),
         opened_at=datetime(2026, 3, 1, 12, 30, 15, tzinfo=UTC),
     )
-    frame = str(source.first.FrameOfReferenceUID)
-    return WritingContext(request, MANIFEST, inherit(source.first), "SITE-1", frame)
+    return WritingContext(request, MANIFEST, inherit(source.first), "SITE-1")
