@@ -36,9 +36,13 @@ class SiteSection(_Section):
 
 
 class DatabaseSection(_Section):
-    """SQLAlchemy URLs; empty means SQLite files in the home."""
+    """SQLAlchemy URLs; empty means SQLite files in the home.
+
+    Several machines of one site share all three.
+    """
 
     url: SecretStr = SecretStr("")
+    vault_url: SecretStr = SecretStr("")
     engine_url: SecretStr = SecretStr("")
 
 

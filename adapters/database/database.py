@@ -26,7 +26,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
-from adapters.database.faults import translate
+from adapters.database.faults import speakable, translate
 from adapters.database.transaction import Transaction
 from audit.errors import ConfigurationError, DatabaseBusyError, StorageError
 
@@ -65,7 +65,8 @@ class Database:
         config = Config()
         config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
         with self._begin("BEGIN IMMEDIATE") as connection:
-            if connection.dialect.name == "postgresql":
+            if not self.is_sqlite:
+                connection.execute(text("SET LOCAL lock_timeout = 0"))  # others may migrate long
                 connection.execute(
                     text("SELECT pg_advisory_xact_lock(:id)"), {"id": _UPGRADE_LOCK_ID}
                 )
@@ -131,11 +132,13 @@ class Database:
             ):
                 yield connection
         except SQLAlchemyError as error:
-            raise translate(error) from error
+            raise translate(error) from speakable(error)
 
 
 def open_engine(url: str, busy_timeout_s: float) -> Engine:
     """Return an engine with the settings of this suite.
+
+    Its errors do not quote the values of a statement: they hold UIDs, in the vault more.
 
     Raises
     ------
@@ -151,7 +154,9 @@ def open_engine(url: str, busy_timeout_s: float) -> Engine:
         if parsed.get_backend_name() == "sqlite":
             return _sqlite(parsed.database, url, busy_timeout_s)
         wait = f"-c lock_timeout={round(busy_timeout_s * 1000)}"
-        return create_engine(url, pool_pre_ping=True, connect_args={"options": wait})
+        return create_engine(
+            url, pool_pre_ping=True, hide_parameters=True, connect_args={"options": wait}
+        )
     except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
         raise ConfigurationError("expected a database URL whose driver is installed") from error
 
@@ -165,7 +170,7 @@ def _sqlite(file: str | None, url: str, busy_timeout_s: float) -> Engine:
         raise StorageError(
             f"expected to open the SQLite database, found {errno.errorcode.get(error.errno or 0)}"
         ) from error
-    engine = create_engine(url, connect_args={"timeout": busy_timeout_s})
+    engine = create_engine(url, hide_parameters=True, connect_args={"timeout": busy_timeout_s})
 
     @event.listens_for(engine, "connect")
     def _prepare(connection: Any, _record: Any) -> None:

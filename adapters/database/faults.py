@@ -55,4 +55,16 @@ def translate(error: SQLAlchemyError) -> SuiteError:
     if state is None or state.startswith("08") or error.connection_invalidated:
         return UnavailableError("expected a database connection, found it closed or refused")
     kind = _SQLSTATE_KIND.get(state, StorageError)
-    return kind(f"expected the database to answer, found SQLSTATE {state}")
+    diag = getattr(cause, "diag", None)
+    names = [getattr(diag, name, None) for name in ("table_name", "column_name", "constraint_name")]
+    where = "".join(f" {name}" for name in names if name)
+    return kind(f"expected the database to answer, found SQLSTATE {state}{where}")
+
+
+def speakable(error: SQLAlchemyError) -> SQLAlchemyError | None:
+    """Return the error as a cause that may be logged; None when it quotes a stored row.
+
+    PostgreSQL prints the values of the failing row as DETAIL.
+    """
+    diag = getattr(getattr(error, "orig", None), "diag", None)
+    return None if getattr(diag, "message_detail", None) else error

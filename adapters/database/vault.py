@@ -29,7 +29,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import SQLAlchemyError
 
 from adapters.database.database import BEGIN, open_engine
-from adapters.database.faults import translate
+from adapters.database.faults import speakable, translate
 from adapters.database.schema import put, put_if_absent
 from audit.errors import NotFoundError
 
@@ -146,4 +146,4 @@ class SqliteVault:
             ):
                 yield connection
         except SQLAlchemyError as error:
-            raise translate(error) from error
+            raise translate(error) from speakable(error)

@@ -113,6 +113,7 @@ def _series(
         dataset.PixelSpacing = [decimal(value) for value in in_plane]
         dataset.Rows, dataset.Columns = plane.shape
         if modality == "CT":
+            dataset.ImagesInAcquisition = len(turned)
             _ct_frame(dataset, plane)
         else:
             pet_frame(dataset, plane, index, suv_to_activity(study), study.half_life_s)

@@ -34,7 +34,7 @@ def token_matches(request: Request, token: SecretStr) -> bool:
 
 def health(site: Site) -> dict[str, str]:
     """Return the health of this process: the database answers and the disk has room."""
-    with site.database.transaction() as transaction:
+    with site.database.reading() as transaction:
         transaction.tree_size()
     free_mb = shutil.disk_usage(site.home.root).free // 2**20
     enough = free_mb >= site.configuration.limits.free_space_mb
@@ -60,7 +60,7 @@ class _SiteCollector:
         """Yield the metric families."""
         from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
-        with self.site.database.transaction() as transaction:
+        with self.site.database.reading() as transaction:
             rows = transaction.runs(limit=RUN_LIMIT)
             tree_size = transaction.tree_size()
             states = transaction.delivery_counts()

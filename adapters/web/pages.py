@@ -109,7 +109,7 @@ class RunPage:
 
 def runs_page(site: Site, offset: int = 0) -> RunsPage:
     """Return the table of runs from ``offset`` on, newest first."""
-    with site.database.transaction() as transaction:
+    with site.database.reading() as transaction:
         rows = transaction.runs(limit=PAGE_SIZE + 1, offset=offset)
         waiting = sum(len(transaction.runs(status=status, limit=1000)) for status in WAITING)
         tree_size = transaction.tree_size()
@@ -138,7 +138,7 @@ def runs_page(site: Site, offset: int = 0) -> RunsPage:
 
 def run_page(site: Site, run_id: str, session: Session) -> RunPage:
     """Return everything about a run; NotFoundError when the id is unknown."""
-    with site.database.transaction() as transaction:
+    with site.database.reading() as transaction:
         row = transaction.run(run_id)
         if row is None:
             raise NotFoundError(f"expected a run with id {run_id[:32]}, found none")

@@ -2,6 +2,7 @@
 
 import sqlite3
 import threading
+import traceback
 from pathlib import Path
 
 import pytest
@@ -110,6 +111,19 @@ def test_full_disk_is_named_and_loses_nothing(sqlite_recorded: Recorded) -> None
     infer(100)
     assert sqlite_recorded.kinds().count("inference") == kinds.count("inference") + 1
     verify_site(sqlite_recorded.database, sqlite_recorded.key)
+
+
+def test_error_does_not_quote_the_values_of_a_statement(database: Database) -> None:
+    """Neither the error nor its causes repeat a value that was to be stored."""
+    uid = "1.2.276.0.7230010.3.1.2.4711"
+
+    def write(transaction: Transaction) -> None:
+        statement = text("INSERT INTO breaker (target, failures) VALUES (:uid, NULL)")
+        transaction.connection.execute(statement, {"uid": uid})
+
+    with pytest.raises(StorageError) as caught:
+        database.run(write)
+    assert uid not in "".join(traceback.format_exception(caught.value))
 
 
 def test_absent_server_is_unavailable() -> None:

@@ -312,7 +312,7 @@ OUTSIDE = st.one_of(
 
 
 @settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(st.lists(OUTSIDE, min_size=9, max_size=9), st.integers(0, 10**9))
 def test_any_text_from_outside_leaves_a_valid_record(

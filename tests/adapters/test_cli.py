@@ -1,0 +1,215 @@
+"""The command line: what a person types, what comes back, and the exit codes."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import Result
+from tests.simulators.example_site import prepare, served, small_phantom
+from typer.testing import CliRunner
+
+from adapters.cli.main import app
+from audit.errors import AuthenticationError, ConfigurationError, NotFoundError
+
+RUNNER = CliRunner()
+NEW_PASSWORD = "a much longer password"
+
+
+def osteon(*arguments: object, env: dict[str, str] | None = None) -> Result:
+    """Run a command in this process."""
+    return RUNNER.invoke(app, [str(item) for item in arguments], env=env)
+
+
+def document(*arguments: object) -> Any:
+    """Run a command with --json and return what it printed."""
+    result = osteon(*arguments, "--json")
+    assert result.exit_code == 0, (result.output, result.exception)
+    return json.loads(result.stdout)
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home with one finished run of the example plugin."""
+    folder = tmp_path_factory.mktemp("cli")
+    home = prepare(folder)
+    study, files = small_phantom()
+    with served(home, folder) as (site, turn):
+        site.archives["pacs"].store(study, files)
+        status = ""
+        for _ in range(6000):
+            turn()
+            with site.database.reading() as transaction:
+                status = next((row.status for row in transaction.runs()), "")
+            if status == "done":
+                break
+        assert status == "done"
+    (folder / "files").mkdir()
+    for number, data in enumerate(files):
+        (folder / "files" / f"{number}.dcm").write_bytes(data)
+    (folder / "files" / "notes.txt").write_text("this is not DICOM")
+    return folder
+
+
+def test_help_names_every_command() -> None:
+    """The help lists every group of commands."""
+    text = osteon("--help").output
+    for word in (
+        "init", "demo", "run", "serve", "doctor", "replay", "bench", "login", "runs", "route",
+        "config", "release", "governance", "audit", "account",
+    ):  # fmt: skip
+        assert word in text
+
+
+def test_init_gives_the_first_administrator_once(tmp_path: Path) -> None:
+    """A new site has one administrator with a one-time password, and no default password."""
+    first = osteon("init", "--home", tmp_path / "home", "--name", "ward-7")
+    assert first.exit_code == 0
+    once = re.search(r"one-time password: (\S+)", first.output)
+    assert once is not None
+    assert "one-time password" not in osteon("init", "--home", tmp_path / "home").output
+    env = {"OSTEON_PASSWORD": once.group(1), "OSTEON_NEW_PASSWORD": NEW_PASSWORD}
+    assert osteon("login", "admin", "--home", tmp_path / "home", env=env).exit_code == 0
+    added = osteon("account", "add", "mri", "--role", "approver", "--home", tmp_path / "home")
+    assert "one-time password" in added.output
+    accounts = document("account", "list", "--home", tmp_path / "home")
+    assert [row["account"] for row in accounts] == ["admin", "mri"]
+    osteon("logout", "--home", tmp_path / "home")
+    refused = osteon("account", "add", "x", "--role", "clinician", "--home", tmp_path / "home")
+    assert isinstance(refused.exception, AuthenticationError)
+
+
+def test_only_an_approver_can_waive(root: Path) -> None:
+    """Changing governed state needs a login in a role that the table permits."""
+    home = root / "home"
+    result = osteon("governance", "waive", "example", "--reason", "x", "--home", home)
+    assert isinstance(result.exception, AuthenticationError)
+
+
+def test_config_check_and_show(tmp_path: Path) -> None:
+    """A good file is said to be good; secrets are hidden; a wrong key is named."""
+    path = tmp_path / "osteon.toml"
+    path.write_text("[[pacs]]\nname='a'\nkind='orthanc'\nurl='http://x'\npassword='hush'\n")
+    assert "1 archives" in osteon("config", "check", "--config", path).output
+    shown = osteon("config", "show", "--config", path).output
+    assert "hush" not in shown
+    assert '"url": "http://x"' in shown
+    path.write_text("[sight]\n")
+    wrong = osteon("config", "check", "--config", path)
+    assert isinstance(wrong.exception, ConfigurationError)
+    assert "did you mean 'site'" in str(wrong.exception)
+
+
+def test_runs_list_and_show(root: Path) -> None:
+    """A run is listed, and shown with its findings, documents and audit records."""
+    home = root / "home"
+    (row,) = document("runs", "list", "--home", home)
+    assert row["status"] == "done"
+    shown = document("runs", "show", row["run_id"][:10], "--home", home)
+    assert shown["runs"][0]["findings"][0]["name"] == "Bone"
+    assert all(output["verified"] for output in shown["runs"][0]["outputs"])
+    kinds = [record["kind"] for record in shown["records"]]
+    assert kinds == ["run_opened", "input_read", "inference", "delivery", "run_closed"]
+    assert "verified" in osteon("runs", "show", row["run_id"], "--home", home).output
+
+
+def test_acts_that_a_state_does_not_permit(root: Path) -> None:
+    """A finished run cannot be retried or discarded; an unknown one is not found."""
+    home = root / "home"
+    (row,) = document("runs", "list", "--home", home)
+    for action in ("retry", "discard"):
+        result = osteon("runs", action, row["run_id"], "--home", home)
+        assert isinstance(result.exception, ConfigurationError)
+    assert isinstance(osteon("runs", "show", "beef", "--home", home).exception, NotFoundError)
+
+
+def test_route_test_names_the_tag_that_failed(root: Path) -> None:
+    """The dry run says which release would run on a folder, and why not on a single file."""
+    home = root / "home"
+    (line,) = document("route", "test", root / "files", "--home", home)
+    assert line["applies"]
+    assert line["plugin"] == "example"
+    words = osteon("route", "test", root / "files", "--home", home).output
+    assert "would run" in words
+
+
+def test_release_and_governance_tell_what_is_active(root: Path) -> None:
+    """Releases are listed with their state; the history says who decided, and why."""
+    home = root / "home"
+    (release,) = document("release", "list", "--home", home)
+    assert release["state"] == "active"
+    shown = json.loads(osteon("release", "show", "example", "--home", home).stdout)
+    assert shown["manifest"]["plugin"] == "example"
+    history = document("governance", "history", "example", "--home", home)
+    assert [row["state"] for row in history] == ["registered", "active"]
+    assert history[-1]["evidence"]["waiver_reason"] == "test"
+
+
+def test_audit_verify(root: Path) -> None:
+    """The log verifies, and an altered one is named as such with exit code 1."""
+    summary = document("audit", "verify", "--home", root / "home")
+    assert summary["verified"]
+    assert summary["size"] >= 8
+    assert len(summary["root_hash"]) == 64
+
+
+def test_doctor_examines_every_part(root: Path) -> None:
+    """The self-test names each connection and part; faults come with advice."""
+    config = root / "doctor.toml"
+    config.write_text(
+        f"""
+[site]
+name = "test-site"
+[[pacs]]
+name = "embedded"
+kind = "folder"
+path = "{root / "pacs"}"
+[[pacs]]
+name = "away"
+kind = "orthanc"
+url = "http://127.0.0.1:9"
+[[targets]]
+name = "files"
+kind = "fhir-folder"
+path = "{root / "fhir"}"
+"""
+    )
+    result = osteon("doctor", "--home", root / "home", "--config", config, "--json")
+    assert result.exit_code == 1
+    checks = {row["name"]: row for row in json.loads(result.stdout)}
+    assert checks["database"]["ok"]
+    assert checks["audit log"]["ok"]
+    assert checks["pacs embedded"]["ok"]
+    assert checks["target files"]["ok"]
+    assert checks["releases"]["ok"]
+    assert not checks["pacs away"]["ok"]
+    assert checks["pacs away"]["advice"]
+
+
+def test_run_on_a_folder_of_anything(root: Path, tmp_path: Path) -> None:
+    """Mixed files in, results out; a text file is skipped by name; twice is once."""
+    arguments = (
+        "run", "--plugin", "example", "--input", root / "files", "--output", tmp_path / "out",
+        "--home", tmp_path / "home", "--release", next(root.glob("*.osteon")),
+    )  # fmt: skip
+    osteon("init", "--home", tmp_path / "home")
+    osteon("release", "sign", next(root.glob("*.osteon")), "--home", tmp_path / "home")
+    first = document(*arguments)
+    assert first["runs"][0]["status"] == "done"
+    assert all(output["verified"] for output in first["runs"][0]["outputs"])
+    assert any("notes.txt" in line for line in first["skipped_files"])
+    names = sorted(path.name for path in (tmp_path / "out").rglob("*") if path.is_file())
+    assert names
+    again = document(*arguments)
+    assert again["runs"][0]["run_id"] == first["runs"][0]["run_id"]
+    assert names == sorted(p.name for p in (tmp_path / "out").rglob("*") if p.is_file())
+
+
+def test_bad_seed_point_is_refused(tmp_path: Path) -> None:
+    """A seed point that is no point gets a clear error."""
+    result = osteon(
+        "run", "--plugin", "example", "--input", tmp_path, "--output", tmp_path,
+        "--seed-point", "1,2",
+    )  # fmt: skip
+    assert isinstance(result.exception, ConfigurationError)
