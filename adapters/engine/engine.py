@@ -82,7 +82,9 @@ def error_of(values: Json) -> SuiteError:
         for child in waiting.pop().__subclasses__():
             known.setdefault(child.code, child)
             waiting.append(child)
-    return known.get(values["code"], SuiteError)(values["message"], advice=values["advice"])
+    error = known.get(values["code"], SuiteError)(values["message"])
+    error.advice = values["advice"]
+    return error
 
 
 class _Current:

@@ -4,8 +4,10 @@ What is explained is one number: how far the probability map is this contour and
 (their soft DSC, so that tumour seen everywhere counts as little as tumour seen nowhere).
 Its shares over CT, PET and seed point are exact Shapley values, "absent" being the form
 of absence that the networks were trained with.  Its voxels are integrated gradients
-against plain soft tissue (50 HU) without uptake, so that the map shows image content and
-not the presence of an image.  The effort is bounded by counting passes, not by a clock: the same
+against the same patient without the tumour: within 12 mm of the contour the baseline has
+plain soft tissue (50 HU) and the uptake of the rest.  (A baseline of zero would not do:
+instance normalisation takes out the scale of the input, and with it the whole path.)
+The effort is bounded by counting passes, not by a clock: the same
 case is always explained in the same way.
 
 Read next: `plugins/host/explain/`.
@@ -22,6 +24,7 @@ import torch
 from numpy.typing import NDArray
 
 from models.contouring.inputs import CHANNEL_GROUPS, CHANNELS, resample, without
+from models.contouring.uncertainty import neighbourhood
 from plugins.host.explain.attribution import integrated_gradients
 from plugins.host.explain.faithfulness import FRACTIONS, deletion, randomised, rank_correlation
 from plugins.host.explain.shapley import Shares, exact_shapley
@@ -32,10 +35,9 @@ if TYPE_CHECKING:
 
 METHOD = "exact-shapley+integrated-gradients"
 TARGET = "soft DSC of the tumour probability with the contour (1)"
-IMAGE_CHANNELS = ("ct_soft_tissue", "ct_wide", "pet_suv", "pet_relative")
+CT_CHANNELS = ("ct_soft_tissue", "ct_wide")
+PET_CHANNELS = ("pet_suv", "pet_relative")
 INTEGRATION_STEPS = 16
-"""Fewer leave a third of the difference unexplained: instance normalisation takes out the
-scale of the input, so that the value changes in a few steep places of the path."""
 RANDOM_ORDERS = 2
 SEED = 20261124
 
@@ -64,8 +66,8 @@ def explain_contour(work: Work) -> Explanation:
     shares = _shares(value, channels, groups)
 
     inputs = torch.from_numpy(channels)[None]
-    baseline = inputs.clone()
-    baseline[:, [CHANNELS.index(name) for name in IMAGE_CHANNELS]] = 0.0
+    near = neighbourhood(work.contour.mask, work.grid, work.contour.network) & measured
+    baseline = torch.from_numpy(without_tumour(channels, near))[None]
     attribution = integrated_gradients(value, inputs, baseline, INTEGRATION_STEPS)
     voxels = attribution.voxels()
     generator = np.random.default_rng(SEED)
@@ -74,7 +76,7 @@ def explain_contour(work: Work) -> Explanation:
         inputs,
         baseline,
         voxels,
-        measured,
+        near,
         generator,
         RANDOM_ORDERS,
     )
@@ -94,7 +96,7 @@ def explain_contour(work: Work) -> Explanation:
             "completeness_error": attribution.completeness_error,
             "deletion_auc": deleted.auc,
             "deletion_auc_random": deleted.auc_random,
-            "randomisation_rank_correlation": rank_correlation(voxels, other, measured),
+            "randomisation_rank_correlation": rank_correlation(voxels, other, near),
             "members_explained": float(count),
         },
         time.monotonic() - started,
@@ -130,6 +132,23 @@ def agreement(
         return result / (probability.sum(axes) + mask.sum())
 
     return value
+
+
+def without_tumour(channels: NDArray[np.float32], near: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Return the channels with plain soft tissue, and the uptake of the rest, in a region.
+
+    Zero in the CT channels is 50 HU.  The uptake of the rest is its median where PET was
+    measured; what says where an image was measured stays.
+    """
+    baseline = channels.copy()
+    rest = (channels[CHANNELS.index("pet_measured")] > 0) & ~near
+    for name in CT_CHANNELS:
+        baseline[CHANNELS.index(name)][near] = 0.0
+    for name in PET_CHANNELS:
+        uptake = channels[CHANNELS.index(name)]
+        background = float(np.median(uptake[rest])) if rest.any() else 0.0
+        baseline[CHANNELS.index(name)][near] = background
+    return baseline
 
 
 def _contour_on_network(work: Work) -> NDArray[np.float32]:

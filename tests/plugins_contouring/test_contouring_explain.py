@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from conftest import Bench, inside_tumour
 
 from plugins.contouring.explain import INTEGRATION_STEPS, VOXEL_PASSES, members_explained
 from plugins.host.findings import Explanation
 from plugins.host.wire import decode, encode
+from tests.simulators.hand_set_contouring import Bench, inside_tumour
 
 ALL = {"members": "all", "mirrored": False}
 

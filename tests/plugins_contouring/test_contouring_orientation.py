@@ -7,12 +7,19 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from conftest import AXIAL, CENTRE_MM, Bench, grid, inside_tumour, limb_case
 
 from plugins.contouring.orientation import frame_of, lay
 from plugins.host.case import Case
 from plugins.host.findings import Segmentation
 from plugins.host.images import Geometry, Volume
+from tests.simulators.hand_set_contouring import (
+    AXIAL,
+    CENTRE_MM,
+    Bench,
+    grid,
+    inside_tumour,
+    limb_case,
+)
 
 SIGNED_PERMUTATIONS = [
     (order, flips)
@@ -128,7 +135,7 @@ def tilted(angle_deg: float) -> tuple[tuple[float, float, float], ...]:
 @pytest.mark.parametrize("angle_deg", [-8.0, 4.0])
 def test_a_slightly_oblique_ct_keeps_the_tumour_in_place(bench: Bench, angle_deg: float) -> None:
     """A tilted CT beside a straight PET: the PET is brought to the CT's grid, DSC >= 0.85."""
-    ct_grid = grid((56, 68, 66), (3.0, 2.0, 2.0), tilted(angle_deg))
+    ct_grid = grid((56, 70, 78), (3.0, 2.0, 2.0), tilted(angle_deg))
     found = contour_of(bench, limb_case(ct_grid))
     index = np.stack(np.meshgrid(*(np.arange(n) for n in ct_grid.shape), indexing="ij"), -1)
     truth = inside_tumour(ct_grid.to_patient(index.astype(np.float64)))

@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from conftest import CENTRE_MM, SEMI_AXES_MM, Bench, calibration, grid, limb_case, sampled
 
 from audit.errors import ConfigurationError, RefusalError
 from models.weights.store import read_index
@@ -16,6 +15,15 @@ from plugins.host.envelope import check
 from plugins.host.findings import EMBEDDING_LIMIT, Prediction, Segmentation
 from plugins.host.images import Volume
 from plugins.host.manifest import decode, encode
+from tests.simulators.hand_set_contouring import (
+    CENTRE_MM,
+    SEMI_AXES_MM,
+    Bench,
+    calibration,
+    grid,
+    limb_case,
+    sampled,
+)
 
 ALL = {"members": "all", "mirrored": True}
 
@@ -115,7 +123,7 @@ def two_lesions() -> tuple[Volume, Volume]:
     first = limb_case(ct_grid, pet_grid)
     places = np.stack(np.meshgrid(*(np.arange(n) for n in pet_grid.shape), indexing="ij"), -1)
     points = pet_grid.to_patient(places.astype(np.float64))
-    bladder = np.linalg.norm(points - (CENTRE_MM + [0, 0, 280]), axis=-1) < 35
+    bladder = np.linalg.norm(points - CENTRE_MM - np.array([0, 0, 280]), axis=-1) < 35
     pet = first.images["pet"]
     pet.array[bladder] = 30.0
     return first.images["ct"], pet

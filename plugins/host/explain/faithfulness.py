@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 FRACTIONS = (0.01, 0.03, 0.1, 0.25, 0.5)
 """Shares of the blocks deleted; dense at the start, where a good order falls steeply."""
-BLOCK_VOXELS = 4
+BLOCK_VOXELS = 2
 RANDOM_ORDERS = 2
 
 FloatArray = NDArray[np.float32]
@@ -122,7 +122,7 @@ def randomised(network: nn.Module, generator: np.random.Generator) -> nn.Module:
 
 
 def _block_sums(values: FloatArray) -> FloatArray:
-    """Return sums over blocks of 4 x 4 x 4 voxels; the last block of an axis may be smaller."""
+    """Return sums over blocks of 2 x 2 x 2 voxels; the last block of an axis may be smaller."""
     for axis in range(values.ndim):
         starts = np.arange(0, values.shape[axis], BLOCK_VOXELS)
         values = np.add.reduceat(values, starts, axis=axis)
