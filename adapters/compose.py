@@ -24,7 +24,7 @@ from adapters.documents.composer import DocumentComposer
 from adapters.engine.execution import RunExecutor
 from adapters.engine.feed import StudyFeed
 from adapters.engine.notices import Notices
-from adapters.home import Home
+from adapters.home import Home, locate_configuration
 from adapters.keys import SiteKeys, load_keys
 from adapters.monitor import StatisticsMonitor
 from adapters.pacs import Pacs
@@ -64,6 +64,7 @@ class Site:
     feed: StudyFeed
     executor: RunExecutor
     now: Callable[[], datetime]
+    works_on_files: bool = False
 
     def seal(self, *, force: bool = False) -> None:
         """Place every committed record in the tree and sign a checkpoint where it is due."""
@@ -121,8 +122,7 @@ def open_site(
 
 
 def _configured(home: Home, config: Path | None) -> Configuration:
-    path = config or home.configuration
-    return load(path if config is not None or path.exists() else None)
+    return load(locate_configuration(home, config))
 
 
 def _database_url(home: Home, configuration: Configuration) -> str:
@@ -231,7 +231,7 @@ def _build(stack: ExitStack, home: Home, configuration: Configuration, given: _G
         feed=StudyFeed(
             ground.database,
             ground.journal,
-            archives,
+            _watched(configuration, archives),
             ground.registry,
             configuration.trigger,
             section.name,
@@ -239,10 +239,22 @@ def _build(stack: ExitStack, home: Home, configuration: Configuration, given: _G
             given.now,
         ),
         executor=RunExecutor(
-            house, ground.database, Notices(configuration.notices, section.name), given.now
+            house,
+            ground.database,
+            ground.journal,
+            Notices(configuration.notices, section.name),
+            house.cases.forget,
+            given.now,
         ),
         now=given.now,
+        works_on_files=bool(given.scans),
     )
+
+
+def _watched(configuration: Configuration, archives: Mapping[str, Pacs]) -> dict[str, Pacs]:
+    """Return the archives whose studies trigger runs; one that is a target only does not."""
+    unwatched = {section.name for section in configuration.pacs if not section.watch}
+    return {name: archive for name, archive in archives.items() if name not in unwatched}
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import difflib
 import os
+import platform
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,6 +25,12 @@ from audit.errors import ConfigurationError
 ENVIRONMENT_PREFIX = "OSTEON__"
 
 
+def _node() -> str:
+    """Return this machine's name as a code: it stands in records and names the executor."""
+    name = re.sub(r"[^A-Za-z0-9.-]", "-", platform.node())[:32].strip(".-")
+    return name or "node-a"
+
+
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -31,7 +39,7 @@ class SiteSection(_Section):
     """Who we are; ``mode`` decides whether anything may run without a certificate."""
 
     name: str = "research-site"
-    node: str = "node-a"
+    node: str = Field(default_factory=_node, pattern=r"^[A-Za-z0-9][A-Za-z0-9.-]{0,31}$")
     mode: Literal["research", "clinical"] = "research"
 
 
@@ -59,8 +67,12 @@ class EngineSection(_Section):
 class TriggerSection(_Section):
     """When a study counts as complete: announced counts first, these times as fallback.
 
-    ``patience_s`` is how long an announced count may stay unfulfilled.
+    ``patience_s`` is how long an announced count may stay unfulfilled.  ``first_look`` says
+    what the very first look at an archive takes up: all that is there, or only what comes
+    from then on.
     """
+
+    first_look: Literal["beginning", "now"] = "beginning"
 
     quiet_time_s: float = Field(default=5.0, ge=0)
     quiet_time_by_sender_s: dict[str, float] = Field(default_factory=dict)
@@ -82,7 +94,6 @@ class WebSection(_Section):
     host: str = "127.0.0.1"
     port: int = Field(default=8080, ge=0, le=65535)
     metrics_token: SecretStr = SecretStr("")
-    page_token: SecretStr = SecretStr("")
 
 
 class NoticesSection(_Section):

@@ -1,6 +1,8 @@
 """The self-test of a site: every connection and part, with what to do about faults.
 
 Each check catches everything, because a fault of one must not hide the others.
+
+Read next: `plugins/host/sandbox.py`, for what the sandbox line means.
 """
 
 from __future__ import annotations
@@ -8,14 +10,21 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from audit.errors import ConfigurationError, DiskFullError, SuiteError
 
 if TYPE_CHECKING:
     from adapters.compose import Site
+    from governance.ports import Deployment
 
 MEBIBYTE = 2**20
+WEAK = {
+    "audit-hook": "a Python hook that stops honest code only",
+    "unrestricted": "not restricted: this kernel has no Landlock",
+}
+"""What `plugins.host.sandbox.confine` reports where the kernel gave nothing better."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +54,7 @@ def _try(name: str, function: Callable[[], str]) -> Check:
 def _checks(site: Site) -> Iterator[tuple[str, Callable[[], str]]]:
     yield "disk", lambda: _disk(site)
     yield "database", site.database.check
+    yield "engine database", lambda: _engine(site)
     yield "audit log", lambda: _log(site)
     for name, archive in sorted(site.archives.items()):
         yield f"pacs {name}", archive.check
@@ -54,6 +64,7 @@ def _checks(site: Site) -> Iterator[tuple[str, Callable[[], str]]]:
             yield f"target {target.name}", check
     yield "releases", lambda: _releases(site)
     yield "worker", lambda: _worker(site)
+    yield "sandbox", lambda: _sandbox(site)
 
 
 def _disk(site: Site) -> str:
@@ -69,12 +80,43 @@ def _log(site: Site) -> str:
     return f"{summary.tree_size} records verified, root {summary.root_hash[:16]}"
 
 
-def _releases(site: Site) -> str:
+def _engine(site: Site) -> str:
+    """Return whose engine database answers; a file that is not there yet is made by serving."""
+    from sqlalchemy import create_engine, inspect, make_url
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from adapters.database.faults import translate
+    from adapters.engine.serving import settings_of
+
+    try:
+        url = make_url(settings_of(site).url)
+        if url.drivername == "postgresql":
+            url = url.set(drivername="postgresql+psycopg")
+        name = url.get_backend_name()
+        if name == "sqlite" and not Path(url.database or "").exists():
+            return "sqlite, made when the site is first served"
+        engine = create_engine(url)
+        try:
+            with engine.connect() as connection:
+                schema = "dbos" if name == "postgresql" else None
+                made = inspect(connection).has_table("workflow_status", schema=schema)
+        finally:
+            engine.dispose()
+    except SQLAlchemyError as error:
+        raise translate(error) from error
+    return f"{name} answers" + ("" if made else "; its tables are made when the site is served")
+
+
+def _active(site: Site) -> tuple[Deployment, ...]:
     from governance.deployment import active_releases
 
     section = site.configuration.site
     with site.database.reading() as transaction:
-        active = active_releases(transaction, section.name, site.now(), mode=section.mode)
+        return active_releases(transaction, section.name, site.now(), mode=section.mode)
+
+
+def _releases(site: Site) -> str:
+    active = _active(site)
     if not active:
         raise ConfigurationError(
             "expected at least one active release, found none",
@@ -84,12 +126,23 @@ def _releases(site: Site) -> str:
 
 
 def _worker(site: Site) -> str:
-    from governance.deployment import active_releases
     from governance.release import folder_name, verify_unpacked
 
-    section = site.configuration.site
-    with site.database.reading() as transaction:
-        active = active_releases(transaction, section.name, site.now(), mode=section.mode)
+    active = _active(site)
     for item in active:
         verify_unpacked(site.home.releases / folder_name(item.release_digest))
     return f"{len(active)} active releases verified member by member"
+
+
+def _sandbox(site: Site) -> str:
+    """Start the worker of one active release and return what the kernel holds of it."""
+    from plugins.host.runner import ReleaseWorkers
+
+    active, workers = _active(site), site.house.workers
+    if not active or not isinstance(workers, ReleaseWorkers):
+        return "not examined: no release is active"
+    held = workers.protection(active[0].release_digest)
+    words = (
+        f"{key}: {WEAK.get(held[key], held[key])}" for key in ("network", "files", "processes")
+    )
+    return f"worker of {active[0].plugin} started; " + ", ".join(words)

@@ -8,6 +8,7 @@ Read next: `engine/feed.py`, which does the same by itself.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -15,9 +16,11 @@ from typing import TYPE_CHECKING, Any
 
 from adapters.database import Transaction
 from adapters.database.runs import OPEN_STATUSES, RunRow
+from adapters.delivery.delivery import restart_failed
+from adapters.engine.waiting import WAITING
 from adapters.rt.read_folder import FolderScan, scan_folder
 from adapters.study_facts import study_facts
-from audit.errors import ConfigurationError, InputChangedError, NotFoundError
+from audit.errors import ConfigurationError, InputChangedError, NotFoundError, NotStoredError
 from audit.pseudonym import short
 from plugins.host.facts import StudyFacts
 from plugins.host.identity import run_id_for
@@ -29,7 +32,13 @@ from plugins.host.routing import Decision, decide
 if TYPE_CHECKING:
     from adapters.compose import Site
 
-ACTIONS = ("retry", "force", "discard")
+PERMITTED = {
+    "retry": ("failed",),
+    "force": ("done", "refused", "abstained", "failed", "discarded"),
+    "discard": ("queued", "waiting", "delivering", "failed"),
+    "seed": ("refused", "abstained", "done", "failed"),
+}
+ACTIONS = tuple(PERMITTED)
 INPUT_CHANGED = InputChangedError.code
 FOLDER = "folder"
 """Name under which runs on files are kept; `SiteCases.scans` gives their files."""
@@ -98,9 +107,7 @@ def _queue(
     seed_point_mm: Vector3 | None,
     again: bool,
 ) -> str:
-    chosen = dict(manifest.parameters) | dict(parameters)
-    if seed_point_mm is not None:
-        chosen["seed_point"] = ",".join(f"{value:.2f}" for value in seed_point_mm)
+    chosen = with_seed(dict(manifest.parameters) | dict(parameters), seed_point_mm)
     with site.database.transaction() as transaction:
         revision = 1
         run_id = run_id_for(decision.sop_instance_uids, decision.release_digest, chosen, revision)
@@ -135,19 +142,51 @@ def _queue(
 
 
 def _once_more(site: Site, transaction: Transaction, row: RunRow, *, again: bool) -> str:
-    """A run that is there: its results go to this call's targets, or it runs again."""
+    """A run that is there: it goes on, is delivered from its outbox, or runs again."""
     run_id = str(row.run_id)
     if row.status in OPEN_STATUSES:
         return run_id
-    documents = transaction.documents(run_id)
-    whole = bool(documents) and all(document.path.exists() for document in documents)
-    if row.status in ("done", "abstained") and whole and not again:
-        for target in site.targets:
-            target.send([item for item in documents if item.kind in target.kinds])
+    if row.status in ("done", "abstained") and not again and _outbox_is_whole(transaction, run_id):
         return run_id
     site.journal.by_hand(transaction, row.request, "again", "account:local")
-    transaction.set_run_status(run_id, "queued")
+    _queue_afresh(site, transaction, row)
     return run_id
+
+
+def _queue_afresh(site: Site, transaction: Transaction, row: RunRow) -> None:
+    """Run again from the start; every object is looked for, and sent where it is missing."""
+    site.house.staging.wipe(row.run_id)
+    transaction.reopen_deliveries(row.run_id)
+    transaction.set_run_status(row.run_id, "queued")
+
+
+def _outbox_is_whole(transaction: Transaction, run_id: str) -> bool:
+    documents = transaction.documents(run_id)
+    return bool(documents) and all(document.path.exists() for document in documents)
+
+
+def deliver_again(site: Site, run_id: str) -> None:
+    """Bring a finished run to the targets of this site that do not have it; nothing is inferred.
+
+    Raises
+    ------
+    NotStoredError : a target did not take it or does not give it back.
+    """
+    with site.database.reading() as transaction:
+        row = transaction.run(run_id)
+        documents = transaction.documents(run_id)
+    if row is None or row.status not in ("done", "abstained"):
+        return
+    states = site.house.delivery.deliver(row.request, documents)
+    site.journal.delivered(row.request, states)
+    names = {target.name for target in site.targets}
+    missing = [s for s in states if s.target in names and s.state not in ("stored", "verified")]
+    if missing:
+        raise NotStoredError(
+            f"expected {len(documents)} documents at {missing[0].target}, found {len(missing)} "
+            f"missing ({missing[0].reason or missing[0].state})",
+            advice="Look at the folder; name an empty one with --output.",
+        )
 
 
 def find_run(site: Site, run_id: str) -> RunRow:
@@ -162,8 +201,12 @@ def find_run(site: Site, run_id: str) -> RunRow:
     return matches[0]
 
 
-def act(site: Site, action: str, run_id: str, person: str) -> str:
+def act(site: Site, action: str, run_id: str, person: str, detail: str = "") -> str:
     """Do what a person asks for with a run, and return what was done in words.
+
+    Parameters
+    ----------
+    action : retry, force, discard, or seed with the point ``x,y,z`` as ``detail``.
 
     Raises
     ------
@@ -175,51 +218,134 @@ def act(site: Site, action: str, run_id: str, person: str) -> str:
     with site.database.transaction() as transaction:
         row = transaction.run(run_id, lock=True)
         if row is None:
-            raise NotFoundError(f"expected a run with id {run_id}, found none")
+            raise NotFoundError(f"expected a run with id {run_id[:32]}, found none")
+        if row.status not in PERMITTED[action]:
+            raise ConfigurationError(
+                f"expected a run that is {' or '.join(PERMITTED[action])} to {action}, "
+                f"found {row.status}",
+                advice="Wait for it, or look at it with `osteon runs show`.",
+            )
+        if action == "retry":
+            return _retry(site, transaction, row, person)
         if action == "force":
             return _force(site, transaction, row, person)
-        permitted = ("failed", "waiting") + (("queued",) if action == "discard" else ())
-        if row.status not in permitted:
-            raise ConfigurationError(
-                f"expected a run that is {' or '.join(permitted)} to {action}, found {row.status}",
-                advice="Use `osteon runs force` to run the same input again.",
-            )
-        site.journal.by_hand(transaction, row.request, action, person)
-        if action == "retry":
-            transaction.set_run_status(run_id, "queued")
-            return f"run {run_id} is queued from its failed step"
-    site.journal.closed(row.request, "discarded", "BY_HAND")
+        if action == "seed":
+            return _seed(site, transaction, row, person, parse_point(detail))
+    site.journal.discarded(row.request, person)
+    site.house.staging.wipe(run_id)
     return f"run {run_id} is discarded"
+
+
+def _retry(site: Site, transaction: Transaction, row: RunRow, person: str) -> str:
+    """Go on from where a run stopped: its delivery, or the steps behind its answer."""
+    site.journal.by_hand(transaction, row.request, "retry", person)
+    transaction.set_run_status(row.run_id, "queued")
+    if restart_failed(transaction, row.run_id) and transaction.cursor(WAITING + row.run_id):
+        transaction.set_run_status(row.run_id, "delivering")
+        return f"run {row.run_id}: what failed to arrive is sent again"
+    return f"run {row.run_id} is queued again; an answer that is there is used"
 
 
 def _force(site: Site, transaction: Transaction, row: RunRow, person: str) -> str:
     """Run again: the same run, or a new revision where the input itself has changed."""
-    if row.status in OPEN_STATUSES:
-        raise ConfigurationError(
-            f"expected a run that has ended, found it {row.status}",
-            advice="Wait for it, or discard it first.",
-        )
     before = row.request
     if row.reason != INPUT_CHANGED:
         site.journal.by_hand(transaction, before, "force", person)
-        transaction.set_run_status(before.run_id, "queued")
+        _queue_afresh(site, transaction, row)
         return f"run {before.run_id} is queued again; its objects keep their UIDs"
-    revision = before.revision + 1
-    run_id = run_id_for(
-        before.sop_instance_uids, before.release_digest, before.parameters, revision
+    request = _successor(
+        site, before, person, revision=before.revision + 1, parameters=before.parameters
     )
-    request = replace(
+    return _add(site, transaction, row, request, "force", person)
+
+
+def _seed(
+    site: Site, transaction: Transaction, row: RunRow, person: str, point: Vector3 | None
+) -> str:
+    """Run the same input with a seed point that a person marked."""
+    if point is None:
+        raise ConfigurationError("expected a seed point x,y,z in LPS millimetres, found none")
+    parameters = with_seed(row.request.parameters, point)
+    request = _successor(site, row.request, person, revision=1, parameters=parameters)
+    return _add(site, transaction, row, replace(request, seed_point_mm=point), "seed", person)
+
+
+def _successor(
+    site: Site,
+    before: RunRequest,
+    person: str,
+    *,
+    revision: int,
+    parameters: Mapping[str, str | float | bool],
+) -> RunRequest:
+    run_id = run_id_for(before.sop_instance_uids, before.release_digest, parameters, revision)
+    return replace(
         before,
         run_id=run_id,
         revision=revision,
+        parameters=parameters,
         trigger="force",
         requested_by=person,
         supersedes=before.run_id,
         opened_at=site.now(),
     )
-    transaction.add_run(request, row.pacs)
-    site.journal.by_hand(transaction, request, "force", person)
-    return f"run {run_id} is queued as revision {revision}"
+
+
+def _add(
+    site: Site,
+    transaction: Transaction,
+    row: RunRow,
+    request: RunRequest,
+    action: str,
+    person: str,
+) -> str:
+    if not transaction.add_run(request, row.pacs):
+        raise ConfigurationError(f"expected a new run, found {request.run_id} there already")
+    site.journal.by_hand(transaction, request, action, person)
+    return f"run {request.run_id} is queued in place of {row.run_id}"
+
+
+def with_seed(
+    parameters: Mapping[str, str | float | bool], point: Vector3 | None
+) -> dict[str, str | float | bool]:
+    """Return the parameters of a run with a seed point, so that the point names the run too."""
+    chosen = dict(parameters)
+    if point is not None:
+        chosen["seed_point"] = ",".join(f"{value:.2f}" for value in point)
+    return chosen
+
+
+def parse_point(text: str | None) -> Vector3 | None:
+    """Return the point of ``x,y,z``; ConfigurationError when it is none."""
+    if not text:
+        return None
+    try:
+        x, y, z = (float(part) for part in text.split(","))
+    except ValueError as error:
+        raise ConfigurationError("expected a seed point x,y,z in LPS millimetres") from error
+    if not all(math.isfinite(value) for value in (x, y, z)):
+        raise ConfigurationError("expected a seed point x,y,z in LPS millimetres")
+    return (x, y, z)
+
+
+def decide_study(site: Site, study_instance_uid: str, action: str, person: str) -> str:
+    """Force a waiting study to be routed now, or take it out; by Study Instance UID.
+
+    Raises
+    ------
+    NotFoundError : no watched archive ever told of the study.
+    """
+    state = {"force": "forced", "discard": "discarded"}[action]
+    with site.database.transaction() as transaction:
+        for name in site.archives:
+            if transaction.study(name, study_instance_uid) is not None:
+                transaction.set_study_state(name, study_instance_uid, state)
+                site.journal.study_event(
+                    transaction, f"{state}-by-hand", study_instance_uid, pacs=name
+                )
+                site.journal.access(transaction, f"study-{state}", "by-hand", person)
+                return f"study {short(study_instance_uid)} is {state}"
+    raise NotFoundError("expected a run, or a study of a watched archive, found neither")
 
 
 def try_routes(site: Site, subject: str) -> list[dict[str, Any]]:

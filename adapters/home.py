@@ -42,6 +42,18 @@ class Home:
         return self
 
 
+def locate_configuration(home: Home, option: Path | None) -> Path | None:
+    """Return the configuration file: the option, else ``OSTEON_CONFIG``, else the home's own.
+
+    None where the home has none; a file that was named is returned whether it is there or not.
+    """
+    if option is not None:
+        return option.expanduser()
+    if named := os.environ.get("OSTEON_CONFIG"):
+        return Path(named).expanduser()
+    return home.configuration if home.configuration.exists() else None
+
+
 def locate(option: Path | None) -> Home:
     """Return the home: the option, else ``OSTEON_HOME``, else the XDG data folder."""
     if option is not None:

@@ -6,26 +6,35 @@ NIST SP 800-63B 5.1.1 for the minimum length.
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import secrets
+import threading
 from dataclasses import replace
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
-from adapters.database import Database
+from adapters.database import Database, Transaction
 from audit.errors import AuthenticationError, ConfigurationError, NotFoundError
 from governance.accounts import Account
 
+if TYPE_CHECKING:
+    from adapters.compose import Site
+
 MINIMUM_LENGTH = 12
+CONCURRENCY = 2  # one verification takes 64 MiB (RFC 9106 Section 4); inference needs the rest
 _HASHER = PasswordHasher()
+_HASHING = threading.Semaphore(CONCURRENCY)
 _NOBODY = _HASHER.hash(secrets.token_urlsafe(16))
 
 
 def add_account(database: Database, account_id: str, role: str, now: datetime) -> str:
     """Add an account and return its one-time password, which is shown once and not kept."""
     password = secrets.token_urlsafe(12)
-    account = Account(account_id, role, _HASHER.hash(password), True, now)
+    account = Account(account_id, role, _verifier(password), True, now)
     with database.transaction() as transaction:
         if transaction.account(account_id) is not None:
             raise ConfigurationError(f"expected a new account id, found {account_id!r} in use")
@@ -33,14 +42,47 @@ def add_account(database: Database, account_id: str, role: str, now: datetime) -
     return password
 
 
+def sign_in(site: Site, account_id: str, password: str, door: str) -> Account:
+    """Return the account of a password; the attempt is recorded, good or not.
+
+    An id that is no account's is recorded as a keyed digest: it may be a password that was
+    typed into the wrong field.
+
+    Parameters
+    ----------
+    door : where somebody signed in, as a code: ``pages`` or ``command-line``.
+
+    Raises
+    ------
+    AuthenticationError : alike for a wrong id and a wrong password.
+    """
+    try:
+        account = check_password(site.database, account_id, password, site.now())
+    except AuthenticationError:
+        _record(site, "sign-in-refused", account_id, door)
+        raise
+    _record(site, "sign-in", account_id, door)
+    return account
+
+
+def _record(site: Site, what: str, account_id: str, door: str) -> None:
+    with site.database.transaction() as transaction:
+        person = f"account:{account_id}"
+        if _known(transaction, account_id) is None:
+            text = b"osteon.unknown-account/1\0" + account_id.encode(errors="surrogatepass")
+            person = f"unknown:{hmac.new(site.keys.session, text, hashlib.sha256).hexdigest()[:12]}"
+        site.journal.access(transaction, what, door, person)
+
+
 def check_password(database: Database, account_id: str, password: str, now: datetime) -> Account:
     """Return the account; AuthenticationError alike for a wrong id and a wrong password."""
-    with database.transaction() as transaction:
-        account = transaction.account(account_id)
+    with database.reading() as transaction:
+        account = _known(transaction, account_id)
     usable = account is not None and (account.disabled_at is None or account.disabled_at > now)
     verifier = account.password_verifier if account is not None and usable else _NOBODY
     try:
-        _HASHER.verify(verifier, password)
+        with _HASHING:
+            _HASHER.verify(verifier, password.encode(errors="surrogatepass"))
     except (VerificationError, InvalidHashError) as error:
         raise AuthenticationError("expected a known account and its password") from error
     if account is None or not usable:
@@ -50,16 +92,25 @@ def check_password(database: Database, account_id: str, password: str, now: date
 
 def change_password(
     database: Database, account_id: str, password: str, new_password: str, now: datetime
-) -> None:
-    """Replace a password; ConfigurationError when the new one is too short."""
+) -> Account:
+    """Replace a password and return the account.
+
+    Raises
+    ------
+    AuthenticationError : the password is wrong, or the account was changed meanwhile.
+    ConfigurationError : the new password is too short.
+    """
     account = check_password(database, account_id, password, now)
     if len(new_password) < MINIMUM_LENGTH:
         raise ConfigurationError(f"expected a password of at least {MINIMUM_LENGTH} characters")
     changed = replace(
-        account, password_verifier=_HASHER.hash(new_password), must_change_password=False
+        account, password_verifier=_verifier(new_password), must_change_password=False
     )
     with database.transaction() as transaction:
+        if transaction.account(account_id) != account:  # disabled while we were hashing
+            raise AuthenticationError("expected the account unchanged since its password was read")
         transaction.put_account(changed)
+    return changed
 
 
 def disable_account(database: Database, account_id: str, now: datetime) -> None:
@@ -69,3 +120,13 @@ def disable_account(database: Database, account_id: str, now: datetime) -> None:
         if account is None:
             raise NotFoundError(f"expected a known account, found {account_id!r}")
         transaction.put_account(replace(account, disabled_at=now))
+
+
+def _known(transaction: Transaction, account_id: str) -> Account | None:
+    """Return an account by what somebody typed; databases refuse NUL and lone surrogates."""
+    return transaction.account(account_id) if account_id.isprintable() else None
+
+
+def _verifier(password: str) -> str:
+    with _HASHING:
+        return _HASHER.hash(password.encode(errors="surrogatepass"))

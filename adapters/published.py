@@ -16,10 +16,12 @@ from typing import TYPE_CHECKING, Protocol
 
 from adapters.keys import SiteKeys
 from adapters.release_builder import assemble, newest_published
+from adapters.release_members import package_folder
 from governance.deployment import Decision, activate_by_waiver, suspend
 from governance.ports import Deployment
-from governance.release import Release, attach, open_release
+from governance.release import MANIFEST, attach, digest_of, folder_name, open_release
 from governance.signing import FOLDER, sign
+from plugins.host.discovery import find_plugin
 
 if TYPE_CHECKING:
     from adapters.compose import Site
@@ -64,14 +66,30 @@ def add_newest(site: Site, plugin: str, bundle: Path | None = None) -> str:
     if bundle is not None:
         return site.registry.add(bundle).digest
     version = newest_published(plugin)
-    with site.database.reading() as transaction:
-        for row in transaction.releases(plugin):
-            if row.version == version:
-                return row.digest
+    digest = published_digest(plugin, version)
+    if _lies_here(site, plugin, digest):
+        return digest
     with tempfile.TemporaryDirectory() as folder:
         path = sign_bundle(site.keys, assemble(plugin, version, Path(folder)), site.now())
-        release: Release = site.registry.add(path)
-    return release.digest
+        return site.registry.add(path).digest
+
+
+def published_digest(plugin: str, version: str) -> str:
+    """Return the release digest of a published version, without assembling it."""
+    folder = package_folder(find_plugin(plugin).package) / "releases" / version
+    return digest_of((folder / MANIFEST).read_bytes())
+
+
+def _lies_here(site: Site, plugin: str, digest: str) -> bool:
+    """Tell whether a release is registered under this site's name and unpacked in its home."""
+    with site.database.reading() as transaction:
+        names = {
+            item.site
+            for item in transaction.deployments(plugin)
+            if item.release_digest == digest and transaction.release(digest) is not None
+        }
+    unpacked = (site.home.releases / folder_name(digest)).is_dir()
+    return unpacked and site.configuration.site.name in names
 
 
 def activate_newest(site: Site, plugin: str, *, reason: str) -> Deployment:

@@ -89,7 +89,12 @@ class ReleaseRegistry:
         return manifests.decode(json.loads(self.row(release_digest).manifest))
 
     def find(self, name: str) -> ReleaseRow:
-        """Return a release by digest, digest prefix, plugin or plugin-version (newest first)."""
+        """Return a release by digest, digest prefix, plugin or plugin-version (newest first).
+
+        Raises
+        ------
+        NotFoundError : there is none, or the newest version lies here in several builds.
+        """
         with self.database.reading() as transaction:
             rows = transaction.releases()
         wanted = name.removeprefix("sha256:")
@@ -101,4 +106,16 @@ class ReleaseRegistry:
         ]
         if not matches:
             raise NotFoundError(f"expected a release called {name!r}, found none")
-        return max(matches, key=lambda row: tuple(int(p) for p in row.version.split(".")[:3]))
+        newest = max(matches, key=_version_key)
+        name_of = (newest.plugin, newest.version)
+        same = [row.digest for row in matches if (row.plugin, row.version) == name_of]
+        if len(same) > 1:
+            raise NotFoundError(
+                f"expected one release {newest.plugin} {newest.version}, found {len(same)}",
+                advice=f"Name it by its digest: {', '.join(digest[:19] for digest in same)}.",
+            )
+        return newest
+
+
+def _version_key(row: ReleaseRow) -> tuple[int, ...]:
+    return tuple(int(part) for part in row.version.split(".")[:3])

@@ -2,7 +2,11 @@
 
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
+import structlog
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -18,3 +22,10 @@ pytest_plugins = [
     "tests.simulators.site_database",
     "tests.simulators.tiny_pacs",
 ]
+
+
+@pytest.fixture(autouse=True)
+def _log_as_found() -> Iterator[None]:
+    """Leave the program log as it was: its stream may belong to one test only."""
+    yield
+    structlog.reset_defaults()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from adapters.cli.terminal import HomeOption, JsonOption, echo_json, echo_table
+from adapters.cli.terminal import ConfigOption, HomeOption, JsonOption, echo_json, echo_table
 from audit.errors import AuthenticationError
 
 if TYPE_CHECKING:
@@ -28,13 +28,14 @@ def add(
     account_id: Annotated[str, typer.Argument(help="Short id; it appears in records.")],
     role: Annotated[str, typer.Option(help="clinician, physicist, engineer, approver, ...")],
     home: HomeOption = None,
+    config: ConfigOption = None,
 ) -> None:
     """Add an account and show its one-time password once (administrators only)."""
     from adapters.compose import open_site
     from adapters.home import locate
     from adapters.passwords import add_account
 
-    with open_site(locate(home)) as site:
+    with open_site(locate(home), config) as site:
         session = signed_in(site)
         if session.role != "administrator":
             raise AuthenticationError("expected an administrator to add accounts")
@@ -44,12 +45,14 @@ def add(
 
 
 @app.command("list")
-def list_accounts(home: HomeOption = None, as_json: JsonOption = False) -> None:
+def list_accounts(
+    home: HomeOption = None, config: ConfigOption = None, as_json: JsonOption = False
+) -> None:
     """List accounts with their roles."""
     from adapters.compose import open_site
     from adapters.home import locate
 
-    with open_site(locate(home)) as site, site.database.reading() as transaction:
+    with open_site(locate(home), config) as site, site.database.reading() as transaction:
         rows = [
             {
                 "account": a.account_id,
@@ -65,13 +68,13 @@ def list_accounts(home: HomeOption = None, as_json: JsonOption = False) -> None:
 
 
 @app.command("disable")
-def disable(account_id: str, home: HomeOption = None) -> None:
+def disable(account_id: str, home: HomeOption = None, config: ConfigOption = None) -> None:
     """Close an account from now on (administrators only)."""
     from adapters.compose import open_site
     from adapters.home import locate
     from adapters.passwords import disable_account
 
-    with open_site(locate(home)) as site:
+    with open_site(locate(home), config) as site:
         session = signed_in(site)
         if session.role != "administrator":
             raise AuthenticationError("expected an administrator to disable accounts")
@@ -81,7 +84,9 @@ def disable(account_id: str, home: HomeOption = None) -> None:
 
 
 def login(
-    account_id: Annotated[str, typer.Argument(help="Account id.")], home: HomeOption = None
+    account_id: Annotated[str, typer.Argument(help="Account id.")],
+    home: HomeOption = None,
+    config: ConfigOption = None,
 ) -> None:
     """Sign in at the command line for eight hours; the password is asked for.
 
@@ -90,24 +95,25 @@ def login(
     """
     from adapters.compose import open_site
     from adapters.home import locate
-    from adapters.passwords import change_password, check_password
+    from adapters.passwords import change_password, sign_in
     from adapters.web import access
 
-    with open_site(locate(home)) as site:
+    with open_site(locate(home), config) as site:
         password = _secret("OSTEON_PASSWORD", "Password")
-        account = check_password(site.database, account_id, password, site.now())
+        account = sign_in(site, account_id, password, "command-line")
         if account.must_change_password:
             fresh = _secret("OSTEON_NEW_PASSWORD", "New password (at least 12 characters)")
-            change_password(site.database, account_id, password, fresh, site.now())
-        session = access.open_session(account.account_id, account.role, site.now())
+            account = change_password(site.database, account_id, password, fresh, site.now())
+        session = access.open_session(account, site.now())
         _write(site.home.keys / TOKEN, access.encode(session, site.keys.session))
     typer.echo(f"signed in as {account.account_id} ({account.role})")
 
 
-def logout(home: HomeOption = None) -> None:
+def logout(home: HomeOption = None, config: ConfigOption = None) -> None:
     """Forget the login of this home."""
     from adapters.home import locate
 
+    del config  # taken like everywhere, but the login lies in the home
     (locate(home).keys / TOKEN).unlink(missing_ok=True)
     typer.echo("signed out")
 
@@ -126,9 +132,20 @@ def signed_in(site: Site) -> Session:
         )
     with site.database.reading() as transaction:
         account = transaction.account(session.account_id)
-    if account is None or account.disabled_at is not None:
-        raise AuthenticationError("expected an open account, found a disabled one")
+    if not access.still_holds(session, account, site.now()):
+        raise AuthenticationError(
+            "expected an account as it was at sign-in, found it disabled or changed",
+            advice="Sign in again with `osteon login ACCOUNT`.",
+        )
     return session
+
+
+def person_here(site: Site) -> str:
+    """Return who acts at this terminal, for the record: the account, or whoever is local."""
+    try:
+        return f"account:{signed_in(site).account_id}"
+    except AuthenticationError:
+        return "account:local"
 
 
 def _secret(variable: str, prompt: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from adapters.cli.terminal import HomeOption, JsonOption, echo_json
+from adapters.cli.terminal import ConfigOption, HomeOption, JsonOption, echo_json
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -15,13 +15,14 @@ def _group() -> None:
 
 
 @app.command("verify")
-def verify(home: HomeOption = None, as_json: JsonOption = False) -> None:
+def verify(
+    home: HomeOption = None, config: ConfigOption = None, as_json: JsonOption = False
+) -> None:
     """Recompute the tree over every record and check every signed checkpoint."""
-
     from adapters.compose import open_site
     from adapters.home import locate
 
-    with open_site(locate(home)) as site:
+    with open_site(locate(home), config) as site:
         summary = site.verify_log()
     if as_json:
         echo_json(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -43,20 +42,28 @@ path = "{fhir}"
 
 def init(
     home: HomeOption = None,
+    config: ConfigOption = None,
     name: Annotated[str, typer.Option(help="Name of the site.")] = "research-site",
 ) -> None:
-    """Make a site: folders, keys, databases and a configuration to start from."""
+    """Make a site: folders, keys, databases and a configuration to start from.
+
+    What is there is kept, so it can be called again, e.g. for another database.
+    """
     from adapters.compose import create_site
-    from adapters.home import locate
+    from adapters.config import load
+    from adapters.home import locate, locate_configuration
 
     place = locate(home).create()
-    if not place.configuration.exists():
-        place.configuration.write_text(
+    path = locate_configuration(place, config) or place.configuration
+    if not path.exists():
+        path.write_text(
             STARTING_POINT.format(name=name, pacs=place.pacs, fhir=place.exports / "fhir"),
             encoding="utf-8",
         )
-    password = create_site(place)
-    typer.echo(f"site {name!r} is ready in {place.root}")
+    configuration = load(path)
+    password = create_site(place, configuration)
+    typer.echo(f"site {configuration.site.name!r} is ready in {place.root}")
+    typer.echo(f"configuration: {path}")
     if password:
         typer.echo(f"first administrator: admin; one-time password: {password}")
 
@@ -65,9 +72,10 @@ def init(
 def check(config: ConfigOption = None, home: HomeOption = None) -> None:
     """Check a configuration file; unknown keys are named with the nearest right one."""
     from adapters.config import load
-    from adapters.home import locate
+    from adapters.home import locate, locate_configuration
 
-    path = config or locate(home).configuration
+    place = locate(home)
+    path = locate_configuration(place, config) or place.configuration
     configuration = load(path)
     typer.echo(
         f"{path}: good ({len(configuration.pacs)} archives, {len(configuration.targets)} targets, "
@@ -79,10 +87,9 @@ def check(config: ConfigOption = None, home: HomeOption = None) -> None:
 def show(config: ConfigOption = None, home: HomeOption = None) -> None:
     """Show the configuration that is in force, secrets hidden."""
     from adapters.config import load, shown
-    from adapters.home import locate
+    from adapters.home import locate, locate_configuration
 
-    path = config or locate(home).configuration
-    echo_json(shown(load(path if Path(path).exists() else None)))
+    echo_json(shown(load(locate_configuration(locate(home), config))))
 
 
 def doctor(

@@ -1,4 +1,4 @@
-"""`osteon governance`: decide which release runs here; and accounts, in research mode."""
+"""`osteon governance`: decide which release runs here, on a waiver in research mode."""
 
 from __future__ import annotations
 
@@ -7,7 +7,14 @@ from typing import Annotated
 
 import typer
 
-from adapters.cli.terminal import HomeOption, JsonOption, echo_json, echo_table, set_up_logging
+from adapters.cli.terminal import (
+    ConfigOption,
+    HomeOption,
+    JsonOption,
+    echo_json,
+    echo_table,
+    set_up_logging,
+)
 
 app = typer.Typer(no_args_is_help=True)
 NameArgument = Annotated[str, typer.Argument(help="Digest, plugin, or plugin-version.")]
@@ -19,6 +26,7 @@ def waive(
     reason: Annotated[str, typer.Option(help="Why it may run without a certificate.")],
     days: Annotated[int, typer.Option(min=1, max=90, help="When the waiver ends.")] = 30,
     home: HomeOption = None,
+    config: ConfigOption = None,
 ) -> None:
     """Make a release active in research mode, on a recorded waiver with an expiry."""
     set_up_logging()
@@ -27,7 +35,7 @@ def waive(
     from adapters.home import locate
     from adapters.published import waive_release
 
-    with open_site(locate(home)) as site:
+    with open_site(locate(home), config) as site:
         row = site.registry.find(name)
         deployment = waive_release(site, row.digest, signed_in(site), reason, timedelta(days=days))
     expires_at = deployment.evidence["expires_at"]
@@ -39,6 +47,7 @@ def suspend(
     name: NameArgument,
     reason: Annotated[str, typer.Option(help="Why it must stop.")],
     home: HomeOption = None,
+    config: ConfigOption = None,
 ) -> None:
     """Stop a release at once; studies take the manual path."""
     set_up_logging()
@@ -47,7 +56,7 @@ def suspend(
     from adapters.home import locate
     from adapters.published import suspend_release
 
-    with open_site(locate(home)) as site:
+    with open_site(locate(home), config) as site:
         row = site.registry.find(name)
         suspend_release(site, row.digest, signed_in(site), reason)
     typer.echo(f"{row.plugin} {row.version} is suspended")
@@ -57,13 +66,14 @@ def suspend(
 def history(
     plugin: Annotated[str, typer.Argument(help="Plugin name.")],
     home: HomeOption = None,
+    config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show which release was in which state since when, and who decided."""
     from adapters.compose import open_site
     from adapters.home import locate
 
-    with open_site(locate(home)) as site, site.database.reading() as transaction:
+    with open_site(locate(home), config) as site, site.database.reading() as transaction:
         rows = transaction.deployment_history(plugin)
     if as_json:
         echo_json(

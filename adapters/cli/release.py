@@ -7,7 +7,15 @@ from typing import Annotated
 
 import typer
 
-from adapters.cli.terminal import HomeOption, JsonOption, echo_json, echo_table, set_up_logging
+from adapters.cli.terminal import (
+    ConfigOption,
+    HomeOption,
+    JsonOption,
+    echo_json,
+    echo_table,
+    set_up_logging,
+)
+from audit.errors import NotFoundError
 
 app = typer.Typer(no_args_is_help=True)
 PluginArgument = Annotated[str, typer.Argument(help="Plugin name, e.g. contouring.")]
@@ -33,7 +41,9 @@ def build(
 
 @app.command("sign")
 def sign(
-    bundle: Annotated[Path, typer.Argument(help="A .osteon file.")], home: HomeOption = None
+    bundle: Annotated[Path, typer.Argument(help="A .osteon file.")],
+    home: HomeOption = None,
+    config: ConfigOption = None,
 ) -> None:
     """Sign a release with this site's release key."""
     from adapters.compose import utc_now
@@ -41,6 +51,7 @@ def sign(
     from adapters.keys import load_keys
     from adapters.published import sign_bundle
 
+    del config  # taken like everywhere, but the key lies in the home
     now = utc_now()
     typer.echo(sign_bundle(load_keys(locate(home).create(), now), bundle, now))
 
@@ -49,6 +60,7 @@ def sign(
 def verify(
     bundle: Annotated[Path, typer.Argument(help="A .osteon file.")],
     home: HomeOption = None,
+    config: ConfigOption = None,
     unsigned: Annotated[bool, typer.Option("--unsigned", help="Members only.")] = False,
 ) -> None:
     """Check every member of a release against its manifest, and the signature."""
@@ -60,31 +72,43 @@ def verify(
     release.verify()
     words = "unsigned"
     if not unsigned:
-        with open_site(locate(home)) as site:
+        with open_site(locate(home), config) as site:
             words = f"signed by {site.registry.verify_signature(release)}"
     typer.echo(f"{release.digest}: {len(release.members)} members good, {words}")
 
 
 @app.command("add")
 def add(
-    bundle: Annotated[Path, typer.Argument(help="A .osteon file.")], home: HomeOption = None
+    name: Annotated[
+        str, typer.Argument(help="A .osteon file, or a plugin: its newest published version.")
+    ],
+    home: HomeOption = None,
+    config: ConfigOption = None,
 ) -> None:
     """Verify a release and register it at this site."""
     from adapters.compose import open_site
     from adapters.home import locate
+    from adapters.published import add_newest
 
-    with open_site(locate(home)) as site:
-        release = site.registry.add(bundle)
-    typer.echo(f"{release.manifest['plugin']} {release.manifest['version']}: {release.digest}")
+    bundle = Path(name)
+    is_file = bundle.is_file()
+    if not is_file and (bundle.suffix == ".osteon" or len(bundle.parts) > 1):
+        raise NotFoundError(f"expected a release file {name}, found none")
+    with open_site(locate(home), config) as site:
+        digest = site.registry.add(bundle).digest if is_file else add_newest(site, name)
+        row = site.registry.row(digest)
+    typer.echo(f"{row.plugin} {row.version}: {digest}")
 
 
 @app.command("list")
-def list_releases(home: HomeOption = None, as_json: JsonOption = False) -> None:
+def list_releases(
+    home: HomeOption = None, config: ConfigOption = None, as_json: JsonOption = False
+) -> None:
     """List the releases that lie at this site, with their state."""
     from adapters.compose import open_site
     from adapters.home import locate
 
-    with open_site(locate(home)) as site, site.database.reading() as transaction:
+    with open_site(locate(home), config) as site, site.database.reading() as transaction:
         states = {d.release_digest: d.state for d in transaction.deployments()}
         rows = [
             {
@@ -107,6 +131,7 @@ def list_releases(home: HomeOption = None, as_json: JsonOption = False) -> None:
 def show(
     name: Annotated[str, typer.Argument(help="Digest, plugin, or plugin-version.")],
     home: HomeOption = None,
+    config: ConfigOption = None,
 ) -> None:
     """Show the manifest of a release that lies at this site."""
     import json
@@ -114,6 +139,6 @@ def show(
     from adapters.compose import open_site
     from adapters.home import locate
 
-    with open_site(locate(home)) as site:
+    with open_site(locate(home), config) as site:
         row = site.registry.find(name)
     echo_json({"digest": row.digest, "manifest": json.loads(row.manifest)})

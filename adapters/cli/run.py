@@ -7,9 +7,10 @@ without a second inference.
 
 from __future__ import annotations
 
+import hashlib
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -24,6 +25,9 @@ from adapters.cli.terminal import (
     set_up_logging,
 )
 from audit.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from adapters.delivery import Target
 
 
 def run(
@@ -40,7 +44,9 @@ def run(
     release: Annotated[
         Path | None, typer.Option("--release", help="A .osteon file instead of the newest one.")
     ] = None,
-    again: Annotated[bool, typer.Option("--again", help="Infer again, as a new revision.")] = False,
+    again: Annotated[
+        bool, typer.Option("--again", help="Infer again; the objects keep their UIDs.")
+    ] = False,
     home: HomeOption = None,
     as_json: JsonOption = False,
     verbose: Annotated[bool, typer.Option("--verbose", help="Show the program log.")] = False,
@@ -48,9 +54,8 @@ def run(
     """Run one plugin on a folder of DICOM files and write its results as files."""
     set_up_logging(verbose=verbose)
     from adapters.compose import open_site
-    from adapters.delivery.folder import FolderTarget, fhir_folder
     from adapters.engine.serving import serving
-    from adapters.hand import FOLDER, queue_by_hand
+    from adapters.hand import FOLDER, deliver_again, parse_point, queue_by_hand
     from adapters.home import locate
     from adapters.published import add_newest
     from adapters.rt.read_folder import scan_folder
@@ -61,7 +66,7 @@ def run(
         raise ConfigurationError("expected --input to be a folder of DICOM files, found none")
     with spinner("reading the folder", quiet=as_json) as say:
         scan = scan_folder(source)
-        targets = (FolderTarget("output", output), fhir_folder("output-fhir", output))
+        targets = _targets(output)
         with (
             open_site(locate(home), scans={FOLDER: scan}, targets=targets) as site,
             serving(site) as turn,
@@ -72,6 +77,8 @@ def run(
                 site, scan, digest, seed_point_mm=seed, held_out=held_out, again=again
             )
             ids = wait_for_runs(site, turn, lambda: asked.run_ids, say=say) if asked.run_ids else ()
+            for run_id in ids:
+                deliver_again(site, run_id)
             document = results_document(site, ids, time.monotonic() - started)
     document["skipped_files"] = [f"{item.path}: {item.code}" for item in scan.skipped]
     document["not_run"] = list(asked.reasons)
@@ -84,6 +91,15 @@ def run(
     finish(document)
 
 
+def _targets(output: Path) -> tuple[Target, ...]:
+    """Return the folder's targets; their names tell folders apart in the ledger."""
+    from adapters.delivery.folder import FolderTarget, fhir_folder
+
+    place = output.expanduser().resolve()
+    name = f"output-{hashlib.sha256(str(place).encode()).hexdigest()[:12]}"
+    return FolderTarget(name, place), fhir_folder(f"{name}-fhir", place)
+
+
 def finish(document: dict[str, object]) -> None:
     """Leave with the exit code of what happened: 0 done, 1 failed, 3 refused or abstained."""
     runs = document["runs"]
@@ -92,14 +108,3 @@ def finish(document: dict[str, object]) -> None:
         raise typer.Exit(FAILED)
     if statuses != {"done"}:
         raise typer.Exit(REFUSED)
-
-
-def parse_point(text: str | None) -> tuple[float, float, float] | None:
-    """Return the point of ``x,y,z``; ConfigurationError when it is none."""
-    if text is None:
-        return None
-    try:
-        x, y, z = (float(part) for part in text.split(","))
-    except ValueError as error:
-        raise ConfigurationError("expected --seed-point x,y,z in LPS millimetres") from error
-    return (x, y, z)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -15,10 +16,14 @@ from adapters.cli.terminal import (
     echo_table,
     set_up_logging,
 )
+from audit.errors import ConfigurationError
 
 app = typer.Typer(no_args_is_help=True)
 route = typer.Typer(no_args_is_help=True)
 RunArgument = Annotated[str, typer.Argument(help="Run id, or its first characters.")]
+SubjectArgument = Annotated[
+    str, typer.Argument(help="Run id (or its first characters), or Study Instance UID.")
+]
 
 
 @app.command("list")
@@ -93,34 +98,50 @@ def show_run(
     )
 
 
-def _act(action: str, run_id: str, home: HomeOption, config: ConfigOption) -> None:
+def _act(
+    action: str, subject: str, home: HomeOption, config: ConfigOption, detail: str = ""
+) -> None:
     set_up_logging()
+    from adapters.cli.account import person_here
     from adapters.compose import open_site
-    from adapters.hand import act, find_run
+    from adapters.hand import act, decide_study, find_run
     from adapters.home import locate
 
     with open_site(locate(home), config) as site:
-        row = find_run(site, run_id)
-        words = act(site, action, row.run_id, "account:local")
+        person = person_here(site)
+        if "." in subject:
+            words = decide_study(site, subject, action, person)
+        else:
+            words = act(site, action, find_run(site, subject).run_id, person, detail)
     typer.echo(words)
 
 
 @app.command("retry")
 def retry(run_id: RunArgument, home: HomeOption = None, config: ConfigOption = None) -> None:
-    """Queue a failed run again from its failed step; no second inference."""
+    """Let a failed run go on from where it stopped; an answer that is there is used."""
     _act("retry", run_id, home, config)
 
 
 @app.command("force")
-def force(run_id: RunArgument, home: HomeOption = None, config: ConfigOption = None) -> None:
-    """Run the same input again; as a new revision where the input itself has changed."""
-    _act("force", run_id, home, config)
+def force(
+    subject: SubjectArgument,
+    seed_point: Annotated[
+        str | None, typer.Option("--seed-point", help="x,y,z in LPS mm inside the lesion.")
+    ] = None,
+    home: HomeOption = None,
+    config: ConfigOption = None,
+) -> None:
+    """Run the same input again (or with a seed point), or a waiting study at once.
+
+    Where the input itself has changed, a run gets a new revision.
+    """
+    _act("seed" if seed_point else "force", subject, home, config, seed_point or "")
 
 
 @app.command("discard")
-def discard(run_id: RunArgument, home: HomeOption = None, config: ConfigOption = None) -> None:
-    """Take a waiting or failed run out of the queue; the record stays."""
-    _act("discard", run_id, home, config)
+def discard(subject: SubjectArgument, home: HomeOption = None, config: ConfigOption = None) -> None:
+    """Take a waiting or failed run, or a waiting study, out of the queue; the record stays."""
+    _act("discard", subject, home, config)
 
 
 @route.command("test")
@@ -156,19 +177,30 @@ def try_route(
 
 def replay(
     run_id: RunArgument,
+    source: Annotated[
+        Path | None,
+        typer.Option("--input", help="Folder of the files, for a run made with `osteon run`."),
+    ] = None,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Explain again too, and compare the whole answer.")
+    ] = False,
     home: HomeOption = None,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Run an old run again from its recorded release and inputs, and compare digests."""
+    """Run an old run again from its recorded release and inputs, and compare the answers."""
     set_up_logging()
     from adapters.compose import open_site
-    from adapters.hand import find_run
+    from adapters.hand import FOLDER, find_run
     from adapters.home import locate
     from adapters.replay import replay_run
+    from adapters.rt.read_folder import scan_folder
 
-    with open_site(locate(home), config) as site:
-        result = replay_run(site, find_run(site, run_id).run_id)
+    if source is not None and not source.is_dir():
+        raise ConfigurationError("expected --input to be a folder of DICOM files, found none")
+    scans = {FOLDER: scan_folder(source)} if source is not None else {}
+    with open_site(locate(home), config, scans=scans) as site:
+        result = replay_run(site, find_run(site, run_id).run_id, explain=explain)
     if as_json:
         echo_json(result)
     else:

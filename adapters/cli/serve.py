@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -34,7 +35,7 @@ def serve(
         from adapters.web.app import build_app
 
         typer.echo(f"serving on http://{section.host}:{section.port}/", err=True)
-        app = build_app(site, lambda action, run_id, person: act(site, action, run_id, person))
+        app = build_app(site, partial(act, site))
         uvicorn.run(
             app, host=section.host, port=section.port, log_level="warning", access_log=False
         )

@@ -22,7 +22,11 @@ HomeOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 ConfigOption = Annotated[
     Path | None,
-    typer.Option("--config", help="Configuration file; default: osteon.toml in the home."),
+    typer.Option(
+        "--config",
+        help="Configuration file; else $OSTEON_CONFIG, else osteon.toml in the home.",
+        show_default=False,
+    ),
 ]
 
 

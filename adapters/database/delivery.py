@@ -5,7 +5,7 @@ Read next: `deployments.py`.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 
 from sqlalchemy import and_, func, or_, select
@@ -61,6 +61,14 @@ class Deliveries(Session):
         query = select(DELIVERY).where(DELIVERY.c.state == state)
         query = query.order_by(DELIVERY.c.run_id, DELIVERY.c.target, DELIVERY.c.document_key)
         return tuple(DeliveryRow(**row._mapping) for row in self.connection.execute(query))
+
+    def reopen_deliveries(self, run_id: str) -> int:
+        """Let every document of a run be looked for, and sent where it is missing; how many."""
+        rows = self.deliveries(run_id)
+        for row in rows:
+            again = replace(row, state="pending", attempts=1, next_attempt_at=None, reason="AGAIN")
+            self.put_delivery(again)
+        return len(rows)
 
     def put_delivery(self, row: DeliveryRow) -> None:
         """Add a delivery, or replace its state."""

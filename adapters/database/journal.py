@@ -190,6 +190,17 @@ class SiteJournal(SiteRecords):
 
         self._write(write)
 
+    def discarded(self, request: RunRequest, person: str) -> None:
+        """Record that a person takes a run out, and close it, in one transaction."""
+
+        def write(transaction: Transaction) -> None:
+            row, number = self._round(transaction, request)
+            if row.status not in CLOSED_STATUSES or row.status == "failed":
+                self.by_hand(transaction, request, "discard", person)
+                self._close(transaction, request, number, "discarded", "BY_HAND", "BY_HAND")
+
+        self._write(write)
+
     def _close(
         self,
         transaction: Transaction,
@@ -204,7 +215,7 @@ class SiteJournal(SiteRecords):
             transaction, request, f"closed:{number}", "run_closed", {"status": status}, outcome
         )
         transaction.set_run_status(request.run_id, status, reason, self._now())
-        if status == "done" and request.supersedes:
+        if status in ("done", "abstained", "refused") and request.supersedes:
             transaction.mark_superseded(request.supersedes, request.run_id)
 
     def _write(self, write: Callable[[Transaction], None]) -> None:

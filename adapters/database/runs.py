@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Row, Select, select, update
+from sqlalchemy import Row, Select, func, select, update
 
 from adapters.database.schema import RUN, RUN_STEP, put_if_absent
 from adapters.database.session import Session
@@ -24,6 +24,7 @@ from plugins.host.ports import RunRequest
 OPEN_STATUSES = ("queued", "running", "waiting", "delivering")
 CLOSED_STATUSES = ("done", "refused", "abstained", "failed", "discarded")
 STATUSES = OPEN_STATUSES + CLOSED_STATUSES
+_ATTEMPTABLE = ("queued", "running")
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +100,21 @@ class Runs(Session):
             query = query.where(RUN.c.plugin == plugin)
         return self._select(query.limit(limit).offset(offset))
 
+    def run_counts(self) -> dict[tuple[str, str, str], tuple[int, float]]:
+        """Return for each (plugin, release digest, status) how many runs, and their seconds."""
+        keys = (RUN.c.plugin, RUN.c.release_digest, RUN.c.status)
+        spent_s = func.coalesce(func.sum(RUN.c.seconds), 0.0)
+        rows = self.connection.execute(select(*keys, func.count(), spent_s).group_by(*keys))
+        return {
+            (str(plugin), str(digest), str(status)): (int(count), float(seconds))
+            for plugin, digest, status, count, seconds in rows
+        }
+
+    def open_run_count(self) -> int:
+        """Return how many runs wait, run or are delivered."""
+        query = select(func.count()).select_from(RUN).where(RUN.c.status.in_(OPEN_STATUSES))
+        return int(self.connection.scalar(query) or 0)
+
     def runs_for_study(self, study_instance_uid: str, plugin: str) -> tuple[RunRow, ...]:
         """Return every run of a plugin on a study, oldest first."""
         query = select(RUN).where(
@@ -120,7 +136,7 @@ class Runs(Session):
         """
         row = self._known_run(run_id, lock=True)
         if row.status in CLOSED_STATUSES and status in OPEN_STATUSES and status != "queued":
-            return
+            return  # only a person opens a closed run, by queueing it
         closed = _known(status) in CLOSED_STATUSES
         again = status == "queued" and row.status in CLOSED_STATUSES
         values: dict[str, Any] = {
@@ -131,6 +147,18 @@ class Runs(Session):
         if closed or again:
             values["closed_at"] = (at or datetime.now(UTC)) if closed else None
         self._update(run_id, values)
+
+    def begin_attempt(self, run_id: str, attempt: int) -> RunRow | None:
+        """Mark an attempt as running and return the run; None when it is not its turn.
+
+        An attempt that a crash interrupted begins again; one that is stale (a later attempt
+        was made), or whose run was closed or discarded meanwhile, does not.
+        """
+        row = self.run(run_id, lock=True)
+        if row is None or row.attempts != attempt or row.status not in _ATTEMPTABLE:
+            return None
+        self._update(run_id, {"status": "running"})
+        return row
 
     def put_retry(self, run_id: str, attempt: int, due: datetime, reason: str) -> None:
         """Let a run wait (after a retryable error) until its next attempt is due."""

@@ -128,21 +128,7 @@ class SiteDelivery:
         return self._release(run_id, "held", target)
 
     def _release(self, run_id: str, state: str, target: str | None) -> int:
-        def change(transaction: Transaction) -> int:
-            rows = [
-                row
-                for row in transaction.deliveries(run_id)
-                if row.state == state and target in (None, row.target)
-            ]
-            for row in rows:
-                # One attempt stays counted: what was tried is looked for before it is sent.
-                transaction.put_delivery(moved(row, "pending", attempts=min(row.attempts, 1)))
-            for name in {row.target for row in rows}:
-                # A person says that the target is back: the next attempt is made at once.
-                transaction.put_breaker(breaker.succeeded(transaction.breaker(name)))
-            return len(rows)
-
-        return self._database.run(change)
+        return self._database.run(lambda transaction: reopen(transaction, run_id, state, target))
 
     def _wanted(self, documents: Iterable[Document]) -> list[tuple[Target, Document]]:
         items = tuple(documents)
@@ -287,6 +273,27 @@ class SiteDelivery:
                 )
             )
         return tuple(states)
+
+
+def restart_failed(transaction: Transaction, run_id: str) -> int:
+    """Take a run's documents out of the failure queue in the caller's transaction; how many."""
+    return reopen(transaction, run_id, "failed", None)
+
+
+def reopen(transaction: Transaction, run_id: str, state: str, target: str | None) -> int:
+    """Let the documents of a run that are in a state be tried again; return how many."""
+    rows = [
+        row
+        for row in transaction.deliveries(run_id)
+        if row.state == state and target in (None, row.target)
+    ]
+    for row in rows:
+        # One attempt stays counted: what was tried is looked for before it is sent.
+        transaction.put_delivery(moved(row, "pending", attempts=min(row.attempts, 1)))
+    for name in {row.target for row in rows}:
+        # A person says that the target is back: the next attempt is made at once.
+        transaction.put_breaker(breaker.succeeded(transaction.breaker(name)))
+    return len(rows)
 
 
 def key_of(document: Document) -> str:

@@ -30,7 +30,7 @@ RUNS, DELIVERIES = "runs", "deliveries"
 class Work(Protocol):
     """What the engine calls back."""
 
-    def process(self, run_id: str, steps: StepRunner) -> Json:
+    def process(self, run_id: str, attempt: int, steps: StepRunner) -> Json:
         """Make one attempt at a run."""
         ...
 
@@ -98,13 +98,12 @@ _CURRENT = _Current()
 
 @DBOS.workflow(name="osteon.run")  # type: ignore[untyped-decorator]  # DBOS has no types here
 def _run_workflow(run_id: str, attempt: int) -> Json:
-    del attempt  # a forked attempt keeps the arguments of the one that it goes on from
-    return _work().process(run_id, _Steps())
+    return _work().process(run_id, attempt, _Steps())
 
 
 @DBOS.workflow(name="osteon.deliver")  # type: ignore[untyped-decorator]  # as above
-def _deliver_workflow(run_id: str, attempt: int) -> Json:
-    value: Json = DBOS.run_step({"name": f"deliver-{attempt}"}, lambda: _work().deliver(run_id))
+def _deliver_workflow(run_id: str, token: str) -> Json:
+    value: Json = DBOS.run_step({"name": f"deliver-{token}"}, lambda: _work().deliver(run_id))
     return value
 
 
@@ -112,6 +111,10 @@ def _work() -> Work:
     if _CURRENT.work is None:
         raise RuntimeError("the work engine was stopped while a workflow was running")
     return _CURRENT.work
+
+
+def _attempt_name(run_id: str, attempt: int) -> str:
+    return run_id if attempt == 1 else f"{run_id}-{attempt}"
 
 
 class WorkEngine:
@@ -151,37 +154,28 @@ class WorkEngine:
 
     def submit(self, run_id: str, attempt: int = 1, priority: str = "normal") -> None:
         """Queue an attempt at a run; the same attempt twice is one attempt."""
-        name = run_id if attempt == 1 else f"{run_id}-{attempt}"
-        with SetWorkflowID(name), SetEnqueueOptions(priority=PRIORITIES[priority]):
+        with (
+            SetWorkflowID(_attempt_name(run_id, attempt)),
+            SetEnqueueOptions(priority=PRIORITIES[priority]),
+        ):
             DBOS.enqueue_workflow(RUNS, _run_workflow, run_id, attempt)
 
-    def submit_again(self, run_id: str, attempt: int, priority: str = "normal") -> None:
-        """Queue a later attempt that goes on from the step which failed in the one before."""
-        before = run_id if attempt == 2 else f"{run_id}-{attempt - 1}"
-        failed = [
-            step["function_id"]
-            for step in DBOS.list_workflow_steps(before)
-            if isinstance(step["output"], dict) and ERROR in step["output"]
-        ]
-        if not failed:
-            self.submit(run_id, attempt, priority)
-            return
-        with SetWorkflowID(f"{run_id}-{attempt}"), SetEnqueueOptions(priority=PRIORITIES[priority]):
-            DBOS.fork_workflow(before, failed[0], queue_name=RUNS)
+    def submit_delivery(self, run_id: str, token: str, priority: str = "normal") -> None:
+        """Queue another round of delivery of a run; ``token`` names the round."""
+        with (
+            SetWorkflowID(f"{run_id}-deliver-{token}"),
+            SetEnqueueOptions(priority=PRIORITIES[priority]),
+        ):
+            DBOS.enqueue_workflow(DELIVERIES, _deliver_workflow, run_id, token)
 
-    def submit_delivery(self, run_id: str, attempt: int, priority: str = "normal") -> None:
-        """Queue another round of delivery of a run."""
-        name = f"{run_id}-deliver-{attempt}"
-        with SetWorkflowID(name), SetEnqueueOptions(priority=PRIORITIES[priority]):
-            DBOS.enqueue_workflow(DELIVERIES, _deliver_workflow, run_id, attempt)
-
-    def depth(self) -> int:
-        """Return how many attempts wait or run, here and on other machines."""
-        return len(
-            DBOS.list_workflows(
-                status=["ENQUEUED", "PENDING", "DELAYED"], load_input=False, load_output=False
-            )
+    def has_ended(self, run_id: str, attempt: int) -> bool | None:
+        """Return whether the engine is done with an attempt; None when it never heard of it."""
+        found = DBOS.list_workflows(
+            workflow_ids=[_attempt_name(run_id, attempt)], load_input=False, load_output=False
         )
+        if not found:
+            return None
+        return found[0].status not in ("ENQUEUED", "PENDING", "DELAYED")
 
     def adopt(self, is_alive: Callable[[str], bool]) -> tuple[str, ...]:
         """Take over the unfinished attempts of executors that are dead.

@@ -25,26 +25,24 @@ from adapters.database.runs import RunRow
 from adapters.database.studies import StudyRow
 from adapters.pacs import Change, ChangeBatch, Pacs
 from adapters.study_facts import study_facts
+from audit.errors import SuiteError
 from audit.pseudonym import short
 from governance.deployment import active_releases
 from plugins.host.facts import StudyFacts
 from plugins.host.identity import run_id_for
-from plugins.host.images import Vector3
 from plugins.host.manifest import Manifest
 from plugins.host.ports import Releases, RunRequest
 from plugins.host.readiness import MISSING_REQUIRED, Readiness, assess
 from plugins.host.routing import Decision, decide
 
 BATCH = 1000
+UNREADABLE_PAUSE_S = 60.0
 _log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class StudyFeed:
-    """Watches the archives of one site and queues runs.
-
-    ``submit`` is called with (run id, attempt, priority) after the run is in the database.
-    """
+    """Watches the archives of one site; `settle` names the runs that it put into the database."""
 
     database: Database
     journal: SiteJournal
@@ -57,18 +55,30 @@ class StudyFeed:
     _next_look: dict[tuple[str, str], tuple[int, datetime]] = field(default_factory=dict)
 
     def poll(self) -> int:
-        """Note what arrived at every watched archive; return how many changes were new."""
-        return sum(
-            self._poll(pacs) for pacs in self.archives.values() if "changes" in pacs.capabilities
-        )
+        """Note what arrived at every watched archive; return how many changes were new.
+
+        An archive that is away is told in the log and asked again at the next turn.
+        """
+        noted = 0
+        for pacs in self.archives.values():
+            if "changes" not in pacs.capabilities:
+                continue
+            try:
+                noted += self._poll(pacs)
+            except SuiteError as error:
+                _log.warning("archive not polled", pacs=pacs.name, code=error.code)
+        return noted
 
     def _poll(self, pacs: Pacs) -> int:
         with self.database.reading() as transaction:
             cursor = transaction.cursor(_cursor(pacs))
+        skip = cursor is None and self.trigger.first_look == "now"
         noted = 0
         more = True
         while more:
             batch = pacs.changes(cursor, BATCH)
+            if skip:
+                batch = replace(batch, changes=())
             if batch.changes or batch.cursor != cursor:
                 noted += self.database.run(partial(self._note, pacs=pacs, batch=batch))
             more, cursor = batch.more, batch.cursor
@@ -116,9 +126,20 @@ class StudyFeed:
             with self.database.reading() as transaction:
                 waiting = transaction.studies_waiting(pacs.name)
             for study in waiting:
-                if self._is_due(study):
+                if not self._is_due(study):
+                    continue
+                try:
                     queued += self._settle(pacs, study)
+                except SuiteError as error:  # one study must not hold up the others
+                    self._look_again(study, UNREADABLE_PAUSE_S)
+                    name = short(study.study_instance_uid)
+                    _log.warning("study not settled", study=name, code=error.code)
         return tuple(queued)
+
+    def _look_again(self, study: StudyRow, pause_s: float) -> None:
+        due = self.now() + timedelta(seconds=pause_s)
+        key = (study.pacs, study.study_instance_uid)
+        self._next_look[key] = (study.instance_count_seen, due)
 
     def _is_due(self, study: StudyRow) -> bool:
         """A study is looked at when something changed, or when its wait is over."""
@@ -145,8 +166,7 @@ class StudyFeed:
         waits = [verdict.wait_s for verdict in verdicts.values() if verdict.wait_s is not None]
         key = (study.pacs, uid)
         if waits:
-            due = self.now() + timedelta(seconds=max(min(waits), 0.02))
-            self._next_look[key] = (study.instance_count_seen, due)
+            self._look_again(study, max(min(waits), 0.02))
         else:
             self._next_look.pop(key, None)
         settled = {
@@ -175,8 +195,10 @@ class StudyFeed:
         return verdict
 
     def _route(self, transaction: Transaction, routing: _Routing) -> list[str]:
-        queued = []
+        queued: list[str] = []
         uid = routing.facts.study_instance_uid
+        if transaction.study(routing.pacs, uid) != routing.study:
+            return queued  # something came meanwhile: look again
         for digest, verdict in routing.settled.items():
             manifest = routing.manifests[digest]
             decision = decide(routing.facts, digest, manifest, routing.own)
@@ -201,21 +223,15 @@ class StudyFeed:
         facts: StudyFacts,
         decision: Decision,
         manifest: Manifest,
-        study_state: str = "waiting",
-        *,
-        parameters: Mapping[str, str | float | bool] | None = None,
-        seed_point_mm: Vector3 | None = None,
-        revision: int = 1,
+        study_state: str,
     ) -> RunRequest | None:
         """Return the run that a decision asks for; None when it exists already."""
-        chosen = dict(manifest.parameters) | dict(parameters or {})
-        if seed_point_mm is not None:
-            chosen["seed_point"] = ",".join(f"{value:.2f}" for value in seed_point_mm)
-        run_id = run_id_for(decision.sop_instance_uids, decision.release_digest, chosen, revision)
+        chosen = dict(manifest.parameters)
+        run_id = run_id_for(decision.sop_instance_uids, decision.release_digest, chosen)
         if transaction.run(run_id) is not None:
             return None
         earlier = transaction.runs_for_study(facts.study_instance_uid, decision.plugin)
-        before = _superseded(earlier, decision)
+        before = _superseded(earlier)
         trigger = "force" if study_state == "forced" else "late-series" if before else "auto"
         return RunRequest(
             run_id=run_id,
@@ -228,12 +244,10 @@ class StudyFeed:
             sop_instance_uids=decision.sop_instance_uids,
             opened_at=self.now(),
             parameters=chosen,
-            revision=revision,
             priority="urgent"
             if facts.tags.get("RequestedProcedurePriority") == "STAT"
             else "normal",
             trigger=trigger,
-            seed_point_mm=seed_point_mm,
             supersedes=before,
         )
 
@@ -251,10 +265,10 @@ class _Routing:
     finished: bool
 
 
-def _superseded(earlier: tuple[RunRow, ...], decision: Decision) -> str | None:
-    """Return the latest run of the same release on an earlier state of the study."""
+def _superseded(earlier: tuple[RunRow, ...]) -> str | None:
+    """Return the latest run of the plugin whose results still stand for the study."""
     for row in reversed(earlier):
-        if row.release_digest == decision.release_digest and row.superseded_by is None:
+        if row.superseded_by is None and row.status not in ("discarded", "failed"):
             return str(row.run_id)
     return None
 

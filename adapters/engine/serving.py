@@ -1,52 +1,105 @@
 """A site at work: the engine, and the table of what it does periodically.
 
-    feed      what arrived, what is complete                     every poll interval
-    due       attempts and deliveries whose time has come        1 s
-    seal      the tree and its signed checkpoint                 1 s, signs at most each 60 s
-    alive     our sign of life; work of dead machines adopted    a quarter of the lease
-    orphans   runs that were noted and never queued (crash)      10 s, and at start
+    feed        what arrived, what is complete                   every poll interval
+    due         attempts and deliveries whose time has come      1 s
+    seal        the tree and its signed checkpoint               1 s, signs at most each 60 s
+    reconcile   runs that the engine never got, or lost          10 s, and at start
+    alive       our sign of life; work of dead machines adopted  a quarter of the lease,
+                                                                 in a thread of its own
+
+Runs on folders (`osteon run`) are made by the process that was asked, on an engine of its
+own: a serving site leaves them alone, and that process leaves the site's runs alone.
 
 Read next: `../cli/serve.py`.
 """
 
 from __future__ import annotations
 
+import fcntl
+import shutil
+import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from datetime import datetime
+from contextlib import ExitStack, contextmanager
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
+import structlog
+
+from adapters.database import Transaction
+from adapters.database.runs import RunRow
 from adapters.engine.engine import EngineSettings, WorkEngine
 from adapters.engine.schedule import Periodic, Schedule
+from adapters.engine.waiting import LEASE
+from adapters.hand import FOLDER
+from audit.errors import ConfigurationError, SuiteError
 
 if TYPE_CHECKING:
     from adapters.compose import Site
 
 ALIVE = "alive:"
+DELIVERY_LEASE = timedelta(minutes=5)
+FILES_EXECUTOR = "files"
+_log = structlog.get_logger(__name__)
 
 
 @contextmanager
 def serving(site: Site) -> Iterator[Callable[[], None]]:
     """Start the engine of a site; the yielded function does what is due and returns."""
-    with WorkEngine(settings_of(site), site.executor) as engine:
-        schedule = Schedule(table(site, engine))
-        yield schedule.turn
+    with ExitStack() as stack:
+        engine = _start(stack, site)
+        yield Schedule(table(site, engine)).turn
 
 
 @contextmanager
 def serving_in_background(site: Site) -> Iterator[WorkEngine]:
     """Start the engine of a site and a thread that walks through the table."""
-    with WorkEngine(settings_of(site), site.executor) as engine, Schedule(table(site, engine)):
+    with ExitStack() as stack:
+        engine = _start(stack, site)
+        stack.enter_context(Schedule(table(site, engine)))
         yield engine
+
+
+def _start(stack: ExitStack, site: Site) -> WorkEngine:
+    settings = settings_of(site)
+    stack.enter_context(_alone(site, settings.executor_id))
+    sweep(site)
+    say_alive(site, settings.executor_id)
+    engine = stack.enter_context(WorkEngine(settings, site.executor))
+    lease = site.configuration.engine.lease_s
+    alive = Periodic("alive", lease / 4, lambda: keep_alive(site, engine))
+    stack.enter_context(Schedule((alive,)))
+    return engine
+
+
+@contextmanager
+def _alone(site: Site, executor_id: str) -> Iterator[None]:
+    """Hold the lock of an executor id: two processes under one would undo each other."""
+    with site.home.file(f"{executor_id}.lock").open("w") as file:
+        if site.works_on_files:
+            fcntl.flock(file, fcntl.LOCK_EX)  # the next `osteon run` waits for its turn
+        else:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise ConfigurationError(
+                    f"expected to serve this home alone as {executor_id!r}, found another process",
+                    advice="Stop the other one, or give this one its own engine.executor_id.",
+                ) from error
+        yield
 
 
 def settings_of(site: Site) -> EngineSettings:
     """Return the engine settings of a site's configuration."""
     section = site.configuration.engine
-    url = site.configuration.database.engine_url.get_secret_value()
+    if site.works_on_files:
+        url, executor_id = f"sqlite:///{site.home.file('engine-files.db')}", FILES_EXECUTOR
+    else:
+        url = site.configuration.database.engine_url.get_secret_value()
+        url = url or f"sqlite:///{site.home.file('engine.db')}"
+        executor_id = section.executor_id or site.configuration.site.node
     return EngineSettings(
-        url=url or f"sqlite:///{site.home.file('engine.db')}",
-        executor_id=section.executor_id or site.configuration.site.node,
+        url=url,
+        executor_id=executor_id,
         concurrency=section.concurrency,
         global_concurrency=section.global_concurrency or None,
         polling_interval_s=section.polling_interval_s,
@@ -55,65 +108,94 @@ def settings_of(site: Site) -> EngineSettings:
 
 def table(site: Site, engine: WorkEngine) -> tuple[Periodic, ...]:
     """Return the one table of periodic work."""
-    trigger, lease = site.configuration.trigger, site.configuration.engine.lease_s
+    poll_s = site.configuration.trigger.poll_interval_s
 
     def feed() -> None:
         site.feed.poll()
         for run_id in site.feed.settle():
             submit(site, engine, run_id)
 
-    return (
-        Periodic("orphans", 10.0, lambda: submit_orphans(site, engine)),
-        Periodic("feed", trigger.poll_interval_s, feed),
-        Periodic("due", min(1.0, trigger.poll_interval_s), lambda: submit_due(site, engine)),
+    lines = (
+        Periodic("reconcile", 10.0, lambda: reconcile(site, engine)),
+        Periodic("due", min(1.0, poll_s), lambda: submit_due(site, engine)),
         Periodic("seal", 1.0, site.seal),
-        Periodic("alive", lease / 4, lambda: keep_alive(site, engine)),
     )
+    return lines if site.works_on_files else (Periodic("feed", poll_s, feed), *lines)
+
+
+def is_ours(site: Site, row: RunRow) -> bool:
+    """Return whether this process makes this run's attempts."""
+    return (row.pacs == FOLDER) == site.works_on_files
 
 
 def submit(site: Site, engine: WorkEngine, run_id: str) -> None:
     """Queue the present attempt of a run in the lane of its priority."""
     with site.database.reading() as transaction:
         row = transaction.run(run_id)
-    if row is None:
-        return
-    if row.attempts > 1:
-        engine.submit_again(run_id, row.attempts, row.priority)
-    else:
+    if row is not None and is_ours(site, row):
         engine.submit(run_id, row.attempts, row.priority)
 
 
-def submit_orphans(site: Site, engine: WorkEngine) -> None:
-    """Queue what is noted as queued: asking twice for the same attempt is one attempt."""
+def reconcile(site: Site, engine: WorkEngine) -> None:
+    """Queue what the engine never got (a crash in between), and what it lost anew."""
     with site.database.reading() as transaction:
-        rows = transaction.runs(status="queued", limit=1000)
+        rows = [
+            row
+            for status in ("queued", "running")
+            for row in transaction.runs(status=status, limit=10_000)
+            if is_ours(site, row)
+        ]
     for row in rows:
-        submit(site, engine, row.run_id)
+        try:
+            ended = engine.has_ended(row.run_id, row.attempts)
+            if ended is None:
+                engine.submit(row.run_id, row.attempts, row.priority)
+            elif ended:
+                site.executor.lost(row)
+        except SuiteError as error:  # one run must not hold up the others
+            _log.warning("run not reconciled", run_id=row.run_id, code=error.code)
 
 
 def submit_due(site: Site, engine: WorkEngine) -> None:
     """Queue attempts and deliveries whose time has come."""
     now = site.now()
-    with site.database.transaction() as transaction:
-        due = transaction.due_runs(now)
+
+    def take(transaction: Transaction) -> tuple[list[RunRow], list[RunRow]]:
+        due = [row for row in transaction.due_runs(now) if is_ours(site, row)]
         for row in due:
             transaction.set_run_status(row.run_id, "queued")
-        delivering = transaction.due_deliveries(now)
+        delivering = []
+        for run_id in transaction.due_deliveries(now):
+            found = transaction.run(run_id, lock=True)
+            if found is None or found.status != "delivering" or not is_ours(site, found):
+                continue
+            lease = transaction.cursor(LEASE + run_id)
+            if not lease or datetime.fromisoformat(lease) <= now:
+                until = (now + DELIVERY_LEASE).isoformat()
+                transaction.set_cursor(LEASE + run_id, until)
+                delivering.append(found)
+        return due, delivering
+
+    with site.database.reading() as transaction:
+        if not transaction.due_runs(now) and not transaction.due_deliveries(now):
+            return
+    due, delivering = site.database.run(take)
     for row in due:
-        submit(site, engine, row.run_id)
-    for run_id in delivering:
-        with site.database.reading() as transaction:
-            waiting = transaction.run(run_id)
-            rows = transaction.deliveries(run_id)
-        if waiting is not None and waiting.status == "delivering":
-            engine.submit_delivery(run_id, sum(item.attempts for item in rows), waiting.priority)
+        engine.submit(row.run_id, row.attempts, row.priority)
+    for row in delivering:
+        engine.submit_delivery(row.run_id, uuid.uuid4().hex[:12], row.priority)
+
+
+def say_alive(site: Site, executor_id: str) -> None:
+    """Say that an executor lives."""
+    moment = site.now().isoformat()
+    site.database.run(lambda transaction: transaction.set_cursor(ALIVE + executor_id, moment))
 
 
 def keep_alive(site: Site, engine: WorkEngine) -> None:
     """Say that this executor lives, and adopt the work of those that do not."""
+    say_alive(site, engine.settings.executor_id)
     now = site.now()
-    with site.database.transaction() as transaction:
-        transaction.set_cursor(ALIVE + engine.settings.executor_id, now.isoformat())
     engine.adopt(lambda executor: _lives(site, executor, now))
 
 
@@ -121,6 +203,15 @@ def _lives(site: Site, executor_id: str, now: datetime) -> bool:
     with site.database.reading() as transaction:
         seen = transaction.cursor(ALIVE + executor_id)
     if seen is None:
-        return False
+        return False  # every executor says so before it takes its first work
     age_s = (now - datetime.fromisoformat(seen)).total_seconds()
     return age_s < site.configuration.engine.lease_s
+
+
+def sweep(site: Site) -> None:
+    """Remove what a crash left in the staging area of runs that are closed."""
+    for folder in site.home.staging.iterdir():
+        with site.database.reading() as transaction:
+            row = transaction.run(folder.name)
+        if row is not None and row.status in ("done", "refused", "abstained", "discarded"):
+            shutil.rmtree(folder, ignore_errors=True)

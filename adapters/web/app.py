@@ -12,15 +12,18 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Annotated
 
 from fastapi import FastAPI, Form, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, PlainTextResponse, RedirectResponse
+from pydantic import FiniteFloat
+from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from adapters.web import access, metrics, pages
-from adapters.web.access import COOKIE, ROUTES
-from adapters.web.shell import HERE, Pages, csrf_holds
+from adapters.web.access import COOKIE, ROUTES, Session
+from adapters.web.shell import HERE, Act, Pages, csrf_holds
 from adapters.web.sign_in import account_routes, sign_in_routes
 from adapters.web.texts import LANGUAGES
-from audit.errors import NotFoundError
+from audit.errors import SuiteError
 
 if TYPE_CHECKING:
     from adapters.compose import Site
@@ -38,20 +41,22 @@ HEADERS = {
 Next = Callable[[Request], Awaitable[Response]]
 
 
-def build_app(site: Site, act: Callable[[str, str, str], object]) -> FastAPI:
+def build_app(site: Site, act: Act) -> FastAPI:
     """Return the web application of a site.
 
     Parameters
     ----------
-    act : called with (action, run_id, account_id) for retry and discard.
+    act : called when a person retries, forces, discards or seeds a run.
     """
     app = FastAPI(title="Osteon", docs_url=None, redoc_url=None, openapi_url=None)
     view = Pages(site, act)
     app.middleware("http")(_guard(view))
+    _fault_pages(app, view)
     _open_routes(app, view)
     sign_in_routes(app, view)
     account_routes(app, view)
     _run_routes(app, view)
+    _act_routes(app, view)
     return app
 
 
@@ -65,9 +70,6 @@ def _guard(view: Pages) -> Callable[[Request, Next], Awaitable[Response]]:
 
 
 async def _answer(view: Pages, request: Request, call_next: Next) -> Response:
-    key = view.site.keys.session
-    session = access.decode(request.cookies.get(COOKIE, ""), key, view.site.now())
-    request.state.session = session
     path = request.url.path
     rule = rule_for(request.method, path)
     if rule is None:
@@ -75,6 +77,11 @@ async def _answer(view: Pages, request: Request, call_next: Next) -> Response:
     if rule == "token":
         allowed = metrics.token_matches(request, view.site.configuration.web.metrics_token)
         return await call_next(request) if allowed else PlainTextResponse("token\n", 401)
+    try:
+        session = await run_in_threadpool(_session_of, view, request)
+    except SuiteError as error:
+        return view.fault(request, error)
+    request.state.session = session
     if session is None:
         return RedirectResponse("/sign-in", 303)
     if rule == "unknown":
@@ -84,6 +91,28 @@ async def _answer(view: Pages, request: Request, call_next: Next) -> Response:
     if session.must_change_password and path not in ("/account", "/sign-out"):
         return RedirectResponse("/account", 303)
     return await call_next(request)
+
+
+def _session_of(view: Pages, request: Request) -> Session | None:
+    """Return the session of a request; None unless its account is still what it was."""
+    now = view.site.now()
+    session = access.decode(request.cookies.get(COOKIE, ""), view.site.keys.session, now)
+    if session is None:
+        return None
+    with view.site.database.reading() as transaction:
+        account = transaction.account(session.account_id)
+    return session if access.still_holds(session, account, now) else None
+
+
+def _fault_pages(app: FastAPI, view: Pages) -> None:
+    @app.exception_handler(SuiteError)
+    def fault(request: Request, error: SuiteError) -> Response:
+        return view.fault(request, error)
+
+    @app.exception_handler(RequestValidationError)
+    def malformed(request: Request, error: RequestValidationError) -> Response:
+        del error  # it quotes what was sent
+        return view.message(request, 400, "malformed")
 
 
 def rule_for(method: str, path: str) -> frozenset[str] | str | None:
@@ -105,7 +134,7 @@ def _matches(pattern: str, path: str) -> bool:
 
 def _open_routes(app: FastAPI, view: Pages) -> None:
     @app.get("/health")
-    def health() -> dict[str, str]:
+    def health() -> Response:
         return metrics.health(view.site)
 
     @app.get("/metrics")
@@ -135,10 +164,7 @@ def _run_routes(app: FastAPI, view: Pages) -> None:
 
     @app.get("/runs/{run_id}")
     def run(request: Request, run_id: str) -> Response:
-        try:
-            page = pages.run_page(view.site, run_id, request.state.session)
-        except NotFoundError:
-            return view.message(request, 404, "not_found")
+        page = pages.run_page(view.site, run_id, request.state.session)
         return view.render(request, "run.html", page=page)
 
     @app.get("/runs/{run_id}/overview.png")
@@ -148,12 +174,26 @@ def _run_routes(app: FastAPI, view: Pages) -> None:
             return view.message(request, 404, "not_found")
         return FileResponse(path, media_type="image/png")
 
-    @app.post("/runs/{run_id}/{action}")
-    def act(request: Request, run_id: str, action: str, csrf: Annotated[str, Form()]) -> Response:
+
+def _act_routes(app: FastAPI, view: Pages) -> None:
+    def answer(request: Request, run_id: str, action: str, csrf: str, detail: str = "") -> Response:
         if not csrf_holds(request, csrf):
             return view.message(request, 403, "forbidden")
-        try:
-            view.act(action, run_id, request.state.session.account_id)
-        except NotFoundError:
-            return view.message(request, 404, "not_found")
+        view.act(action, run_id, f"account:{request.state.session.account_id}", detail)
         return RedirectResponse(f"/runs/{run_id}", 303)
+
+    @app.post("/runs/{run_id}/seed")
+    def seed(
+        request: Request,
+        run_id: str,
+        csrf: Annotated[str, Form()],
+        x: Annotated[FiniteFloat, Form()],
+        y: Annotated[FiniteFloat, Form()],
+        z: Annotated[FiniteFloat, Form()],
+    ) -> Response:
+        point_mm = ",".join(f"{value:.2f}" for value in (x, y, z))
+        return answer(request, run_id, "seed", csrf, point_mm)
+
+    @app.post("/runs/{run_id}/{action}")
+    def act(request: Request, run_id: str, action: str, csrf: Annotated[str, Form()]) -> Response:
+        return answer(request, run_id, action, csrf)

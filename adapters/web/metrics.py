@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING
 
 from pydantic import SecretStr
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+
+from audit.errors import SuiteError
 
 if TYPE_CHECKING:
     from prometheus_client.core import Metric
@@ -22,7 +24,6 @@ if TYPE_CHECKING:
     from adapters.compose import Site
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-RUN_LIMIT = 100_000
 
 
 def token_matches(request: Request, token: SecretStr) -> bool:
@@ -32,22 +33,29 @@ def token_matches(request: Request, token: SecretStr) -> bool:
     return bool(wanted) and secrets.compare_digest(wanted.encode(), given.encode())
 
 
-def health(site: Site) -> dict[str, str]:
-    """Return the health of this process: the database answers and the disk has room."""
-    with site.database.reading() as transaction:
-        transaction.tree_size()
+def health(site: Site) -> Response:
+    """Return the health of this process: 503 when the database does not answer."""
+    try:
+        with site.database.reading() as transaction:
+            transaction.tree_size()
+    except SuiteError:
+        return JSONResponse({"status": "database"}, 503)
     free_mb = shutil.disk_usage(site.home.root).free // 2**20
     enough = free_mb >= site.configuration.limits.free_space_mb
-    return {"status": "ok" if enough else "disk-low", "mode": site.configuration.site.mode}
+    status = "ok" if enough else "disk-low"
+    return JSONResponse({"status": status, "mode": site.configuration.site.mode})
 
 
 def exposition(site: Site) -> Response:
-    """Return the metrics in the Prometheus text format."""
+    """Return the metrics in the Prometheus text format; 503 when the database is silent."""
     from prometheus_client import CollectorRegistry, generate_latest
 
     registry = CollectorRegistry()
     registry.register(_SiteCollector(site))
-    return Response(generate_latest(registry), media_type=CONTENT_TYPE)
+    try:
+        return Response(generate_latest(registry), media_type=CONTENT_TYPE)
+    except SuiteError as error:
+        return PlainTextResponse(f"{error.code}\n", 503)
 
 
 class _SiteCollector:
@@ -61,7 +69,8 @@ class _SiteCollector:
         from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
         with self.site.database.reading() as transaction:
-            rows = transaction.runs(limit=RUN_LIMIT)
+            counts = transaction.run_counts()
+            versions = {row.digest: row.version for row in transaction.releases()}
             tree_size = transaction.tree_size()
             states = transaction.delivery_counts()
         runs = GaugeMetricFamily(
@@ -69,17 +78,17 @@ class _SiteCollector:
             "Runs by plugin, release and status.",
             labels=("plugin", "version", "status"),
         )
-        for labels, count in sorted(
-            Counter((r.plugin, r.plugin_version, r.status) for r in rows).items()
-        ):
+        run_counts: Counter[tuple[str, str, str]] = Counter()
+        spent: dict[str, float] = {}
+        for (plugin, digest, status), (count, spent_s) in counts.items():
+            run_counts[(plugin, versions.get(digest, "unknown"), status)] += count
+            spent[plugin] = spent.get(plugin, 0.0) + spent_s
+        for labels, count in sorted(run_counts.items()):
             runs.add_metric(labels, count)
         yield runs
         seconds = CounterMetricFamily(
             "osteon_worker_seconds", "Time spent in workers by plugin.", labels=("plugin",)
         )
-        spent: dict[str, float] = {}
-        for row in rows:
-            spent[row.plugin] = spent.get(row.plugin, 0.0) + (row.seconds or 0.0)
         for plugin, total in sorted(spent.items()):
             seconds.add_metric((plugin,), total)
         yield seconds

@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from adapters.database.runs import RunRow
+from adapters.hand import PERMITTED
 from adapters.run_record import explanation_body, inference_body
-from adapters.web.access import OPERATORS, Session
+from adapters.web.access import OPERATORS, SEEDERS, Session
 from audit.errors import NotFoundError
 from audit.merkle import leaf_hash
 from audit.ports import StoredLeaf
@@ -25,7 +27,8 @@ TONES = {
     "done": "good", "verified": "good", "stored": "good",
     "failed": "bad", "refused": "wait", "abstained": "wait", "superseded": "wait",
 }  # fmt: skip
-WAITING = ("queued", "running", "waiting", "delivering")
+SEED_REQUIRED = "SEED_REQUIRED"
+"""Reason code of `plugins.host.envelope`: the field is larger than what was trained on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,13 +108,15 @@ class RunPage:
     may_act: bool
     may_retry: bool
     may_discard: bool
+    may_force: bool
+    may_seed: bool
 
 
 def runs_page(site: Site, offset: int = 0) -> RunsPage:
     """Return the table of runs from ``offset`` on, newest first."""
     with site.database.reading() as transaction:
         rows = transaction.runs(limit=PAGE_SIZE + 1, offset=offset)
-        waiting = sum(len(transaction.runs(status=status, limit=1000)) for status in WAITING)
+        waiting = transaction.open_run_count()
         tree_size = transaction.tree_size()
     lines = tuple(
         RunLine(
@@ -173,8 +178,10 @@ def run_page(site: Site, run_id: str, session: Session) -> RunPage:
         ),
         records=tuple(_record(leaf) for leaf in leaves),
         may_act=session.role in OPERATORS,
-        may_retry=row.status in ("failed", "waiting"),
-        may_discard=row.status in ("queued", "waiting", "failed"),
+        may_retry=row.status in PERMITTED["retry"],
+        may_discard=row.status in PERMITTED["discard"],
+        may_force=row.status in PERMITTED["force"],
+        may_seed=session.role in SEEDERS and _needs_seed(row),
     )
 
 
@@ -183,6 +190,11 @@ def overview_path(site: Site, run_id: str) -> Any:
     folder = site.home.outbox / run_id
     pictures = sorted(folder.glob("*.png")) if run_id.isalnum() and folder.is_dir() else []
     return pictures[0] if pictures else None
+
+
+def _needs_seed(row: RunRow) -> bool:
+    codes = {reason.split()[0] for reason in row.reason.split("; ") if reason.strip()}
+    return row.status == "refused" and row.superseded_by is None and SEED_REQUIRED in codes
 
 
 def _record(leaf: StoredLeaf) -> RecordLine:

@@ -5,6 +5,7 @@ Read next: `access.py`.
 
 from __future__ import annotations
 
+import re
 import secrets
 from typing import Annotated
 
@@ -12,12 +13,15 @@ from fastapi import FastAPI, Form, Request
 from fastapi.responses import RedirectResponse
 from starlette.responses import Response
 
-from adapters.passwords import change_password, check_password
+from adapters import passwords
 from adapters.web import access
-from adapters.web.access import COOKIE, Session
+from adapters.web.access import COOKIE, Session, same_text
 from adapters.web.shell import Pages, csrf_holds, language_of
 from adapters.web.texts import translator
-from audit.errors import AuthenticationError, SuiteError
+from audit.errors import AuthenticationError, ConfigurationError
+
+FORM_COOKIE = "osteon_form"
+_FORM_TOKEN = re.compile(r"[A-Za-z0-9_-]{32}")  # 24 random bytes in base64url
 
 
 def sign_in_routes(app: FastAPI, view: Pages) -> None:
@@ -34,18 +38,17 @@ def sign_in_routes(app: FastAPI, view: Pages) -> None:
         password: Annotated[str, Form()],
         csrf: Annotated[str, Form()],
     ) -> Response:
-        if not secrets.compare_digest(csrf, request.cookies.get("osteon_form", "-")):
+        token = _form_token(request)
+        if not token or not same_text(csrf, token):
             return view.message(request, 403, "forbidden")
+        if wait_s := _admit(view, request, account_id):
+            return _later(_sign_in_form(view, request, _too_many(request, wait_s), 429), wait_s)
         try:
-            account = check_password(view.site.database, account_id, password, view.site.now())
+            account = passwords.sign_in(view.site, account_id, password, "pages")
         except AuthenticationError:
             return _sign_in_form(view, request, translator(language_of(request))["wrong"], 401)
-        session = access.open_session(
-            account.account_id,
-            account.role,
-            view.site.now(),
-            must_change_password=account.must_change_password,
-        )
+        view.throttle.succeeded(account_id, _address(request))
+        session = access.open_session(account, view.site.now())
         response = RedirectResponse("/", 303)
         _set_session(request, response, access.encode(session, view.site.keys.session))
         return response
@@ -77,15 +80,21 @@ def account_routes(app: FastAPI, view: Pages) -> None:
         if not csrf_holds(request, csrf):
             return view.message(request, 403, "forbidden")
         t = translator(language_of(request))
+        if wait_s := _admit(view, request, session.account_id):
+            text = _too_many(request, wait_s)
+            return _later(view.render(request, "account.html", 429, message=text), wait_s)
+        now = view.site.now()
         try:
-            change_password(
-                view.site.database, session.account_id, password, new_password, view.site.now()
+            account = passwords.change_password(
+                view.site.database, session.account_id, password, new_password, now
             )
         except AuthenticationError:
             return view.render(request, "account.html", 401, message=t["wrong"])
-        except SuiteError:
+        except ConfigurationError:
+            view.throttle.succeeded(session.account_id, _address(request))
             return view.render(request, "account.html", 400, message=t["password_short"])
-        fresh = access.open_session(session.account_id, session.role, view.site.now())
+        view.throttle.succeeded(session.account_id, _address(request))
+        fresh = access.open_session(account, now)
         request.state.session = fresh
         response = view.render(request, "account.html", message=t["password_changed"])
         _set_session(request, response, access.encode(fresh, view.site.keys.session))
@@ -95,11 +104,33 @@ def account_routes(app: FastAPI, view: Pages) -> None:
 def _sign_in_form(view: Pages, request: Request, message: str, status: int = 200) -> Response:
     # A browser asks for other addresses beside the form (favicon.ico); a fresh token for each
     # would make the form that is on the screen useless.
-    known = request.cookies.get("osteon_form", "")
-    token = known if len(known) >= 32 else secrets.token_urlsafe(24)
+    token = _form_token(request) or secrets.token_urlsafe(24)
     response = view.render(request, "sign_in.html", status, message=message, csrf=token)
     secure = request.url.scheme == "https"
-    response.set_cookie("osteon_form", token, samesite="strict", httponly=True, secure=secure)
+    response.set_cookie(FORM_COOKIE, token, samesite="strict", httponly=True, secure=secure)
+    return response
+
+
+def _form_token(request: Request) -> str:
+    """Return the token that this browser's sign-in form carries; empty when it has none."""
+    known = request.cookies.get(FORM_COOKIE, "")
+    return known if _FORM_TOKEN.fullmatch(known) else ""
+
+
+def _admit(view: Pages, request: Request, account_id: str) -> int:
+    return view.throttle.admit(account_id, _address(request), view.site.now())
+
+
+def _address(request: Request) -> str:
+    return request.client.host if request.client is not None else ""
+
+
+def _too_many(request: Request, wait_s: int) -> str:
+    return translator(language_of(request))["too_many"].format(seconds=wait_s)
+
+
+def _later(response: Response, wait_s: int) -> Response:
+    response.headers["Retry-After"] = str(wait_s)  # RFC 9110 Section 10.2.3
     return response
 
 
@@ -113,5 +144,10 @@ def _account_page(view: Pages, request: Request) -> Response:
 def _set_session(request: Request, response: Response, cookie: str) -> None:
     secure = request.url.scheme == "https"
     response.set_cookie(
-        COOKIE, cookie, samesite="strict", httponly=True, secure=secure, max_age=8 * 3600
+        COOKIE,
+        cookie,
+        samesite="strict",
+        httponly=True,
+        secure=secure,
+        max_age=int(access.SESSION_LASTS.total_seconds()),
     )

@@ -28,6 +28,10 @@ TEXTS: dict[str, tuple[str, str]] = {
         "Dieses Passwort wurde einmalig vergeben. Wählen Sie zuerst ein eigenes.",
     ),
     "wrong": ("Account or password is wrong.", "Konto oder Passwort ist falsch."),
+    "too_many": (
+        "Too many failed attempts. Try again in {seconds} seconds.",
+        "Zu viele fehlgeschlagene Versuche. Versuchen Sie es in {seconds} Sekunden wieder.",
+    ),
     "password_changed": ("The password was changed.", "Das Passwort wurde geändert."),
     "password_short": ("The new password is too short.", "Das neue Passwort ist zu kurz."),
     "research": (
@@ -74,6 +78,22 @@ TEXTS: dict[str, tuple[str, str]] = {
     ),
     "retry": ("Run again from the failed step", "Ab dem fehlgeschlagenen Schritt wiederholen"),
     "discard": ("Discard", "Verwerfen"),
+    "force": ("Run the same input again", "Dieselbe Eingabe noch einmal rechnen"),
+    "seed": ("Seed point", "Saatpunkt"),
+    "seed_why": (
+        "This image is larger than what the plugin was trained on. "
+        "Give one point inside the lesion; the study then runs around it.",
+        "Dieses Bild ist größer als das, womit das Plugin trainiert wurde. "
+        "Geben Sie einen Punkt in der Läsion an; die Studie läuft dann um ihn herum.",
+    ),
+    "seed_point": (
+        "Point inside the lesion, patient coordinates (LPS) in mm",
+        "Punkt in der Läsion, Patientenkoordinaten (LPS) in mm",
+    ),
+    "seed_x": ("x: towards the left, mm", "x: nach links, mm"),
+    "seed_y": ("y: towards the back, mm", "y: nach hinten, mm"),
+    "seed_z": ("z: towards the head, mm", "z: zum Kopf hin, mm"),
+    "seed_run": ("Run with this point", "Mit diesem Punkt rechnen"),
     "overview": ("Overview", "Übersicht"),
     "overview_alt": (
         "Slices through the lesion with contour, uncertainty and attribution",
@@ -92,6 +112,18 @@ TEXTS: dict[str, tuple[str, str]] = {
     "not_found": (
         "Nothing is known under this address.",
         "Unter dieser Adresse ist nichts bekannt.",
+    ),
+    "not_permitted": (
+        "The state of the run does not permit this; nothing was changed.",
+        "Der Zustand des Laufs lässt das nicht zu; nichts wurde geändert.",
+    ),
+    "unavailable": (
+        "This cannot be done right now. Try again in a moment.",
+        "Das geht gerade nicht. Versuchen Sie es gleich noch einmal.",
+    ),
+    "malformed": (
+        "The form was not filled in completely or correctly.",
+        "Das Formular war nicht vollständig oder nicht richtig ausgefüllt.",
     ),
     "queue": ("Waiting or running", "Wartend oder laufend"),
     "log_size": ("Audit log", "Audit-Log"),

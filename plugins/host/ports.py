@@ -124,6 +124,10 @@ class CaseSource(Protocol):
         """Return the decoded case; raises InputError, UnavailableError, DiskFullError."""
         ...
 
+    def forget(self, run_id: str) -> None:
+        """Let a decoded case go, when an attempt at its run is over."""
+        ...
+
 
 class Workers(Protocol):
     """Warm worker processes, one per release in use."""

@@ -99,6 +99,20 @@ class ReleaseWorkers:
         with self._borrowed(request.release_digest) as worker:
             return worker.ask(question)
 
+    def protection(self, release_digest: str) -> dict[str, str]:
+        """Start a process of the release where none waits, and return what its sandbox holds.
+
+        Returns
+        -------
+        ``network``, ``files`` and ``processes``, as `sandbox.confine` says.
+
+        Raises
+        ------
+        PluginError, ReleaseError, NotFoundError, UnavailableError : as `run`.
+        """
+        with self._borrowed(release_digest) as worker:
+            return worker.protection()
+
     def warm(self, release_digest: str) -> int:
         """Return how many processes of the release are there."""
         with self._changed:

@@ -16,13 +16,14 @@ from pathlib import Path
 
 import structlog
 
-from audit.errors import DoorError, RefusalError
+from audit.errors import DoorError, NotFoundError, RefusalError
 from plugins.host import envelope, result
 from plugins.host.case import Case
 from plugins.host.identity import case_digest
 from plugins.host.manifest import Manifest
 from plugins.host.ports import Answer, Document, House, Json, RunRequest
 from plugins.host.result import RunResult
+from plugins.host.staging import answer_digest
 
 LEAVES = ("clinical", "research")
 """Modes whose results leave; shadow, replay and what-if results stay at home."""
@@ -69,9 +70,13 @@ class Run:
         return {"quality_flags": list(envelope.quality_flags(case))}
 
     def infer(self, _: Json) -> Json:
+        """Infer once: an answer that an earlier attempt left in staging is the answer."""
         case, _digest = self.read
-        self.answer = _withheld(self.house.workers.run(self.request, case))
-        digest = self.house.staging.save(self.request.run_id, self.answer)
+        try:
+            digest = answer_digest(self.answer)
+        except NotFoundError:
+            self.answer = withheld(self.house.workers.run(self.request, case))
+            digest = self.house.staging.save(self.request.run_id, self.answer)
         uncertainty = self.answer.prediction.uncertainty
         return {
             "answer_digest": digest,
@@ -99,14 +104,15 @@ class Run:
         return {}
 
     def close(self, facts: Json) -> Json:
-        """Close the run unless its delivery goes on; what is staged is not needed any more."""
+        """Close the run unless its delivery goes on; a failed run may need its answer again."""
         status, code = _ended(facts)
         reasons = tuple(facts.get("reasons") or facts.get("abstention_reasons", ()))
         if status == "refused":
             self.house.journal.refused(self.request, reasons)
         elif status != "delivering":
             self.house.journal.closed(self.request, status, code)
-        self.house.staging.wipe(self.request.run_id)
+        if status != "failed":
+            self.house.staging.wipe(self.request.run_id)
         states = tuple(result.decode_state(item) for item in facts.get("states", ()))
         return result.encode(
             RunResult(
@@ -129,7 +135,7 @@ def log_defect(event: str, step: str, error: Exception) -> None:
     log.error(event, step=step, error=type(error).__name__, where=where)
 
 
-def _withheld(answer: Answer) -> Answer:
+def withheld(answer: Answer) -> Answer:
     """Return the answer without findings where the plugin abstains, so that none can leave."""
     if not answer.prediction.uncertainty.abstain:
         return answer

@@ -49,7 +49,7 @@ def serve(settings: WorkerSettings, protection: Mapping[str, str]) -> None:
         channel.send(_error(error, folder))
         return
     session = _Session(plugin, loaded, channel, {**protection, "threads": str(settings.threads)})
-    channel.send({"kind": "ready"})
+    channel.send({"kind": "ready", "runtime": dict(protection)})
     while (received := channel.receive()) is not None:
         try:
             session.answer(received)

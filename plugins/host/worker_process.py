@@ -120,7 +120,7 @@ class WorkerProcess:
                 pass_fds=[theirs.fileno()],
                 start_new_session=True,
             )
-        self._ready = False
+        self._protection: Mapping[str, str] | None = None
         self._interrupted = False
 
     @property
@@ -151,6 +151,19 @@ class WorkerProcess:
         finally:
             self.idle_since = time.monotonic()
 
+    def protection(self) -> dict[str, str]:
+        """Wait until the release is loaded, and return what holds of the sandbox.
+
+        Raises what `ask` raises while loading; the process was killed.
+        """
+        try:
+            return dict(self._loaded())
+        except BaseException:  # broad: as in `ask`
+            self.kill()
+            raise
+        finally:
+            self.idle_since = time.monotonic()
+
     def kill(self) -> None:
         """End the process and everything that it started, and remove its folder."""
         self.interrupt()
@@ -165,10 +178,14 @@ class WorkerProcess:
             with suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
 
+    def _loaded(self) -> Mapping[str, str]:
+        if self._protection is None:
+            received = self._receive("loading", START_TIMEOUT_S, "ready")
+            self._protection = _texts(received.document.get("runtime"))
+        return self._protection
+
     def _ask(self, question: Question) -> Answer:
-        if not self._ready:
-            self._receive("loading", START_TIMEOUT_S, "ready")
-            self._ready = True
+        self._loaded()
         document = {"parameters": dict(question.parameters), "explain": question.explain}
         try:
             self._channel.send(document, question.message)

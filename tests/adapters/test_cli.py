@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 from click.testing import Result
-from tests.simulators.example_site import prepare, served, small_phantom
 from typer.testing import CliRunner
 
 from adapters.cli.main import app
 from audit.errors import AuthenticationError, ConfigurationError, NotFoundError
+from tests.simulators.example_site import prepare, served, small_phantom
 
 RUNNER = CliRunner()
 NEW_PASSWORD = "a much longer password"

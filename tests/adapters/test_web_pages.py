@@ -4,35 +4,45 @@ import re
 import shutil
 import threading
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import timedelta
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
 import pytest
+from fastapi.testclient import TestClient
 
 from adapters.compose import Site, open_site
+from adapters.database import Database
 from adapters.home import Home
-from adapters.passwords import add_account, change_password
+from adapters.passwords import add_account, change_password, disable_account
 from adapters.web import access
 from adapters.web.access import ROUTES
 from adapters.web.app import build_app
 from adapters.web.texts import TEXTS
+from adapters.web.throttle import FREE_PER_ACCOUNT, FREE_PER_ADDRESS, Throttle
+from audit.errors import ConfigurationError, UnavailableError
+from audit.record import decode
+from governance.accounts import Account
 from tests.simulators.example_site import configuration, prepare, served, small_phantom
+from tests.simulators.run_values import request_for
 
 PASSWORD = "correct horse battery"
+NOW = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
+SEED_REFUSAL = "SEED_REQUIRED 900 x 500 x 500 mm, trained 300 x 300 x 300 mm"
 CHROMIUM = shutil.which("chromium")
 
 
 @dataclass(frozen=True)
 class Served:
-    """A site behind real HTTP, with one finished run."""
+    """A site behind real HTTP, with one finished run and one that wants a seed point."""
 
     url: str
     site: Site
     run_id: str
-    acts: list[tuple[str, str, str]]
+    refused_run_id: str
+    acts: list[tuple[str, ...]]
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +69,8 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         _account(site, "chief", "administrator")
         with site.database.reading() as transaction:
             (row,) = transaction.runs()
-        acts: list[tuple[str, str, str]] = []
+        refused = _refused(site)
+        acts: list[tuple[str, ...]] = []
         app = build_app(site, lambda *what: acts.append(what))
         server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error"))
         thread = threading.Thread(target=server.run, daemon=True)
@@ -67,7 +78,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         while not server.started:
             time.sleep(0.01)
         port = server.servers[0].sockets[0].getsockname()[1]
-        yield Served(f"http://127.0.0.1:{port}", site, row.run_id, acts)
+        yield Served(f"http://127.0.0.1:{port}", site, row.run_id, refused, acts)
         server.should_exit = True
         thread.join(timeout=10)
 
@@ -77,15 +88,37 @@ def _account(site: Site, account_id: str, role: str) -> None:
     change_password(site.database, account_id, once, PASSWORD, site.now())
 
 
+def _refused(site: Site) -> str:
+    request = request_for(seed_point_mm=None)
+    with site.database.transaction() as transaction:
+        transaction.add_run(request, "pacs")
+    site.journal.opened(request)
+    site.journal.refused(request, (SEED_REFUSAL,))
+    return request.run_id
+
+
+def _client(pages: Served, act: Callable[..., object] = lambda *_: None) -> TestClient:
+    """Return a client of an application of its own: with its own throttle, on the same site."""
+    return TestClient(build_app(pages.site, act), follow_redirects=False)
+
+
+def _enter(client: httpx.Client, account_id: str, password: str = PASSWORD) -> httpx.Response:
+    token = re.search(r'name="csrf" value="([^"]+)"', client.get("/sign-in").text)
+    assert token is not None
+    data = {"account_id": account_id, "password": password, "csrf": token.group(1)}
+    return client.post("/sign-in", data=data)
+
+
+def _csrf(page: httpx.Response) -> str:
+    found = re.search(r'name="csrf" value="([^"]+)"', page.text)
+    assert found is not None
+    return found.group(1)
+
+
 def signed_in(pages: Served, account_id: str, password: str = PASSWORD) -> httpx.Client:
     """Return a client that went through the sign-in form."""
     client = httpx.Client(base_url=pages.url, follow_redirects=False)
-    form = client.get("/sign-in")
-    token = re.search(r'name="csrf" value="([^"]+)"', form.text)
-    assert token is not None
-    client.post(
-        "/sign-in", data={"account_id": account_id, "password": password, "csrf": token.group(1)}
-    )
+    _enter(client, account_id, password)
     return client
 
 
@@ -115,7 +148,7 @@ def test_without_sign_in_only_the_open_routes_answer(
         assert answer.status_code == 303
         assert answer.headers["location"] == "/sign-in"
     else:
-        assert answer.status_code in (200, 303, 403, 422)
+        assert answer.status_code in (200, 303, 400, 403)
 
 
 @pytest.mark.parametrize("role", sorted(access.EVERYBODY))
@@ -133,16 +166,15 @@ def test_roles_are_held_to_the_table(pages: Served, role: str) -> None:
 
 def test_forged_and_old_sessions_are_refused() -> None:
     """A session whose signature or time is wrong is no session."""
-    from datetime import UTC, datetime
-
     now = datetime.now(UTC)
-    session = access.open_session("a", "engineer", now)
+    session = access.open_session(Account("a", "engineer", "verifier", False, now), now)
     cookie = access.encode(session, b"k" * 32)
     assert access.decode(cookie, b"k" * 32, now) == session
     assert access.decode(cookie, b"x" * 32, now) is None
     assert access.decode(cookie.replace(".", "A."), b"k" * 32, now) is None
     assert access.decode(cookie, b"k" * 32, now + timedelta(hours=9)) is None
     assert access.decode("", b"k" * 32, now) is None
+    assert access.decode(cookie[:-1] + "é", b"k" * 32, now) is None
 
 
 def test_one_time_password_must_be_changed(pages: Served) -> None:
@@ -209,6 +241,194 @@ def test_both_languages_have_every_text() -> None:
     assert all(english and german for english, german in TEXTS.values())
 
 
+@pytest.mark.parametrize(
+    ("cookie", "csrf"), [("", "-"), ("", ""), ("-", "-"), ("é" * 32, "é" * 32), ("a" * 32, "é")]
+)
+def test_sign_in_wants_the_token_of_its_own_form(pages: Served, cookie: str, csrf: str) -> None:
+    """Without the cookie of the form, or with one that we never made, nobody signs in."""
+    headers = {"cookie": f"osteon_form={cookie}".encode("latin-1")} if cookie else {}
+    data = {"account_id": "clinician", "password": PASSWORD, "csrf": csrf}
+    answer = httpx.post(pages.url + "/sign-in", data=data, headers=headers)
+    assert answer.status_code == 403 or (not csrf and answer.status_code == 400)
+    assert "osteon_session" not in answer.cookies
+
+
+def test_strange_tokens_are_refused_and_not_a_fault(pages: Served) -> None:
+    """A session cookie or a CSRF token of any letters is wrong, never a server error."""
+    strange = {"cookie": "osteon_session=é.é".encode("latin-1")}
+    assert httpx.get(pages.url + "/", headers=strange).status_code == 303
+    client = signed_in(pages, "physicist")
+    answer = client.post(f"/runs/{pages.run_id}/retry", data={"csrf": "é"})
+    assert answer.status_code == 403
+
+
+def test_pause_grows_with_failures_and_ends() -> None:
+    """The first failures are free, then each doubles the pause; a success forgets them."""
+    throttle = Throttle()
+    for _ in range(FREE_PER_ACCOUNT):
+        assert throttle.admit("a", "10.0.0.1", NOW) == 0
+    assert throttle.admit("a", "10.0.0.2", NOW) == 30
+    assert throttle.admit("b", "10.0.0.1", NOW) == 0
+    assert throttle.admit("a", "10.0.0.2", NOW + timedelta(seconds=30)) == 0
+    assert throttle.admit("a", "10.0.0.2", NOW + timedelta(seconds=31)) == 59
+    throttle.succeeded("a", "10.0.0.2")
+    assert throttle.admit("a", "10.0.0.2", NOW + timedelta(seconds=32)) == 0
+
+
+def test_one_address_cannot_try_many_accounts() -> None:
+    """Failures of an address count over accounts, and signing in between does not reset them."""
+    throttle = Throttle()
+    for number in range(FREE_PER_ADDRESS):
+        assert throttle.admit(f"account-{number}", "10.0.0.1", NOW) == 0
+        if number + 1 < FREE_PER_ADDRESS:
+            assert throttle.admit("own", "10.0.0.1", NOW) == 0
+            throttle.succeeded("own", "10.0.0.1")
+    assert throttle.admit("another", "10.0.0.1", NOW) == 30
+    assert throttle.admit("another", "10.0.0.2", NOW) == 0
+    assert throttle.admit("another", "10.0.0.1", NOW + timedelta(days=2)) == 0
+
+
+def test_guessing_a_password_is_slowed_down(pages: Served) -> None:
+    """After some failures even the right password waits, and the page says how long."""
+    _account(pages.site, "guessed", "engineer")
+    client = _client(pages)
+    for _ in range(FREE_PER_ACCOUNT):
+        assert _enter(client, "guessed", "wrong").status_code == 401
+    answer = _enter(client, "guessed")
+    assert answer.status_code == 429
+    assert 0 < int(answer.headers["retry-after"]) <= 30
+    assert "Too many failed attempts" in answer.text
+    assert _enter(client, "engineer").status_code == 303
+
+
+def test_sign_ins_are_recorded_without_what_was_typed(pages: Served) -> None:
+    """Good and failed sign-ins are in the log; an unknown id stands as a digest alone."""
+    client = _client(pages)
+    secret = "Typed-into-the-wrong-field"
+    with pages.site.database.reading() as transaction:
+        before = transaction.tree_size()
+    for account_id, password in (("approver", PASSWORD), ("approver", secret), (secret, "x")):
+        _enter(client, account_id, password)
+    pages.site.seal()
+    with pages.site.database.reading() as transaction:
+        leaves = [leaf.leaf for leaf in transaction.leaves(before, transaction.tree_size())]
+    records = [decode(leaf) for leaf in leaves]
+    said = [(item.body["what"], item.actor.id, item.actor.role) for item in records]
+    assert said[:2] == [
+        ("sign-in", "account:approver", "approver"),
+        ("sign-in-refused", "account:approver", "approver"),
+    ]
+    assert said[2][0] == "sign-in-refused"
+    assert re.fullmatch(r"unknown:[0-9a-f]{12}", said[2][1])
+    assert not any(word.encode() in leaf for leaf in leaves for word in (secret, PASSWORD))
+
+
+@pytest.mark.parametrize("change", ["disabled", "role", "password"])
+def test_a_session_ends_with_what_it_stands_on(pages: Served, change: str) -> None:
+    """Who is disabled, has another role or another password is signed out at once."""
+    account_id = f"leaver-{change}"
+    _account(pages.site, account_id, "engineer")
+    client = _client(pages)
+    _enter(client, account_id)
+    assert client.get("/").status_code == 200
+    database, now = pages.site.database, pages.site.now()
+    if change == "disabled":
+        disable_account(database, account_id, now)
+    elif change == "password":
+        change_password(database, account_id, PASSWORD, PASSWORD + " staple", now)
+    else:
+        with database.transaction() as transaction:
+            account = transaction.account(account_id)
+            assert account is not None
+            transaction.put_account(replace(account, role="clinician"))
+    assert client.get("/").headers["location"] == "/sign-in"
+
+
+def _failing(error: Exception) -> Callable[..., object]:
+    def act(*_: object) -> object:
+        raise error
+
+    return act
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "word"),
+    [
+        (ConfigurationError("expected a run that has ended"), 409, "expected a run that has ended"),
+        (UnavailableError("expected a connection"), 503, "DOOR_UNAVAILABLE"),
+    ],
+)
+def test_an_act_that_cannot_be_done_gets_a_page(
+    pages: Served, error: Exception, status: int, word: str
+) -> None:
+    """What the state of a run does not permit is said on a page, with its reason."""
+    client = _client(pages, _failing(error))
+    _enter(client, "engineer")
+    csrf = _csrf(client.get(f"/runs/{pages.run_id}"))
+    answer = client.post(f"/runs/{pages.run_id}/force", data={"csrf": csrf})
+    assert answer.status_code == status
+    assert word in answer.text
+    assert "default-src 'none'" in answer.headers["content-security-policy"]
+
+
+def test_database_that_does_not_answer(pages: Served, tmp_path: Path) -> None:
+    """Health says 503 and names the database; a page says that it cannot be shown now."""
+    client = _client(pages)
+    _enter(client, "engineer")
+    silent = Database(str(tmp_path / "empty.db"))  # no tables in it
+    broken = TestClient(
+        build_app(replace(pages.site, database=silent), lambda *_: None), follow_redirects=False
+    )
+    broken.cookies = client.cookies
+    health = broken.get("/health")
+    assert (health.status_code, health.json()) == (503, {"status": "database"})
+    metrics = broken.get("/metrics", headers={"Authorization": "Bearer scrape-me"})
+    assert metrics.status_code == 503
+    assert broken.get("/").status_code == 503
+    silent.close()
+
+
+def test_run_counts_are_grouped(pages: Served) -> None:
+    """Runs are counted with their seconds by plugin, release and status."""
+    with pages.site.database.reading() as transaction:
+        counts = transaction.run_counts()
+        assert transaction.open_run_count() == 0
+    done = [value for (plugin, _, status), value in counts.items() if status == "done"]
+    assert [count for count, _ in done] == [1]
+    assert done[0][1] > 0
+    answer = httpx.get(pages.url + "/metrics", headers={"Authorization": "Bearer scrape-me"})
+    assert 'plugin="contouring",status="refused",version="unknown"} 1.0' in answer.text
+
+
+@pytest.mark.parametrize("role", ["clinician", "physicist", "engineer", "approver"])
+def test_seed_point_is_asked_for_and_passed_on(pages: Served, role: str) -> None:
+    """A run refused for want of a seed point asks those for one who may give it."""
+    acts: list[tuple[object, ...]] = []
+    client = _client(pages, lambda *what: acts.append(what))
+    _enter(client, role)
+    page = client.get(f"/runs/{pages.refused_run_id}")
+    may = role in access.SEEDERS
+    assert (f"/runs/{pages.refused_run_id}/seed" in page.text) is may
+    data = {"csrf": _csrf(page), "x": "-12.5", "y": "3", "z": "1e2"}
+    path = f"/runs/{pages.refused_run_id}/seed"
+    assert client.post(path, data=data).status_code == (303 if may else 403)
+    expected = ("seed", pages.refused_run_id, f"account:{role}", "-12.50,3.00,100.00")
+    assert acts == ([expected] if may else [])
+    if may:
+        assert client.post(path, data=data | {"csrf": "forged"}).status_code == 403
+        for wrong in ("", "nan", "inf", "12;5"):
+            assert client.post(path, data=data | {"x": wrong}).status_code == 400
+        assert len(acts) == 1
+
+
+def test_no_seed_point_where_none_is_wanted(pages: Served) -> None:
+    """A finished run offers to run again, and neither a seed point nor a retry."""
+    text = signed_in(pages, "physicist").get(f"/runs/{pages.run_id}").text
+    assert f"/runs/{pages.run_id}/force" in text
+    assert "/seed" not in text
+    assert "/retry" not in text
+
+
 @pytest.mark.server
 @pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
 def test_pages_in_a_real_browser(pages: Served, tmp_path: Path) -> None:
@@ -230,7 +450,11 @@ def test_pages_in_a_real_browser(pages: Served, tmp_path: Path) -> None:
         page.fill("#password", PASSWORD)
         with page.expect_navigation():
             page.click("form[action='/sign-in'] button")
-        for path, word in (("/", "Läufe"), (f"/runs/{pages.run_id}", "Befunde")):
+        for path, word in (
+            ("/", "Läufe"),
+            (f"/runs/{pages.refused_run_id}", "Saatpunkt"),
+            (f"/runs/{pages.run_id}", "Befunde"),
+        ):
             page.goto(pages.url + path)
             assert word in page.inner_text("main")
             results = Axe().run(page)

@@ -13,9 +13,9 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.simulators.example_site import prepare, small_phantom
 
 from adapters.folder.pacs import FolderPacs
+from tests.simulators.example_site import prepare, small_phantom
 
 pytestmark = pytest.mark.slow
 OSTEON = Path(sys.executable).with_name("osteon")
@@ -98,9 +98,7 @@ pacs = "pacs"
         archive = FolderPacs("pacs", tmp_path / "pacs")
         study, files = small_phantom()
         archive.store(study, files)
-        _wait(
-            lambda: sum(s.instance_count for s in archive.search_series(study)) == len(files) + 4
-        )
+        _wait(lambda: sum(s.instance_count for s in archive.search_series(study)) == len(files) + 4)
         gap, broken = small_phantom(seed=5)
         archive.store(gap, broken[:5] + broken[7:])
         _wait(lambda: 'status="refused"' in _metrics(url) or told)

@@ -24,7 +24,7 @@ class Recipe:
 
     channels: tuple[int, ...] = (16, 32, 64, 128)
     step_count: int = 2400
-    decay_steps: int = 600
+    decay_steps: int = 700
     batch_size: int = 2
     box_voxels_most: tuple[int, int, int] = (64, 48, 48)
     learning_rate: float = 1.5e-3
