@@ -133,8 +133,8 @@ class Contouring:
 
         for network in ensemble.networks:  # half the time of the default layout on a processor
             network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
-        self._ensemble = ensemble
-        self._calibration = calibration
+        self.ensemble = ensemble
+        self.calibration = calibration
         self._work: Work | None = None
 
     def predict(self, case: Case, parameters: Parameters) -> Prediction:
@@ -146,7 +146,7 @@ class Contouring:
         contour = work.contour
         volume = volume_ml(contour.mask, work.grid.spacing_mm)
         modalities = modality_set("pet" in _images(case))
-        judgement = judge(contour.spread, volume, modalities, self._calibration)
+        judgement = judge(contour.spread, volume, modalities, self.calibration)
         findings = (self._segmentation(work, volume, judgement),) if volume > 0 else ()
         return Prediction(
             findings,
@@ -167,7 +167,7 @@ class Contouring:
     def _contour(self, case: Case, parameters: Parameters) -> Work:
         from models.contouring.contour import contour_case
 
-        ensemble = chosen_members(self._ensemble, str(parameters.get("members", "all")))
+        ensemble = chosen_members(self.ensemble, str(parameters.get("members", "all")))
         images = _images(case)
         frame = frame_of(images["ct"].geometry)
         ct_hu, whole = lay(images["ct"], frame)
@@ -206,7 +206,7 @@ class Contouring:
         )
 
     def _uncertainty(self, work: Work, judgement: Judgement, *, found: bool) -> Uncertainty:
-        limit = self._calibration.abstain_below
+        limit = self.calibration.abstain_below
         reason = f"PREDICTED_DSC {judgement.predicted_dsc:.2f}, withheld below {limit:.2f}"
         voxels = np.clip(work.on_ct(work.contour.uncertainty), 0.0, 1.0).astype(np.float32)
         return Uncertainty(

@@ -21,7 +21,7 @@ from adapters.web import access
 from adapters.web.access import ROUTES
 from adapters.web.app import build_app
 from adapters.web.texts import TEXTS
-from adapters.web.throttle import FREE_PER_ACCOUNT, FREE_PER_ADDRESS, Throttle
+from adapters.web.throttle import FREE_PER_ACCOUNT
 from audit.errors import ConfigurationError, UnavailableError
 from audit.record import decode
 from governance.accounts import Account
@@ -29,7 +29,6 @@ from tests.simulators.example_site import configuration, prepare, served, small_
 from tests.simulators.run_values import request_for
 
 PASSWORD = "correct horse battery"
-NOW = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
 SEED_REFUSAL = "SEED_REQUIRED 900 x 500 x 500 mm, trained 300 x 300 x 300 mm"
 CHROMIUM = shutil.which("chromium")
 
@@ -262,32 +261,6 @@ def test_strange_tokens_are_refused_and_not_a_fault(pages: Served) -> None:
     assert answer.status_code == 403
 
 
-def test_pause_grows_with_failures_and_ends() -> None:
-    """The first failures are free, then each doubles the pause; a success forgets them."""
-    throttle = Throttle()
-    for _ in range(FREE_PER_ACCOUNT):
-        assert throttle.admit("a", "10.0.0.1", NOW) == 0
-    assert throttle.admit("a", "10.0.0.2", NOW) == 30
-    assert throttle.admit("b", "10.0.0.1", NOW) == 0
-    assert throttle.admit("a", "10.0.0.2", NOW + timedelta(seconds=30)) == 0
-    assert throttle.admit("a", "10.0.0.2", NOW + timedelta(seconds=31)) == 59
-    throttle.succeeded("a", "10.0.0.2")
-    assert throttle.admit("a", "10.0.0.2", NOW + timedelta(seconds=32)) == 0
-
-
-def test_one_address_cannot_try_many_accounts() -> None:
-    """Failures of an address count over accounts, and signing in between does not reset them."""
-    throttle = Throttle()
-    for number in range(FREE_PER_ADDRESS):
-        assert throttle.admit(f"account-{number}", "10.0.0.1", NOW) == 0
-        if number + 1 < FREE_PER_ADDRESS:
-            assert throttle.admit("own", "10.0.0.1", NOW) == 0
-            throttle.succeeded("own", "10.0.0.1")
-    assert throttle.admit("another", "10.0.0.1", NOW) == 30
-    assert throttle.admit("another", "10.0.0.2", NOW) == 0
-    assert throttle.admit("another", "10.0.0.1", NOW + timedelta(days=2)) == 0
-
-
 def test_guessing_a_password_is_slowed_down(pages: Served) -> None:
     """After some failures even the right password waits, and the page says how long."""
     _account(pages.site, "guessed", "engineer")
@@ -305,6 +278,7 @@ def test_sign_ins_are_recorded_without_what_was_typed(pages: Served) -> None:
     """Good and failed sign-ins are in the log; an unknown id stands as a digest alone."""
     client = _client(pages)
     secret = "Typed-into-the-wrong-field"
+    pages.site.seal()
     with pages.site.database.reading() as transaction:
         before = transaction.tree_size()
     for account_id, password in (("approver", PASSWORD), ("approver", secret), (secret, "x")):

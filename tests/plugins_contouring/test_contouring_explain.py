@@ -79,7 +79,7 @@ def test_a_case_can_be_explained_without_a_prediction_before(
 ) -> None:
     """A worker that was restarted between the two calls contours again, then explains."""
     prediction = bench.plugin.predict(bench.case, ALL)
-    bench.plugin.prepare(bench.plugin._ensemble, bench.plugin._calibration)
+    bench.plugin.prepare(bench.plugin.ensemble, bench.plugin.calibration)
     later = bench.plugin.explain(bench.case, prediction)
     assert dict(later.contributions)["pet"] == pytest.approx(
         dict(explanation.contributions)["pet"], abs=0.1

@@ -108,7 +108,7 @@ def test_without_a_tumour_it_abstains_and_explains_nothing(bench: Bench) -> None
 def test_a_contour_that_is_not_to_be_trusted_is_marked(bench: Bench) -> None:
     """Below the calibrated limit the plugin abstains, with the figure and the limit."""
     strict = Contouring()
-    strict.prepare(bench.plugin._ensemble, calibration(abstain_below=0.999))
+    strict.prepare(bench.plugin.ensemble, calibration(abstain_below=0.999))
     answer = strict.predict(bench.case, ALL)
     assert answer.uncertainty.abstain
     assert answer.uncertainty.reasons[0].endswith("withheld below 1.00")

@@ -322,14 +322,14 @@ def test_a_failing_plugin_fails_the_run(world: World, request_: RunRequest) -> N
     world.worker_says = hang
     ended = go(world, request_)
     assert (ended.status, ended.code) == ("failed", "PLUGIN_TIMEOUT")
-    assert world.events == ["opened", "input_read", "closed failed PLUGIN_TIMEOUT", "wiped"]
+    assert world.events == ["opened", "input_read", "closed failed PLUGIN_TIMEOUT"]
 
 
 def test_an_unknown_release_fails_the_run(world: World, request_: RunRequest) -> None:
     """A run of a release that this site does not have is opened, and closed as failed."""
     ended = go(world, replace(request_, release_digest="sha256:unknown"))
     assert (ended.status, ended.code) == ("failed", "NOT_FOUND")
-    assert world.events == ["opened", "closed failed NOT_FOUND", "wiped"]
+    assert world.events == ["opened", "closed failed NOT_FOUND"]
 
 
 def test_a_defect_closes_the_run_and_tells_no_content(world: World, request_: RunRequest) -> None:
@@ -366,7 +366,7 @@ def test_giving_up_closes_the_run(world: World, request_: RunRequest) -> None:
     """After the engine's last attempt the run is closed as failed, with the last code."""
     ended = pipeline.give_up(request_, house_of(world), UnavailableError("away"))
     assert (ended.status, ended.code) == ("failed", "DOOR_UNAVAILABLE")
-    assert world.events == ["closed failed DOOR_UNAVAILABLE", "wiped"]
+    assert world.events == ["closed failed DOOR_UNAVAILABLE"]
 
 
 def test_an_abstention_carries_no_findings(world: World, request_: RunRequest) -> None:
