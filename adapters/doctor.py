@@ -95,7 +95,8 @@ def _engine(site: Site) -> str:
         name = url.get_backend_name()
         if name == "sqlite" and not Path(url.database or "").exists():
             return "sqlite, made when the site is first served"
-        engine = create_engine(url)
+        patience = {"connect_timeout": 10} if name == "postgresql" else {}
+        engine = create_engine(url, connect_args=patience)
         try:
             with engine.connect() as connection:
                 schema = "dbos" if name == "postgresql" else None

@@ -37,7 +37,7 @@ METHOD = "exact-shapley+integrated-gradients"
 TARGET = "soft DSC of the tumour probability with the contour (1)"
 CT_CHANNELS = ("ct_soft_tissue", "ct_wide")
 PET_CHANNELS = ("pet_suv", "pet_relative")
-INTEGRATION_STEPS = 16
+INTEGRATION_STEPS = 8
 RANDOM_ORDERS = 2
 SEED = 20261124
 

@@ -2,14 +2,18 @@
 
 import json
 import re
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 from click.testing import Result
 from typer.testing import CliRunner
 
 from adapters.cli.main import app
+from adapters.release_builder import build_release
 from audit.errors import AuthenticationError, ConfigurationError, NotFoundError
 from tests.simulators.example_site import prepare, served, small_phantom
 
@@ -78,6 +82,117 @@ def test_init_gives_the_first_administrator_once(tmp_path: Path) -> None:
     osteon("logout", "--home", tmp_path / "home")
     refused = osteon("account", "add", "x", "--role", "clinician", "--home", tmp_path / "home")
     assert isinstance(refused.exception, AuthenticationError)
+
+
+def commands(group: Any, name: str = "") -> Iterator[tuple[str, set[str]]]:
+    """Yield every command with the names of its options."""
+    for key, command in getattr(group, "commands", {}).items():
+        yield from commands(command, f"{name} {key}".strip())
+    if not hasattr(group, "commands"):
+        yield name, {option for item in group.params for option in item.opts}
+
+
+def test_every_command_on_a_site_takes_a_configuration() -> None:
+    """What has --home has --config too, so that no command acts on another database."""
+    without = [
+        name
+        for name, options in commands(typer.main.get_command(app))
+        if "--home" in options and "--config" not in options
+    ]
+    assert set(without) <= {"demo", "run", "bench"}  # make their own site, or work on files
+
+
+def test_a_configuration_outside_the_home_names_the_database(tmp_path: Path) -> None:
+    """Every step from init to waiver acts on the database of the named file, and no other."""
+    home, config = ("--home", tmp_path / "home"), tmp_path / "site.toml"
+    config.write_text(
+        f"[site]\nname = 'ward-7'\n[database]\nurl = 'sqlite:///{tmp_path / 'elsewhere.db'}'\n"
+    )
+    named = (*home, "--config", config)
+    once = re.search(r"one-time password: (\S+)", osteon("init", *named).output)
+    assert once is not None
+    env = {"OSTEON_PASSWORD": once.group(1), "OSTEON_NEW_PASSWORD": NEW_PASSWORD}
+    assert osteon("login", "admin", *named, env=env).exit_code == 0
+    added = osteon("account", "add", "mri", "--role", "approver", *named)
+    env["OSTEON_PASSWORD"] = re.search(r"password: (\S+)", added.output).group(1)  # type: ignore[union-attr]
+    assert osteon("login", "mri", *named, env=env).exit_code == 0
+    bundle = build_release("example", tmp_path)
+    assert osteon("release", "sign", bundle, *named).exit_code == 0
+    assert osteon("release", "verify", bundle, *named).exit_code == 0
+    assert osteon("release", "add", bundle, *named).exit_code == 0
+    waived = osteon("governance", "waive", "example", "--reason", "first test", *named)
+    assert "is active until" in waived.output
+    assert document("release", "list", *named)[0]["state"] == "active"
+    assert document("audit", "verify", *named)["verified"]
+    assert not (tmp_path / "home" / "site.db").exists()
+    by_variable = {"OSTEON_CONFIG": str(config)}
+    listed = osteon("release", "list", *home, "--json", env=by_variable)
+    assert json.loads(listed.stdout)[0]["plugin"] == "example"
+    history = osteon("governance", "history", "example", *home, env=by_variable)
+    assert "first test" in history.output
+    assert not (tmp_path / "home" / "site.db").exists()
+    absent = osteon("release", "list", *home, env={"OSTEON_CONFIG": str(tmp_path / "no.toml")})
+    assert isinstance(absent.exception, ConfigurationError)
+
+
+PLUGIN = """
+from plugins.host.manifest import Input, Manifest, Output
+
+class Elbow:
+    manifest = Manifest(
+        "elbow", "1.2.0", "Elbow", "Test", "analytic", inputs=(Input("ct", "CT"),),
+        outputs=(Output("Measurement", "v", "1", "SCT", "v"),),
+    )
+    def load(self, artifact): ...
+    def predict(self, case, parameters): ...
+"""
+
+
+@pytest.fixture
+def elbow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A plugin of another distribution on the import path; its package folder."""
+    package, information = tmp_path / "site" / "elbow", tmp_path / "site" / "elbow-1.dist-info"
+    package.mkdir(parents=True)
+    information.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "card.md").write_text("# Elbow\n")
+    (package / "plugin.py").write_text(PLUGIN)
+    (information / "METADATA").write_text("Metadata-Version: 2.1\nName: elbow\nVersion: 1\n")
+    (information / "entry_points.txt").write_text("[osteon.plugins]\nelbow = elbow.plugin:Elbow\n")
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    monkeypatch.syspath_prepend(str(tmp_path / "site"))
+    return package
+
+
+def test_release_add_by_name_takes_the_published_one(elbow: Path, tmp_path: Path) -> None:
+    """A plugin's name adds its newest published version, also where a local build lies here."""
+    home = ("--home", tmp_path / "home")
+    nothing = osteon("release", "add", "elbow", *home)
+    assert isinstance(nothing.exception, NotFoundError)
+    assert "--publish" in nothing.exception.advice
+    assert osteon("release", "build", "elbow", "-o", tmp_path, "--publish").exit_code == 0
+    (elbow / "card.md").write_text("# Elbow, edited since\n")
+    local = build_release("elbow", tmp_path / "local")
+    osteon("release", "sign", local, *home)
+    edited = osteon("release", "add", local, *home).output.split(": ")[1].strip()
+    published = osteon("release", "add", "elbow", *home).output
+    assert published.startswith("elbow 1.2.0: sha256:")
+    assert edited not in published
+    assert osteon("release", "add", "elbow", *home).output == published
+    assert len(document("release", "list", *home)) == 2
+    two = osteon("release", "show", "elbow", *home)
+    assert isinstance(two.exception, NotFoundError)
+    assert edited[:19] in two.exception.advice
+    shown = json.loads(osteon("release", "show", edited[:19], *home).stdout)
+    assert shown["digest"] == edited
+
+
+def test_release_add_of_a_file_that_is_not_there(tmp_path: Path) -> None:
+    """A path that leads nowhere is said to be a missing file, not a missing plugin."""
+    for name in (tmp_path / "gone.osteon", "gone.osteon", "folder/gone"):
+        result = osteon("release", "add", name, "--home", tmp_path / "home")
+        assert isinstance(result.exception, NotFoundError)
+        assert "release file" in str(result.exception)
 
 
 def test_only_an_approver_can_waive(root: Path) -> None:
@@ -183,8 +298,29 @@ path = "{root / "fhir"}"
     assert checks["pacs embedded"]["ok"]
     assert checks["target files"]["ok"]
     assert checks["releases"]["ok"]
+    assert checks["engine database"]["ok"]
+    assert checks["engine database"]["detail"] == "sqlite answers"
+    assert checks["sandbox"]["ok"]
+    for word in ("worker of example started", "network: ", "files: ", "processes: "):
+        assert word in checks["sandbox"]["detail"]
     assert not checks["pacs away"]["ok"]
     assert checks["pacs away"]["advice"]
+
+
+def test_doctor_on_an_empty_site(tmp_path: Path) -> None:
+    """Before anything is active the self-test says so, and names an engine that is away."""
+    osteon("init", "--home", tmp_path / "home")
+    result = osteon("doctor", "--home", tmp_path / "home", "--json")
+    checks = {row["name"]: row for row in json.loads(result.stdout)}
+    assert result.exit_code == 1
+    assert not checks["releases"]["ok"]
+    assert checks["sandbox"]["detail"] == "not examined: no release is active"
+    assert checks["engine database"]["detail"] == "sqlite, made when the site is first served"
+    away = {"OSTEON__DATABASE__ENGINE_URL": "postgresql+psycopg://nobody@127.0.0.1:9/osteon"}
+    result = osteon("doctor", "--home", tmp_path / "home", "--json", env=away)
+    checks = {row["name"]: row for row in json.loads(result.stdout)}
+    assert not checks["engine database"]["ok"]
+    assert checks["engine database"]["detail"].startswith("DOOR_UNAVAILABLE")
 
 
 def test_run_on_a_folder_of_anything(root: Path, tmp_path: Path) -> None:

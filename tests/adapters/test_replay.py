@@ -9,8 +9,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 from click.testing import Result
-from tests.simulators.example_site import small_phantom
-from tests.simulators.released_plugins import bundle
 from typer.testing import CliRunner
 
 from adapters.cli.main import app
@@ -28,6 +26,8 @@ from adapters.run_record import inference_body
 from audit.errors import ConfigurationError, InputError
 from plugins.host.findings import Segmentation
 from plugins.host.ports import Answer, Document
+from tests.simulators.example_site import small_phantom
+from tests.simulators.released_plugins import bundle
 
 EXPLAINED = """
 def predict(self, case, parameters):

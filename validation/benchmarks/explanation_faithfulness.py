@@ -23,11 +23,12 @@ import numpy as np
 import structlog
 from scipy.stats import wilcoxon
 
-from models.contouring.ensemble import members_unseen
+from models.contouring.ensemble import Ensemble, members_unseen
 from models.contouring.inputs import FloatArray, Grid
+from models.contouring.uncertainty import Calibration
 from models.training.contouring.cases import Case as Patient
 from models.training.contouring.cases import data_folder, patient_ids, read_case
-from models.weights.store import FOLDER, read_index
+from models.weights.store import read_index, weight_paths
 from plugins.contouring.card import FAITHFULNESS
 from plugins.contouring.plugin import Contouring
 from plugins.host.case import Case, Subject
@@ -35,20 +36,11 @@ from plugins.host.findings import Explanation
 from plugins.host.images import Geometry, Volume
 
 AXIAL = ((0.0, 0.0, 1.0), (0.0, 1.0, 0.0), (1.0, 0.0, 0.0))
+ROLE = "contouring"
 SCHEMA = "osteon.contouring.faithfulness/1"
 Row = dict[str, Any]
 
 log = structlog.get_logger()
-
-
-class CommittedWeights:
-    """The weights of the repository as a release would hand them to its plugin."""
-
-    digest = "working tree"
-
-    def weights(self, name: str) -> bytes:
-        """Return the bytes of one committed weight file."""
-        return (FOLDER / name).read_bytes()
 
 
 def host_case(patient: Patient, *, pet_given: bool) -> Case:
@@ -129,16 +121,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     import torch
 
     torch.set_num_threads(chosen.threads)
+    weights = {f"fold-{item.fold}": item.digest for item in read_index() if item.role == ROLE}
     plugin = Contouring()
-    plugin.load(CommittedWeights())
+    plugin.prepare(Ensemble.load(weight_paths(ROLE)), Calibration.load())
     folder = data_folder()
     rows: list[Row] = []
     for patient_id in patient_ids(folder)[: chosen.patients]:
         rows += measure(plugin, read_case(folder, patient_id))
         log.info("explained", patient=patient_id, rows=len(rows))
-    weights = {
-        f"fold-{entry.fold}": entry.digest for entry in read_index() if entry.role == "contouring"
-    }
     chosen.output.write_text(json.dumps(report(rows, weights), indent=1) + "\n", "utf-8")
 
 
