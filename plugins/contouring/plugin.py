@@ -210,7 +210,7 @@ class Contouring:
         reason = f"PREDICTED_DSC {judgement.predicted_dsc:.2f}, withheld below {limit:.2f}"
         voxels = np.clip(work.on_ct(work.contour.uncertainty), 0.0, 1.0).astype(np.float32)
         return Uncertainty(
-            "predicted DSC",
+            "predicted-dsc",
             judgement.predicted_dsc,
             (judgement.dsc_at_least, 1.0),
             voxels,

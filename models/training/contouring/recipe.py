@@ -18,12 +18,16 @@ FOLD_COUNT = 5
 class Recipe:
     """Hold what decides the weights; lengths in millimetres, intensities in HU or SUV.
 
-    `step_count` and `decay_steps` say when the learning rate falls; before that, a course does
-    not depend on them.
+    The learning rate is constant and falls to zero over `decay_steps` before `restart_step`;
+    there it rises to `restart_rate` of its height and falls to zero at `step_count` (a warm
+    restart, Loshchilov and Hutter 2017, arXiv:1608.03983).  Before the first fall a course does
+    not depend on these numbers.
     """
 
     channels: tuple[int, ...] = (16, 32, 64, 128)
-    step_count: int = 2400
+    step_count: int = 3300
+    restart_step: int = 2400
+    restart_rate: float = 0.7
     decay_steps: int = 700
     batch_size: int = 2
     box_voxels_most: tuple[int, int, int] = (64, 48, 48)
@@ -63,7 +67,10 @@ class Recipe:
 
         Checkpoints carry it: a course may be lengthened without starting again.
         """
-        return _digest({**asdict(self), "step_count": 0, "decay_steps": 0})
+        kept = asdict(self)
+        for name in ("step_count", "decay_steps", "restart_step", "restart_rate"):
+            del kept[name]
+        return _digest(kept)
 
 
 def _digest(value: dict[str, Any]) -> str:

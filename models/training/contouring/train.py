@@ -2,8 +2,8 @@
 
 1. Cache the training patients.  2. For each step draw a batch from generators seeded by the step
 number (so that a resumed run draws what an unbroken one would).  3. Dice and cross entropy on
-two decoder levels.  4. AdamW with warm-up, constant rate and linear decay; the weights are
-averaged exponentially.
+two decoder levels.  4. AdamW with warm-up, constant rate, linear decay and one warm restart; the
+weights are averaged exponentially.
 The averaged weights of the last step are the member: nothing is chosen by looking at a
 validation score. bf16 autocast is used only where the processor computes it natively; a resumed
 run is then equal up to the last bits of one gradient kernel, in float32 bit for bit.
@@ -62,9 +62,12 @@ def new_state(recipe: Recipe, fold: int) -> TrainingState:
 
 
 def learning_rate(recipe: Recipe, step: int) -> float:
-    """Return the rate of a step: linear warm-up, constant, linear decay over the last steps."""
+    """Return the rate of a step: warm-up, constant, fall, and the fall after the restart."""
+    if step >= recipe.restart_step:
+        left = (recipe.step_count - step) / (recipe.step_count - recipe.restart_step)
+        return recipe.learning_rate * recipe.restart_rate * left
     rise = min(1.0, (step + 1) / recipe.warmup_steps)
-    fall = min(1.0, (recipe.step_count - step) / recipe.decay_steps)
+    fall = min(1.0, (recipe.restart_step - step) / recipe.decay_steps)
     return recipe.learning_rate * min(rise, fall)
 
 
