@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,7 +16,10 @@ from adapters.cli.terminal import (
     echo_table,
     set_up_logging,
 )
-from audit.errors import ConfigurationError
+from audit.errors import ConfigurationError, NotFoundError
+
+if TYPE_CHECKING:
+    from adapters.compose import Site
 
 app = typer.Typer(no_args_is_help=True)
 route = typer.Typer(no_args_is_help=True)
@@ -109,11 +112,25 @@ def _act(
 
     with open_site(locate(home), config) as site:
         person = person_here(site)
-        if "." in subject:
+        if "." in subject and action in ("force", "discard"):
             words = decide_study(site, subject, action, person)
         else:
-            words = act(site, action, find_run(site, subject).run_id, person, detail)
+            run_id = _run_of_study(site, subject) if "." in subject else subject
+            words = act(site, action, find_run(site, run_id).run_id, person, detail)
     typer.echo(words)
+
+
+def _run_of_study(site: Site, study_instance_uid: str) -> str:
+    """Return the one run of a study that nothing has superseded."""
+    with site.database.reading() as transaction:
+        rows = transaction.runs(study=study_instance_uid)
+    standing = [row.run_id for row in rows if row.superseded_by is None]
+    if len(standing) != 1:
+        raise NotFoundError(
+            f"expected one run of this study, found {len(standing)}",
+            advice="Name the run; `osteon runs list` shows them.",
+        )
+    return standing[0]
 
 
 @app.command("retry")

@@ -239,6 +239,17 @@ def test_acts_that_a_state_does_not_permit(root: Path) -> None:
     assert isinstance(osteon("runs", "show", "beef", "--home", home).exception, NotFoundError)
 
 
+def test_a_study_is_named_by_its_uid_where_a_run_is(root: Path) -> None:
+    """A seed point needs the one run of a study; an unknown study is not found, never a crash."""
+    home = ("--home", root / "home")
+    unknown = osteon("runs", "force", "1.2.3", "--seed-point", "1,2,3", *home)
+    assert isinstance(unknown.exception, NotFoundError)
+    assert isinstance(osteon("runs", "retry", "1.2.3", *home).exception, NotFoundError)
+    bad = osteon("runs", "force", small_phantom()[0], "--seed-point", "1,2", *home)
+    assert isinstance(bad.exception, ConfigurationError)
+    assert "seed point" in str(bad.exception)
+
+
 def test_route_test_names_the_tag_that_failed(root: Path) -> None:
     """The dry run says which release would run on a folder, and why not on a single file."""
     home = root / "home"
