@@ -7,6 +7,7 @@ orthanc`` the same happens through an Orthanc that is started on loopback.
 
 from __future__ import annotations
 
+import json
 import shutil
 import time
 from collections.abc import Iterator
@@ -120,16 +121,15 @@ def _archive(kind: str, root: Path) -> Iterator[dict[str, Any]]:
 
 
 def _configuration(home: Home, section: dict[str, Any]) -> Configuration:
-    from adapters.config import Configuration
+    """Write the demo's configuration into its home, so that other commands find the site."""
+    from adapters.config import load
 
-    return Configuration.model_validate(
-        {
-            "site": {"name": "demo", "mode": "research"},
-            "trigger": {"quiet_time_s": 0.5, "poll_interval_s": 0.2},
-            "pacs": [section],
-            "targets": [
-                {"name": "pacs", "kind": "pacs", "pacs": "pacs"},
-                {"name": "fhir", "kind": "fhir-folder", "path": str(home.exports / "fhir")},
-            ],
-        }
-    )
+    lines = ["# made by osteon demo", "[site]", 'name = "demo"', 'mode = "research"', ""]
+    lines += ["[trigger]", "quiet_time_s = 0.5", "poll_interval_s = 0.2", "", "[[pacs]]"]
+    lines += [f"{key} = {json.dumps(value)}" for key, value in section.items()]
+    lines += ["", "[[targets]]", 'name = "pacs"', 'kind = "pacs"', 'pacs = "pacs"', ""]
+    lines += ["[[targets]]", 'name = "fhir"', 'kind = "fhir-folder"']
+    lines += [f"path = {json.dumps(str(home.exports / 'fhir'))}", ""]
+    home.configuration.write_text("\n".join(lines), encoding="utf-8")
+    home.configuration.chmod(0o600)
+    return load(home.configuration)

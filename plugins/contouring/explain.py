@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from models.contouring.inputs import CHANNEL_GROUPS, CHANNELS, resample, without
 from models.contouring.uncertainty import neighbourhood
 from plugins.host.explain.attribution import integrated_gradients
+from plugins.host.explain.batches import in_batches
 from plugins.host.explain.faithfulness import FRACTIONS, deletion, randomised, rank_correlation
 from plugins.host.explain.shapley import Shares, exact_shapley
 from plugins.host.findings import Explanation
@@ -102,21 +103,14 @@ def _attribution(
 
     ``contrasts`` is what is attributed, in the networks and in a shuffled one.
     """
-    inputs = torch.from_numpy(channels)[None]
-    baseline = torch.from_numpy(without_tumour(channels, near))[None]
+    inputs = torch.from_numpy(channels)
+    baseline = torch.from_numpy(without_tumour(channels, near))
     found, other = (
-        integrated_gradients(item, inputs, baseline, INTEGRATION_STEPS) for item in contrasts
+        integrated_gradients(item, inputs[None], baseline[None], INTEGRATION_STEPS)
+        for item in contrasts
     )
     voxels = found.voxels()
-    deleted = deletion(
-        lambda batch: _number(value, batch),
-        inputs,
-        baseline,
-        voxels,
-        near,
-        generator,
-        RANDOM_ORDERS,
-    )
+    deleted = deletion(value, inputs, baseline, voxels, near, generator, RANDOM_ORDERS)
     return voxels, {
         "completeness_error": found.completeness_error,
         "deletion_auc": deleted.auc,
@@ -199,16 +193,14 @@ def _contour_on_network(work: Work) -> NDArray[np.float32]:
 
 
 def _shares(value: Value, channels: NDArray[np.float32], groups: Sequence[str]) -> Shares:
-    def present(there: frozenset[str]) -> float:
-        kept = channels
-        for name in groups:
-            if name not in there:
-                kept = without(kept, name)
-        return _number(value, torch.from_numpy(kept)[None])
+    def values(coalitions: Sequence[frozenset[str]]) -> list[float]:
+        inputs = []
+        for there in coalitions:
+            kept = channels
+            for name in groups:
+                if name not in there:
+                    kept = without(kept, name)
+            inputs.append(torch.from_numpy(kept))
+        return [float(number) for number in in_batches(value, inputs)]
 
-    return exact_shapley(groups, present)
-
-
-def _number(value: Value, batch: torch.Tensor) -> float:
-    with torch.inference_mode():
-        return float(value(batch)[0])
+    return exact_shapley(groups, values)

@@ -44,11 +44,15 @@ def test_the_digest_names_the_recipe(small_recipe: Recipe) -> None:
 
 
 def test_the_learning_rate_rises_stays_and_falls(small_recipe: Recipe) -> None:
-    """The rate warms up, is constant, and ends near zero."""
-    recipe = replace(small_recipe, step_count=100, warmup_steps=10, decay_steps=20)
+    """The rate warms up, is constant, falls, and falls again after its one restart."""
+    recipe = replace(
+        small_recipe, step_count=150, restart_step=100, warmup_steps=10, decay_steps=20
+    )
     assert learning_rate(recipe, 0) == recipe.learning_rate / 10
     assert learning_rate(recipe, 50) == recipe.learning_rate
     assert learning_rate(recipe, 99) == recipe.learning_rate / 20
+    assert learning_rate(recipe, 100) == recipe.learning_rate * recipe.restart_rate
+    assert learning_rate(recipe, 149) < recipe.learning_rate / 50
 
 
 def test_samples_are_reproducible_and_well_formed(toy_case: Case, small_recipe: Recipe) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import permutations
 
 import numpy as np
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from plugins.host.explain.attribution import integrated_gradients
+from plugins.host.explain.batches import BATCH_SIZE, in_batches
 from plugins.host.explain.faithfulness import (
     FRACTIONS,
     area_under,
@@ -47,7 +49,7 @@ def test_shapley_values_are_those_of_the_definition(count: int, seed: int) -> No
         for bits in range(2**count)
     ]
     table = {subset: float(generator.normal()) for subset in subsets}
-    found = exact_shapley(groups, table.__getitem__)
+    found = exact_shapley(groups, lambda sets: [table[there] for there in sets])
     expected = by_definition(groups, table)
     assert dict(found.contributions) == pytest.approx(expected, abs=1e-9)
     assert found.value_absent == table[frozenset()]
@@ -55,14 +57,14 @@ def test_shapley_values_are_those_of_the_definition(count: int, seed: int) -> No
 
 
 def test_each_coalition_is_evaluated_once() -> None:
-    """A network is asked 2^n times and no more."""
+    """A network is asked once, for 2^n different coalitions."""
     asked: list[frozenset[str]] = []
 
-    def value(there: frozenset[str]) -> float:
-        asked.append(there)
-        return float(len(there))
+    def values(sets: Sequence[frozenset[str]]) -> list[float]:
+        asked.extend(sets)
+        return [float(len(there)) for there in sets]
 
-    exact_shapley(("a", "b", "c"), value)
+    exact_shapley(("a", "b", "c"), values)
     assert len(asked) == len(set(asked)) == 8
 
 
@@ -70,7 +72,7 @@ def test_each_coalition_is_evaluated_once() -> None:
 def test_groups_must_be_few_and_different(groups: tuple[str, ...]) -> None:
     """No group, a group twice or more than eight are refused."""
     with pytest.raises(ValueError, match="groups"):
-        exact_shapley(groups, lambda _: 0.0)
+        exact_shapley(groups, lambda sets: [0.0 for _ in sets])
 
 
 class Detector(nn.Module):
@@ -129,9 +131,9 @@ def test_a_good_order_deletes_faster_than_chance(inputs: torch.Tensor) -> None:
     attribution = integrated_gradients(network, inputs, baseline).voxels()
     region = np.ones(SHAPE, dtype=bool)
     found = deletion(
-        lambda batch: number(network, batch),
-        inputs,
-        baseline,
+        network,
+        inputs[0],
+        baseline[0],
         attribution,
         region,
         np.random.default_rng(1),
@@ -146,18 +148,33 @@ def test_deletion_stays_inside_the_region(inputs: torch.Tensor) -> None:
     """Only blocks that touch the region are replaced, the rest of the input is left alone."""
     seen: list[torch.Tensor] = []
 
-    def value(batch: torch.Tensor) -> float:
-        seen.append(batch.clone())
-        return 1.0
+    def value(batch: torch.Tensor) -> torch.Tensor:
+        seen.extend(batch.clone())
+        return torch.ones(len(batch))
 
     region = np.zeros(SHAPE, dtype=bool)
     region[0:4] = True
     attribution = np.zeros(SHAPE, dtype=np.float32)
     marker = torch.full_like(inputs, 9.0)
-    deletion(value, inputs, marker, attribution, region, np.random.default_rng(1))
-    changed = torch.stack([(batch == 9.0).any(dim=1)[0] for batch in seen]).any(dim=0)
+    deletion(value, inputs[0], marker[0], attribution, region, np.random.default_rng(1))
+    changed = torch.stack([(image == 9.0).any(dim=0) for image in seen]).any(dim=0)
     assert changed[0:4].any()
     assert not changed[4:].any()
+
+
+@pytest.mark.parametrize("count", [1, 2, 4, 5, 9])
+def test_batches_give_each_input_its_value(count: int) -> None:
+    """Values come back in order, and nothing is evaluated alone unless it is alone."""
+    sizes: list[int] = []
+
+    def value(batch: torch.Tensor) -> torch.Tensor:
+        sizes.append(len(batch))
+        return batch.sum(dim=(1, 2))
+
+    inputs = [torch.full((2, 3), float(index)) for index in range(count)]
+    assert in_batches(value, inputs).tolist() == [6.0 * index for index in range(count)]
+    assert max(sizes) <= BATCH_SIZE
+    assert count == 1 or min(sizes) >= 2
 
 
 def test_the_area_of_a_constant_curve_is_its_value() -> None:

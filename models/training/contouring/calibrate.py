@@ -19,8 +19,8 @@ from models.contouring.uncertainty import Calibration, ModalityCalibration
 from models.training.contouring.evaluate import CaseResult
 
 COVERAGE = 0.9
-GOOD_DSC = 0.7
-GOOD_SHARE = 0.9
+GOOD_DSC = 0.6
+GOOD_SHARE = 0.92
 RIDGE = 0.05
 Floats = npt.NDArray[np.float64]
 
@@ -52,7 +52,7 @@ def foretell(results: Sequence[CaseResult]) -> Floats:
 
 
 def abstention_threshold(foretold: Floats, dsc: Floats) -> float:
-    """Return the lowest foretold DSC above which 90 % of the contours are good."""
+    """Return the lowest foretold DSC above which the share `GOOD_SHARE` of the contours is good."""
     for threshold in np.arange(0.0, 0.9, 0.01):
         kept = foretold >= threshold
         if kept.any() and np.mean(dsc[kept] >= GOOD_DSC) >= GOOD_SHARE:
@@ -61,9 +61,15 @@ def abstention_threshold(foretold: Floats, dsc: Floats) -> float:
 
 
 def calibrate(results: Sequence[CaseResult]) -> Calibration:
-    """Return the calibration of all modality sets; the threshold comes from CT with PET."""
+    """Return the calibration of all modality sets; they share one abstention threshold.
+
+    The threshold is on the foretold DSC, which means the same with and without PET, so it is
+    found on all contours together: with PET alone nearly every contour is good, and no
+    threshold would follow from them.
+    """
     sets: dict[str, ModalityCalibration] = {}
-    threshold = 0.0
+    told: list[Floats] = []
+    true: list[Floats] = []
     for name in sorted({row.modalities for row in results}):
         rows = [row for row in results if row.modalities == name]
         dsc = np.array([row.score.dsc for row in rows])
@@ -79,6 +85,7 @@ def calibrate(results: Sequence[CaseResult]) -> Calibration:
             conformal_quantile(ratio, tail, count),
             count,
         )
-        if name == "ct+pet":
-            threshold = abstention_threshold(foretold, dsc)
+        told.append(foretold)
+        true.append(dsc)
+    threshold = abstention_threshold(np.concatenate(told), np.concatenate(true))
     return Calibration(COVERAGE, threshold, sets)

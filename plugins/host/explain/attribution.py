@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from plugins.host.explain.batches import BATCH_SIZE
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -57,7 +59,7 @@ def integrated_gradients(
         baselines=baseline,
         n_steps=step_count,
         method="gausslegendre",
-        internal_batch_size=1,
+        internal_batch_size=BATCH_SIZE,
         return_convergence_delta=True,
     )
     values = found[0].detach().numpy().astype(np.float32)

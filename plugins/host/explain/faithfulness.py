@@ -19,11 +19,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
+from plugins.host.explain.batches import in_batches
+
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    TensorValue = Callable[[torch.Tensor], float]
+    Value = Callable[[torch.Tensor], torch.Tensor]
 
 FRACTIONS = (0.01, 0.03, 0.1, 0.25, 0.5)
 """Shares of the blocks deleted; dense at the start, where a good order falls steeply."""
@@ -48,7 +50,7 @@ class Deletion:
 
 
 def deletion(
-    value: TensorValue,
+    value: Value,
     inputs: torch.Tensor,
     baseline: torch.Tensor,
     attribution: FloatArray,
@@ -60,29 +62,29 @@ def deletion(
 
     Parameters
     ----------
-    value : gives one number for a batch of one.
-    inputs, baseline : (1, C, D, H, W).
+    value : maps a batch (N, C, D, H, W) to one number each (N,).
+    inputs, baseline : (C, D, H, W).
     attribution : (D, H, W); blocks are ranked by their sum.
     region : (D, H, W); only blocks that touch it are deleted, in either order.
     generator : draws the random orders.
     """
+    import torch
+
     scores = _block_sums(attribution)
     candidates = np.flatnonzero(_block_sums(region.astype(np.float32)).ravel() > 0)
     ranked = candidates[np.argsort(-scores.ravel()[candidates], kind="stable")]
-    whole = value(inputs)
-
-    def curve(order: NDArray[np.intp]) -> NDArray[np.float64]:
-        falling = [1.0]
+    orders = [ranked, *(generator.permutation(candidates) for _ in range(random_orders))]
+    images = [inputs]
+    for order in orders:
         for fraction in FRACTIONS:
             deleted = np.zeros(scores.size, dtype=bool)
             deleted[order[: max(1, round(fraction * len(order)))]] = True
             mask = _as_voxels(deleted.reshape(scores.shape), attribution.shape)
-            falling.append(value(_replaced(inputs, baseline, mask)) / max(whole, 1e-6))
-        return np.array(falling)
-
-    told = curve(ranked)
-    randoms = [curve(generator.permutation(candidates)) for _ in range(random_orders)]
-    random = np.mean(randoms, axis=0)
+            images.append(torch.where(torch.from_numpy(mask), baseline, inputs))
+    whole, *rest = in_batches(value, images)
+    curves = np.reshape(rest, (len(orders), len(FRACTIONS))) / max(float(whole), 1e-6)
+    curves = np.concatenate([np.ones((len(orders), 1)), curves], axis=1)
+    told, random = curves[0], curves[1:].mean(axis=0)
     return Deletion(
         area_under(told), area_under(random), tuple(told.tolist()), tuple(random.tolist())
     )
@@ -133,11 +135,3 @@ def _as_voxels(blocks: NDArray[np.bool_], shape: tuple[int, ...]) -> NDArray[np.
     for axis, size in enumerate(shape):
         blocks = blocks.repeat(BLOCK_VOXELS, axis=axis).take(np.arange(size), axis=axis)
     return blocks
-
-
-def _replaced(
-    inputs: torch.Tensor, baseline: torch.Tensor, mask: NDArray[np.bool_]
-) -> torch.Tensor:
-    import torch
-
-    return torch.where(torch.from_numpy(mask), baseline, inputs)

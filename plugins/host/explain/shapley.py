@@ -20,6 +20,9 @@ GROUP_LIMIT = 8
 """2^8 = 256 evaluations of a network is the most that a case may cost."""
 
 
+Values = Callable[[Sequence[frozenset[str]]], Sequence[float]]
+
+
 @dataclass(frozen=True, slots=True)
 class Shares:
     """Hold the contribution of each group, and the value without and with all of them."""
@@ -29,40 +32,39 @@ class Shares:
     value_present: float
 
 
-def exact_shapley(groups: Sequence[str], value: Callable[[frozenset[str]], float]) -> Shares:
+def exact_shapley(groups: Sequence[str], values: Values) -> Shares:
     """Return the exact Shapley value of each group.
 
     Parameters
     ----------
     groups : names, at most eight, each once.
-    value : gives the number to be explained when only these groups are present; it is
-        called once for each of the 2^n coalitions.
+    values : gives the number to be explained for each of several coalitions, the groups
+        that are present; it is called once, with all 2^n of them.
 
     Examples
     --------
-    >>> exact_shapley(["ct", "pet"], lambda there: 0.2 * ("ct" in there) + 0.6 * ("pet" in there))
-    Shares(contributions=(('ct', 0.2), ('pet', 0.6)), value_absent=0.0, value_present=0.8)
+    >>> exact_shapley(["ct", "pet"], lambda sets: [0.6 * ("pet" in there) for there in sets])
+    Shares(contributions=(('ct', 0.0), ('pet', 0.6)), value_absent=0.0, value_present=0.6)
     """
     if not 1 <= len(groups) <= GROUP_LIMIT or len(set(groups)) != len(groups):
         raise ValueError(f"expected 1 to {GROUP_LIMIT} different groups, found {list(groups)}")
-    known: dict[frozenset[str], float] = {}
-
-    def of(row: Sequence[float]) -> float:
-        there = frozenset(name for name, bit in zip(groups, row, strict=True) if bit)
-        if there not in known:
-            known[there] = float(value(there))
-        return known[there]
+    count = len(groups)
+    coalitions = [
+        frozenset(name for place, name in enumerate(groups) if bits >> place & 1)
+        for bits in range(2**count)
+    ]
+    known = dict(zip(coalitions, map(float, values(coalitions)), strict=True))
 
     def of_rows(rows: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.array([of(row) for row in np.asarray(rows).tolist()])
+        sets = (frozenset(np.asarray(groups)[row > 0].tolist()) for row in np.asarray(rows))
+        return np.array([known[there] for there in sets])
 
     shap = library()
-    absent, present = np.zeros((1, len(groups))), np.ones((1, len(groups)))
-    masker = shap.maskers.Independent(absent, max_samples=1)
-    found = shap.explainers.ExactExplainer(of_rows, masker)(present, silent=True)
-    shares = np.asarray(found.values, dtype=np.float64).reshape(len(groups))
+    masker = shap.maskers.Independent(np.zeros((1, count)), max_samples=1)
+    found = shap.explainers.ExactExplainer(of_rows, masker)(np.ones((1, count)), silent=True)
+    shares = np.asarray(found.values, dtype=np.float64).reshape(count)
     contributions = tuple((name, float(share)) for name, share in zip(groups, shares, strict=True))
-    return Shares(contributions, of(absent[0]), of(present[0]))
+    return Shares(contributions, known[coalitions[0]], known[coalitions[-1]])
 
 
 def library() -> Any:
