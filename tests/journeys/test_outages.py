@@ -197,7 +197,9 @@ def test_discarded_run_stays_discarded(root: Path) -> None:
 
 def test_one_home_is_served_once(root: Path) -> None:
     """A second process under the same executor id is refused in plain words."""
-    with served(Home(root / "home"), root) as (site, _):
-        with pytest.raises(ConfigurationError, match="found another process"):
-            with serving(site):
-                pass
+    with (
+        served(Home(root / "home"), root) as (site, _),
+        pytest.raises(ConfigurationError, match="found another process"),
+        serving(site),
+    ):
+        pass
