@@ -15,7 +15,6 @@ import numpy as np
 import pytest
 
 from adapters.rt.raster import mask_from_contours
-from adapters.rt.read_case import read_case  # noqa: F401 - the reading under test
 from adapters.rt.read_folder import scan_folder
 from adapters.rt.read_series import read_series
 from adapters.rt.read_structures import read_structures
@@ -99,7 +98,7 @@ def test_contour_overlaps_the_reference(runs: dict[str, Any], patient: str) -> N
     study = scan.studies[0]
     ct_uid = next(s.series_instance_uid for s in study.series if s.modality == "CT")
     rs_uid = next(s.series_instance_uid for s in study.series if s.modality == "RTSTRUCT")
-    ct, _ = read_series(scan.files[ct_uid])
+    ct, _ = read_series(scan.files[ct_uid], "CT")
     reference, _ = read_structures(scan.files[rs_uid][0])
     regions = [r for r in reference.rois if re.search(r"GTV.*mass", r.name, re.I) and r.contours]
     truth = mask_from_contours(regions[0].contours, ct.geometry)
@@ -119,7 +118,7 @@ def test_plastimatch_reads_the_same_mask(
     scan = scan_folder(runs[patient]["source"])
     study = scan.studies[0]
     ct_uid = next(s.series_instance_uid for s in study.series if s.modality == "CT")
-    ct, _ = read_series(scan.files[ct_uid])
+    ct, _ = read_series(scan.files[ct_uid], "CT")
     images = tmp_path / "ct"
     images.mkdir()
     for number, path in enumerate(scan.files[ct_uid]):
