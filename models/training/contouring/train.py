@@ -4,9 +4,10 @@
 number (so that a resumed run draws what an unbroken one would).  3. Dice and cross entropy on
 two decoder levels.  4. AdamW with warm-up, constant rate, linear decay and one warm restart; the
 weights are averaged exponentially.
-The averaged weights of the last step are the member: nothing is chosen by looking at a
-validation score. bf16 autocast is used only where the processor computes it natively; a resumed
-run is then equal up to the last bits of one gradient kernel, in float32 bit for bit.
+The averaged weights of the last step are the member; no step is picked by a validation score
+(README.md lists the looks that were taken). bf16 autocast is used only where the processor
+computes it natively; a resumed run is then equal up to the last bits of one gradient kernel, in
+float32 bit for bit.
 """
 
 from collections.abc import Sequence
