@@ -20,6 +20,12 @@ def _matrix(root: Path, first: int, step: int) -> None:
     assert result.returncode == 0, result.stderr[-3000:]
     lines = [json.loads(line) for line in result.stdout.splitlines()]
     assert len(lines) > 2
+    for line in lines:
+        # A life that ends between sending and its record delivers in two rounds, and each
+        # round puts the states that it found on record; every other record stands once.
+        rounds = line["kinds"].count("delivery")
+        assert rounds in (1, 2)
+        line["kinds"] = line["kinds"][rounds - 1 :]
     whole = lines[-1]
     assert whole["died"] == 0
     for line in lines[:-1]:
