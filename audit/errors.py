@@ -158,8 +158,10 @@ class RefusalError(SuiteError):
     code = "REFUSED"
     advice = "Read the reasons; the study needs the manual path."
 
-    def __init__(self, message: str, *, reasons: tuple[str, ...] = ()) -> None:
-        super().__init__(message)
+    def __init__(
+        self, message: str, *, reasons: tuple[str, ...] = (), advice: str | None = None
+    ) -> None:
+        super().__init__(message, advice=advice)
         self.reasons = reasons
 
 

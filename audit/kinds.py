@@ -127,6 +127,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
         "lifecycle": Kind(
             (_A,), ("plugin", "action", "from_state", "to_state", "decided_by", "evidence")
         ),
+        "governed": Kind((_A,), ("document", "name", "revision", "sha256")),
         "configuration_change": Kind((_A,), ("setting", "before_sha256", "after_sha256")),
         "access": Kind((_C,), ("what", "purpose")),
         "stop": Kind((_A, _C), ("scope", "decided_by")),

@@ -210,6 +210,18 @@ ACCOUNT = Table(
     Column("disabled_at", UtcTime),
 )
 
+GOVERNED = Table(
+    "governed",
+    METADATA,
+    Column("kind", Text, primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("revision", Integer, primary_key=True, autoincrement=False),
+    Column("digest", Text, nullable=False),
+    Column("content", Text, nullable=False),
+    Column("recorded_at", UtcTime, nullable=False),
+    Column("recorded_by", Text, nullable=False),
+)
+
 LEAF = Table(
     "leaf",
     METADATA,

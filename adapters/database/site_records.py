@@ -18,7 +18,7 @@ from audit.kinds import NOT_EVALUATED
 from audit.log import Log
 from audit.pseudonym import Pseudonyms
 from audit.record import Actor, Outcome, Record, Source, Subject, make_record
-from governance.ports import Deployment
+from governance.ports import Deployment, GovernedDocument
 from plugins.host.ports import RunRequest
 from plugins.host.routing import Decision
 
@@ -103,6 +103,17 @@ class SiteRecords:
             actor=self._actor(transaction, deployment.decided_by),
             release_digest=deployment.release_digest,
         )
+
+    def governed(self, transaction: Transaction, document: GovernedDocument) -> str:
+        """Record a revision of a governed document, which the transaction has put already."""
+        body = {
+            "document": bodies.coded(document.kind),
+            "name": bodies.coded(document.name),
+            "revision": document.revision,
+            "sha256": document.digest,
+        }
+        actor = self._actor(transaction, document.recorded_by)
+        return self._append(transaction, "governed", body, actor=actor)
 
     def by_hand(
         self, transaction: Transaction, request: RunRequest, action: str, person: str
