@@ -1,4 +1,4 @@
-"""`osteon release`: build, publish, verify, add, list and show releases."""
+"""`osteon release`: build, publish, verify, add, list, show and compare releases."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from adapters.cli.release_diff import diff
 from adapters.cli.terminal import (
     ConfigOption,
     HomeOption,
@@ -18,6 +19,7 @@ from adapters.cli.terminal import (
 from audit.errors import NotFoundError
 
 app = typer.Typer(no_args_is_help=True)
+app.command("diff")(diff)
 PluginArgument = Annotated[str, typer.Argument(help="Plugin name, e.g. contouring.")]
 
 
