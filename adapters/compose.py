@@ -93,14 +93,11 @@ def create_site(home: Home, configuration: Configuration | None = None) -> str:
     the one-time password of the first administrator, empty when there was one already.
     """
     home.create()
-    load_keys(home, utc_now())
-    database = Database(_database_url(home, configuration or _configured(home, None)))
-    database.upgrade()
-    with database.reading() as transaction:
-        known = transaction.accounts()
-    password = "" if known else add_account(database, "admin", "administrator", utc_now())
-    database.close()
-    return password
+    with ExitStack() as stack:
+        ground = _ground(stack, home, configuration or _configured(home, None), utc_now)
+        with ground.database.reading() as transaction:
+            known = transaction.accounts()
+        return "" if known else add_account(ground, "admin", "administrator")
 
 
 @contextmanager
@@ -140,6 +137,7 @@ class _Ground:
     pseudonyms: Pseudonyms
     journal: SiteJournal
     registry: ReleaseRegistry
+    now: Callable[[], datetime]
 
 
 def _ground(
@@ -158,8 +156,8 @@ def _ground(
     service = Actor(f"service:{section.node}", "service")
     source = Source(section.name, section.node, section.mode, service)
     journal = SiteJournal(database, log, pseudonyms, source, now)
-    registry = ReleaseRegistry(home, database, section.name, section.mode, now)
-    return _Ground(keys, database, vault, log, pseudonyms, journal, registry)
+    registry = ReleaseRegistry(home, database, section.name, section.mode, now, journal)
+    return _Ground(keys, database, vault, log, pseudonyms, journal, registry, now)
 
 
 def _house(

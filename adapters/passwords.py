@@ -1,5 +1,8 @@
 """Passwords of accounts: argon2id verifiers, one-time passwords, no default password.
 
+Every change of an account is recorded in the transaction that makes it; of a password the
+record says that it changed, and nothing of the password.
+
 Source: RFC 9106 (argon2id, second recommended parameter set, the library's default);
 NIST SP 800-63B 5.1.1 for the minimum length.
 """
@@ -10,9 +13,10 @@ import hashlib
 import hmac
 import secrets
 import threading
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
@@ -23,7 +27,9 @@ from governance.accounts import Account
 
 if TYPE_CHECKING:
     from adapters.compose import Site
+    from adapters.database.journal import SiteJournal
 
+SERVICE = "service:osteon"
 MINIMUM_LENGTH = 12
 CONCURRENCY = 2  # one verification takes 64 MiB (RFC 9106 Section 4); inference needs the rest
 _HASHER = PasswordHasher()
@@ -31,14 +37,43 @@ _HASHING = threading.Semaphore(CONCURRENCY)
 _NOBODY = _HASHER.hash(secrets.token_urlsafe(16))
 
 
-def add_account(database: Database, account_id: str, role: str, now: datetime) -> str:
-    """Add an account and return its one-time password, which is shown once and not kept."""
+class Books(Protocol):
+    """Where accounts and their records are kept; a `Site` fulfils it."""
+
+    @property
+    def database(self) -> Database:
+        """The site database."""
+        ...
+
+    @property
+    def journal(self) -> SiteJournal:
+        """Writes the records."""
+        ...
+
+    @property
+    def now(self) -> Callable[[], datetime]:
+        """The clock; aware UTC."""
+        ...
+
+
+def add_account(books: Books, account_id: str, role: str, person: str = SERVICE) -> str:
+    """Add an account and return its one-time password, which is shown once and not kept.
+
+    Parameters
+    ----------
+    person : who adds it, for the record; the first one is added by the service itself.
+
+    Raises
+    ------
+    ConfigurationError : the id or the role is not one, or the id is in use.
+    """
     password = secrets.token_urlsafe(12)
-    account = Account(account_id, role, _verifier(password), True, now)
-    with database.transaction() as transaction:
+    account = Account(account_id, role, _verifier(password), True, books.now())
+    with books.database.transaction() as transaction:
         if transaction.account(account_id) is not None:
             raise ConfigurationError(f"expected a new account id, found {account_id!r} in use")
         transaction.put_account(account)
+        books.journal.account(transaction, "add", account, person)
     return password
 
 
@@ -90,36 +125,37 @@ def check_password(database: Database, account_id: str, password: str, now: date
     return account
 
 
-def change_password(
-    database: Database, account_id: str, password: str, new_password: str, now: datetime
-) -> Account:
-    """Replace a password and return the account.
+def change_password(books: Books, account_id: str, password: str, new_password: str) -> Account:
+    """Replace a password, as the account's own act, and return the account.
 
     Raises
     ------
     AuthenticationError : the password is wrong, or the account was changed meanwhile.
     ConfigurationError : the new password is too short.
     """
-    account = check_password(database, account_id, password, now)
+    account = check_password(books.database, account_id, password, books.now())
     if len(new_password) < MINIMUM_LENGTH:
         raise ConfigurationError(f"expected a password of at least {MINIMUM_LENGTH} characters")
     changed = replace(
         account, password_verifier=_verifier(new_password), must_change_password=False
     )
-    with database.transaction() as transaction:
+    with books.database.transaction() as transaction:
         if transaction.account(account_id) != account:  # disabled while we were hashing
             raise AuthenticationError("expected the account unchanged since its password was read")
         transaction.put_account(changed)
+        books.journal.account(transaction, "password", changed, f"account:{account_id}")
     return changed
 
 
-def disable_account(database: Database, account_id: str, now: datetime) -> None:
+def disable_account(books: Books, account_id: str, person: str = SERVICE) -> None:
     """Close an account from now on; NotFoundError when it is unknown."""
-    with database.transaction() as transaction:
+    with books.database.transaction() as transaction:
         account = transaction.account(account_id)
         if account is None:
             raise NotFoundError(f"expected a known account, found {account_id!r}")
-        transaction.put_account(replace(account, disabled_at=now))
+        closed = replace(account, disabled_at=books.now())
+        transaction.put_account(closed)
+        books.journal.account(transaction, "disable", closed, person)
 
 
 def _known(transaction: Transaction, account_id: str) -> Account | None:

@@ -61,17 +61,19 @@ def sign_bundle(keys: SiteKeys, bundle: Path, now: datetime) -> Path:
     return bundle
 
 
-def add_newest(site: Site, plugin: str, bundle: Path | None = None) -> str:
+def add_newest(
+    site: Site, plugin: str, bundle: Path | None = None, *, person: str = "service:osteon"
+) -> str:
     """Add the newest published release of a plugin (or a given bundle); return its digest."""
     if bundle is not None:
-        return site.registry.add(bundle).digest
+        return site.registry.add(bundle, person=person).digest
     version = newest_published(plugin)
     digest = published_digest(plugin, version)
     if _lies_here(site, plugin, digest):
         return digest
     with tempfile.TemporaryDirectory() as folder:
         path = sign_bundle(site.keys, assemble(plugin, version, Path(folder)), site.now())
-        return site.registry.add(path).digest
+        return site.registry.add(path, person=person).digest
 
 
 def published_digest(plugin: str, version: str) -> str:

@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from adapters.database import Database
+from adapters.database import Database, Transaction
 from adapters.database.deployments import ReleaseRow
+from adapters.database.journal import SiteJournal
 from adapters.home import Home
 from audit.errors import NotFoundError, SignatureError
 from governance.deployment import Decision, register
@@ -35,9 +36,12 @@ class ReleaseRegistry:
     site: str
     mode: str
     now: Callable[[], datetime]
+    journal: SiteJournal
 
     def add(self, path: Path, *, person: str = "service:osteon", signed: bool = True) -> Release:
         """Verify a bundle, keep it, unpack it and register it; twice changes nothing.
+
+        That it came, from whom and under whose signature, is recorded with its state.
 
         Raises
         ------
@@ -45,8 +49,7 @@ class ReleaseRegistry:
         """
         release = open_release(path)
         release.verify()
-        if signed:
-            self.verify_signature(release)
+        signed_by = self.verify_signature(release) if signed else ""
         kept = self.home.releases / f"{folder_name(release.digest)}.osteon"
         if not kept.exists():
             building = kept.with_suffix(".new")
@@ -54,13 +57,22 @@ class ReleaseRegistry:
             building.replace(kept)
         unpack(release, self.home.releases / folder_name(release.digest))
         plugin, version = release.manifest["plugin"], release.manifest["version"]
-        decision = Decision(self.site, self.mode, person, "engineer", self.now())
-        with self.database.transaction() as transaction:
-            transaction.put_release(
-                release.digest, plugin, version, str(kept), json.dumps(dict(release.manifest))
-            )
-            register(transaction, decision, plugin, release.digest)
+        row = ReleaseRow(
+            release.digest, plugin, version, str(kept), json.dumps(dict(release.manifest))
+        )
+        self.database.run(lambda transaction: self._register(transaction, row, person, signed_by))
         return release
+
+    def _register(
+        self, transaction: Transaction, row: ReleaseRow, person: str, signed_by: str
+    ) -> None:
+        """Keep a release and its record together; one that lies here already is left alone."""
+        decision = Decision(self.site, self.mode, person, "engineer", self.now())
+        known = {(item.site, item.release_digest) for item in transaction.deployments(row.plugin)}
+        transaction.put_release(row.digest, row.plugin, row.version, row.path, row.manifest)
+        if (self.site, row.digest) not in known:
+            register(transaction, decision, row.plugin, row.digest)
+            self.journal.release(transaction, "add", row, person, signed_by)
 
     def verify_signature(self, release: Release) -> str:
         """Return the id of the trusted key that signed the release; SignatureError if none."""

@@ -130,6 +130,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
         "governed": Kind((_A,), ("document", "name", "revision", "sha256")),
         "configuration_change": Kind((_A,), ("setting", "before_sha256", "after_sha256")),
         "access": Kind((_C,), ("what", "purpose")),
+        "account": Kind((_C,), ("action", "account", "role")),
         "stop": Kind((_A, _C), ("scope", "decided_by")),
         "clock": Kind((_C,), ("event",)),
     }

@@ -39,8 +39,7 @@ def add(
         session = signed_in(site)
         if session.role != "administrator":
             raise AuthenticationError("expected an administrator to add accounts")
-        password = add_account(site.database, account_id, role, site.now())
-        site.configuration_changed("account", "", f"{account_id}:{role}", session.account_id)
+        password = add_account(site, account_id, role, f"account:{session.account_id}")
     typer.echo(f"account {account_id} ({role}); one-time password: {password}")
 
 
@@ -78,8 +77,7 @@ def disable(account_id: str, home: HomeOption = None, config: ConfigOption = Non
         session = signed_in(site)
         if session.role != "administrator":
             raise AuthenticationError("expected an administrator to disable accounts")
-        disable_account(site.database, account_id, site.now())
-        site.configuration_changed("account", account_id, "disabled", session.account_id)
+        disable_account(site, account_id, f"account:{session.account_id}")
     typer.echo(f"account {account_id} is disabled")
 
 
@@ -103,7 +101,7 @@ def login(
         account = sign_in(site, account_id, password, "command-line")
         if account.must_change_password:
             fresh = _secret("OSTEON_NEW_PASSWORD", "New password (at least 12 characters)")
-            account = change_password(site.database, account_id, password, fresh, site.now())
+            account = change_password(site, account_id, password, fresh)
         session = access.open_session(account, site.now())
         _write(site.home.keys / TOKEN, access.encode(session, site.keys.session))
     typer.echo(f"signed in as {account.account_id} ({account.role})")

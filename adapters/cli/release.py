@@ -88,6 +88,7 @@ def add(
     config: ConfigOption = None,
 ) -> None:
     """Verify a release and register it at this site."""
+    from adapters.cli.account import person_here
     from adapters.compose import open_site
     from adapters.home import locate
     from adapters.published import add_newest
@@ -97,7 +98,12 @@ def add(
     if not is_file and (bundle.suffix == ".osteon" or len(bundle.parts) > 1):
         raise NotFoundError(f"expected a release file {name}, found none")
     with open_site(locate(home), config) as site:
-        digest = site.registry.add(bundle).digest if is_file else add_newest(site, name)
+        person = person_here(site)
+        digest = (
+            site.registry.add(bundle, person=person).digest
+            if is_file
+            else add_newest(site, name, person=person)
+        )
         row = site.registry.row(digest)
     typer.echo(f"{row.plugin} {row.version}: {digest}")
 

@@ -13,18 +13,20 @@ from datetime import datetime
 from typing import Any
 
 from adapters.database import bodies
+from adapters.database.deployments import ReleaseRow
 from adapters.database.transaction import Transaction
 from audit.kinds import NOT_EVALUATED
 from audit.log import Log
 from audit.pseudonym import Pseudonyms
 from audit.record import Actor, Outcome, Record, Source, Subject, make_record
+from governance.accounts import Account
 from governance.ports import Deployment, GovernedDocument
 from plugins.host.ports import RunRequest
 from plugins.host.routing import Decision
 
 
 class SiteRecords:
-    """Study events, routing, lifecycle, what persons do, faults.
+    """Study events, routing, releases, accounts, what persons do, faults.
 
     Parameters
     ----------
@@ -170,6 +172,30 @@ class SiteRecords:
         }
         actor = self._actor(transaction, person)
         return self._append(transaction, "configuration_change", body, actor=actor)
+
+    def account(self, transaction: Transaction, action: str, account: Account, person: str) -> str:
+        """Record that an account was added, disabled, or got another password."""
+        body = {
+            "action": bodies.coded(action),
+            "account": bodies.coded(account.account_id),
+            "role": account.role,
+        }
+        actor = self._actor(transaction, person)
+        return self._append(transaction, "account", body, actor=actor)
+
+    def release(
+        self, transaction: Transaction, action: str, row: ReleaseRow, person: str, signed_by: str
+    ) -> str:
+        """Record that a release came to this site, and whose signature it carries."""
+        body = {
+            "action": bodies.coded(action),
+            "plugin": bodies.coded(row.plugin),
+            "version": bodies.coded(row.version),
+            "manifest_sha256": row.digest,
+            "signed_by": bodies.coded(signed_by) if signed_by else "unsigned",
+        }
+        actor = self._actor(transaction, person)
+        return self._append(transaction, "release", body, actor=actor, release_digest=row.digest)
 
     def access(self, transaction: Transaction, what: str, purpose: str, person: str) -> str:
         """Record that somebody read the log or turned a pseudonym back."""

@@ -83,10 +83,9 @@ def account_routes(app: FastAPI, view: Pages) -> None:
         if wait_s := _admit(view, request, session.account_id):
             text = _too_many(request, wait_s)
             return _later(view.render(request, "account.html", 429, message=text), wait_s)
-        now = view.site.now()
         try:
             account = passwords.change_password(
-                view.site.database, session.account_id, password, new_password, now
+                view.site, session.account_id, password, new_password
             )
         except AuthenticationError:
             return view.render(request, "account.html", 401, message=t["wrong"])
@@ -94,7 +93,7 @@ def account_routes(app: FastAPI, view: Pages) -> None:
             view.throttle.succeeded(session.account_id, _address(request))
             return view.render(request, "account.html", 400, message=t["password_short"])
         view.throttle.succeeded(session.account_id, _address(request))
-        fresh = access.open_session(account, now)
+        fresh = access.open_session(account, view.site.now())
         request.state.session = fresh
         response = view.render(request, "account.html", message=t["password_changed"])
         _set_session(request, response, access.encode(fresh, view.site.keys.session))

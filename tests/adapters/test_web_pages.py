@@ -83,8 +83,8 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 
 def _account(site: Site, account_id: str, role: str) -> None:
-    once = add_account(site.database, account_id, role, site.now())
-    change_password(site.database, account_id, once, PASSWORD, site.now())
+    once = add_account(site, account_id, role)
+    change_password(site, account_id, once, PASSWORD)
 
 
 def _refused(site: Site) -> str:
@@ -178,7 +178,7 @@ def test_forged_and_old_sessions_are_refused() -> None:
 
 def test_one_time_password_must_be_changed(pages: Served) -> None:
     """A password that was given out once opens only the page that replaces it."""
-    once = add_account(pages.site.database, "fresh", "engineer", pages.site.now())
+    once = add_account(pages.site, "fresh", "engineer")
     client = signed_in(pages, "fresh", once)
     assert client.get("/").headers["location"] == "/account"
     page = client.get("/account")
@@ -305,13 +305,12 @@ def test_a_session_ends_with_what_it_stands_on(pages: Served, change: str) -> No
     client = _client(pages)
     _enter(client, account_id)
     assert client.get("/").status_code == 200
-    database, now = pages.site.database, pages.site.now()
     if change == "disabled":
-        disable_account(database, account_id, now)
+        disable_account(pages.site, account_id)
     elif change == "password":
-        change_password(database, account_id, PASSWORD, PASSWORD + " staple", now)
+        change_password(pages.site, account_id, PASSWORD, PASSWORD + " staple")
     else:
-        with database.transaction() as transaction:
+        with pages.site.database.transaction() as transaction:
             account = transaction.account(account_id)
             assert account is not None
             transaction.put_account(replace(account, role="clinician"))
