@@ -47,10 +47,10 @@ class SecondStage:
     The rate rises over `warmup_steps` and falls to zero at `step_count`.
     """
 
-    step_count: int = 400
+    step_count: int = 1000
     patients_per_step: int = 2
     learning_rate: float = 1.0e-3
-    warmup_steps: int = 20
+    warmup_steps: int = 30
     sampling: Recipe = field(
         default_factory=lambda: replace(
             Recipe(), pet_absent_rate=0.10, average_decay=0.99, seed=20261125
