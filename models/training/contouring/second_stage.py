@@ -47,7 +47,7 @@ class SecondStage:
     The rate rises over `warmup_steps` and falls to zero at `step_count`.
     """
 
-    step_count: int = 1000
+    step_count: int = 700
     patients_per_step: int = 2
     learning_rate: float = 1.0e-3
     warmup_steps: int = 30
