@@ -1,12 +1,7 @@
-"""The tree of RFC 9162: foreign vectors, and proofs that hold for every tree."""
+"""The tree of RFC 9162: proofs that hold for every tree (`test_vectors.py`: foreign ones)."""
 
-import base64
 import hashlib
-import json
-import zipfile
 from collections.abc import Iterable, Mapping
-from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -27,38 +22,6 @@ from audit.merkle import (
     root_of,
 )
 from audit.ports import NodeKey
-
-VECTORS = Path(__file__).parents[1] / "vectors" / "merkle" / "vectors.zip"
-
-
-def _vectors() -> dict[str, dict[str, Any]]:
-    with zipfile.ZipFile(VECTORS) as archive:
-        return {name: json.loads(archive.read(name)) for name in sorted(archive.namelist())}
-
-
-def _bytes(text: str | None) -> bytes:
-    return base64.b64decode(text) if text else b""
-
-
-def _holds(vector: Mapping[str, Any]) -> bool:
-    proof = [_bytes(item) for item in vector["proof"] or ()]
-    root = _bytes(vector.get("root"))
-    try:
-        if "leafIdx" in vector:
-            leaf = _bytes(vector["leafHash"])
-            check_inclusion(leaf, vector["leafIdx"], vector["treeSize"], proof, root)
-        else:
-            roots = _bytes(vector["root1"]), _bytes(vector["root2"])
-            check_consistency(vector["size1"], vector["size2"], proof, *roots)
-    except LogTamperedError:
-        return False
-    return True
-
-
-@pytest.mark.parametrize(("name", "vector"), _vectors().items(), ids=_vectors().keys())
-def test_foreign_vector_is_judged_as_its_makers_say(name: str, vector: dict[str, Any]) -> None:
-    """Every good proof of transparency-dev/merkle holds and every bad one is refused."""
-    assert _holds(vector) != vector.get("wantErr", False), vector["desc"]
 
 
 def _hashes(count: int) -> list[bytes]:
