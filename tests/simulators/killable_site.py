@@ -1,10 +1,16 @@
 """A serving site that dies (SIGKILL) at the n-th point around its commits, for every n.
 
-Run as a program: ``killable_site.py ROOT FIRST STEP``; prints one JSON line for each n.
-Every state of the path is written in one transaction of the site database.  Point 2k is
-right after the k-th writing commit; point 2k - 1 right before it, when what was done
-outside (an object stored, a bundle posted) is not on record yet.  The libraries are
-imported once and each life is a forked process, which keeps the matrix short.
+Run as a program: ``killable_site.py ROOT FIRST STEP [POSTGRESQL_URL]``; prints one JSON line
+for each n.  With a URL, site, vault and engine each have a PostgreSQL database; its name is
+the prefix of theirs.
+
+Every state of the path is written in one transaction of one of the three databases, or of
+the archive's index.  Point 2k is right after the k-th writing commit of the process; point
+2k - 1 right before it, when what was done outside (an object stored, a bundle posted) is not
+on record yet.  The libraries are imported once and each life is a forked process, which
+keeps the matrix short.
+
+Read next: `tests/journeys/test_kill_matrix.py`.
 """
 
 import json
@@ -12,81 +18,221 @@ import os
 import shutil
 import signal
 import sys
+import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+import fhir.resources.R4B.bundle  # noqa: F401 - imported once for all lives, as some others
+import highdicom  # noqa: F401
+from dbos import DBOS
+from sqlalchemy.engine.default import DefaultDialect
+
+import adapters.delivery.folder
+import adapters.documents.composer
 import adapters.fhir.bundle
-import adapters.fhir.resources  # noqa: F401 - as above
+import adapters.fhir.resources  # noqa: F401
 from adapters.cli.terminal import set_up_logging
-from adapters.database import Database, Transaction
+from adapters.compose import open_site
+from adapters.engine.engine import WorkEngine
+from adapters.engine.serving import settings_of
+from adapters.folder.index import Index
+from adapters.folder.pacs import FolderPacs
 from adapters.home import Home
-from tests.simulators.example_site import prepare, served, small_phantom
+from tests.simulators.example_site import configuration, prepare, served, small_phantom
 
 FINAL = ("done", "failed", "refused", "abstained")
 LIFETIME_S = 120.0
+DATABASES = {"url": "site", "vault_url": "vault", "engine_url": "engine"}
+STORED = "stored.log"
 
 
-def live(root: Path, deadly: int) -> None:
-    """Serve until the study's run is final, or die at the n-th point."""
-    commits = 0
-    plain = Database.transaction
+@dataclass
+class Death:
+    """Counts the writing commits of a process, and comes at one point."""
 
-    @contextmanager
-    def counted(self: Database) -> Iterator[Transaction]:
-        nonlocal commits
-        with plain(self) as transaction:
-            driver: Any = transaction.connection.connection.dbapi_connection
-            before = driver.total_changes
-            yield transaction
-            wrote = driver.total_changes > before
-            if wrote and 2 * commits + 1 == deadly:
-                os.kill(os.getpid(), signal.SIGKILL)
-        commits += wrote
-        if wrote and 2 * commits == deadly:
+    deadly: int
+    commits: int = 0
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    begun: dict[int, int] = field(default_factory=dict)
+
+    def watch(self) -> None:
+        """Stand beside every commit of SQLAlchemy and of the archive's index from now on."""
+        begin, commit, add = DefaultDialect.do_begin, DefaultDialect.do_commit, Index.add
+
+        def do_begin(dialect: DefaultDialect, connection: Any) -> None:
+            driver = connection.dbapi_connection
+            if dialect.name == "sqlite":
+                self.begun[id(driver)] = driver.total_changes
+            begin(dialect, connection)
+
+        def do_commit(dialect: DefaultDialect, connection: Any) -> None:
+            wrote = self.writes(dialect.name, connection.dbapi_connection)
+            self.beside(wrote, lambda: commit(dialect, connection))
+
+        DefaultDialect.do_begin = do_begin
+        DefaultDialect.do_commit = do_commit
+        Index.add = lambda index, entries: self.beside(bool(entries), lambda: add(index, entries))
+
+    def beside(self, wrote: bool, commit: Callable[[], None]) -> None:
+        """Commit; come before or after it where it is a commit that counts, and the one."""
+        number = 0
+        if wrote:
+            with self.lock:
+                self.commits = number = self.commits + 1
+        self.come(2 * number - 1)
+        commit()
+        self.come(2 * number)
+
+    def writes(self, dialect: str, driver: Any) -> bool:
+        """Return whether the open transaction has changed anything.
+
+        SQLite counts the rows that a connection changed; PostgreSQL gives a transaction an
+        id when it first writes or locks a row (documentation, 9.27.8).
+        """
+        if dialect == "sqlite":
+            return bool(driver.total_changes > self.begun.get(id(driver), 0))
+        if driver.info.transaction_status != driver.info.transaction_status.INTRANS:
+            return False
+        with driver.cursor() as cursor:
+            row = cursor.execute("SELECT pg_current_xact_id_if_assigned()").fetchone()
+        return row[0] is not None
+
+    def come(self, point: int) -> None:
+        """Die if this is the point."""
+        if point > 0 and point == self.deadly:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    Database.transaction = counted  # type: ignore[method-assign]
+
+@dataclass(frozen=True)
+class Place:
+    """One life's folder, and its databases where they are not files in it."""
+
+    root: Path
+    postgresql: str = ""
+
+    @property
+    def changes(self) -> dict[str, Any]:
+        """Return what the configuration says of the databases."""
+        if not self.postgresql:
+            return {}
+        return {"database": {key: f"{self.postgresql}_{name}" for key, name in DATABASES.items()}}
+
+    def databases(self) -> list[str]:
+        """Return the names of its PostgreSQL databases."""
+        if not self.postgresql:
+            return []
+        prefix = self.postgresql.rsplit("/", 1)[1]
+        return [f"{prefix}_{name}" for name in DATABASES.values()]
+
+
+def make(place: Place) -> None:
+    """Make a site with one active release, all of its tables made, the engine's as well."""
+    home = prepare(place.root, **place.changes)
+    with (
+        open_site(home, configuration=configuration(place.root, **place.changes)) as site,
+        WorkEngine(settings_of(site), site.executor),
+    ):
+        pass
+
+
+def live(place: Place, deadly: int) -> None:
+    """Serve until the study's run is final and its attempt has ended, or die at a point."""
     study, files = small_phantom()
-    with served(Home(root / "home"), root) as (site, turn):
+    log_stores(place.root / STORED, files)
+    home = Home(place.root / "home")
+    with served(home, place.root, **place.changes) as (site, turn):
+        Death(deadly).watch()
         site.archives["pacs"].store(study, files)
         ends = time.monotonic() + LIFETIME_S
         while time.monotonic() < ends:
             turn()
             with site.database.reading() as transaction:
                 states = [row.status for row in transaction.runs(study=study)]
-            if states and all(state in FINAL for state in states):
+            if states and all(state in FINAL for state in states) and not at_work():
                 return
             time.sleep(0.01)
     raise TimeoutError("the run did not end")
 
 
-def outcome(root: Path) -> dict[str, Any]:
-    """Return what a survivor finds: runs, what lies in the archive, what the log says."""
-    from adapters.compose import open_site
-    from tests.simulators.example_site import configuration
+def at_work() -> bool:
+    """Return whether an attempt still has something to do after its run is closed."""
+    return bool(DBOS.list_workflows(status=["ENQUEUED", "PENDING"], load_input=False))
 
+
+def log_stores(path: Path, input_files: tuple[bytes, ...]) -> None:
+    """Note how many results the archive acknowledged, each time that some are stored."""
+    plain = FolderPacs.store
+    path.touch()
+
+    def store(self: FolderPacs, study: str, files: Any) -> Any:
+        outcomes = plain(self, study, files)
+        if files != input_files:
+            with path.open("a") as file:
+                file.write(f"{len(outcomes)}\n")
+        return outcomes
+
+    FolderPacs.store = store  # type: ignore[method-assign]
+
+
+def outcome(place: Place) -> dict[str, Any]:
+    """Return what a survivor finds: runs, what lies in the archive, what the log says."""
     study, files = small_phantom()
-    with open_site(Home(root / "home"), configuration=configuration(root)) as site:
+    chosen = configuration(place.root, **place.changes)
+    with open_site(Home(place.root / "home"), configuration=chosen) as site:
+        summary = site.verify_log()
         with site.database.reading() as transaction:
             rows = transaction.runs(study=study)
-            kinds = [leaf.kind for row in rows for leaf in transaction.records_of(row.run_id)]
+            kinds = [leaf.kind for leaf in transaction.leaves(0, transaction.tree_size())]
             states = {d.state for row in rows for d in transaction.deliveries(row.run_id)}
+            assert len(kinds) == summary.tree_size
         series = site.archives["pacs"].search_series(study)
-        summary = site.verify_log()
         return {
             "statuses": [row.status for row in rows],
             "instances": sum(item.instance_count for item in series) - len(files),
-            "bundles": len(list((root / "fhir").rglob("*.json"))),
+            "stored": sum(map(int, (place.root / STORED).read_text().split())),
+            "bundles": len(list((place.root / "fhir").rglob("*.json"))),
             "kinds": sorted(kinds),
             "delivery_states": sorted(states),
             "staged": len(list(site.home.staging.iterdir())),
-            "records": summary.tree_size,
         }
+
+
+def template_of(root: Path, url: str) -> Place:
+    """Return an empty place, its site and vault databases made (the engine makes its own)."""
+    place = Place(root / "template", f"{url}_t" if url else "")
+    administrate(url, (f'CREATE DATABASE "{name}"' for name in place.databases()[:2]))
+    return place
+
+
+def copied(template: Place, name: str, url: str) -> Place:
+    """Return a copy of a site: its folder and its databases."""
+    place = Place(template.root.parent / name, f"{url}_x" if url else "")
+    shutil.copytree(template.root, place.root)
+    pairs = zip(place.databases(), template.databases(), strict=True)
+    administrate(url, (f'CREATE DATABASE "{new}" TEMPLATE "{old}"' for new, old in pairs))
+    return place
+
+
+def remove(place: Place, url: str) -> None:
+    """Remove a site: its folder and its databases."""
+    shutil.rmtree(place.root)
+    administrate(url, (f'DROP DATABASE "{name}" WITH (FORCE)' for name in place.databases()))
+
+
+def administrate(url: str, statements: Iterable[str]) -> None:
+    """Carry out statements at the PostgreSQL server, if there is one."""
+    if not url:
+        return
+    import psycopg
+
+    with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as connection:
+        for statement in statements:
+            connection.execute(statement)
 
 
 def forked(function: Callable[[], Any]) -> tuple[int, Any]:
@@ -109,28 +255,28 @@ def forked(function: Callable[[], Any]) -> tuple[int, Any]:
     return code, json.loads(text) if text else None
 
 
-def main(root: Path, first: int, step: int) -> int:
+def main(root: Path, first: int, step: int, url: str = "") -> int:
     """Kill at point first, first + step, ... until a life gets through."""
     set_up_logging()
-    template = root / "template"
-    code, _ = forked(lambda: str(prepare(template).root))
+    template = template_of(root, url)
+    code, _ = forked(lambda: make(template))
     if code != 0:
         return code
     deadly = first
-    while True:
-        place = root / f"life-{deadly}"
-        shutil.copytree(template, place)
+    died = -signal.SIGKILL
+    while died == -signal.SIGKILL:
+        place = copied(template, f"life-{deadly}", url)
         died, _ = forked(lambda place=place, n=deadly: live(place, n))
         again, _ = forked(lambda place=place: live(place, 0)) if died else (0, None)
         checked, found = forked(lambda place=place: outcome(place))
         line = {"point": deadly, "died": died, "again": again, "checked": checked} | (found or {})
         sys.stdout.write(json.dumps(line) + "\n")
         sys.stdout.flush()
-        shutil.rmtree(place)
-        if died != -signal.SIGKILL:
-            return 0
+        remove(place, url)
         deadly += step
+    remove(template, url)
+    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])))
+    sys.exit(main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), *sys.argv[4:]))
