@@ -245,10 +245,19 @@ class DoorError(SuiteError):
 
 
 class UnavailableError(DoorError):
-    """The system cannot be reached, or says that it is busy."""
+    """The system cannot be reached, or says that it is busy.
+
+    ``retry_after_s`` is how long it asks us to stay away, None where it does not say.
+    """
 
     code = "DOOR_UNAVAILABLE"
     retryable = True
+
+    def __init__(
+        self, message: str, *, advice: str | None = None, retry_after_s: float | None = None
+    ) -> None:
+        super().__init__(message, advice=advice)
+        self.retry_after_s = retry_after_s
 
 
 class RejectedError(DoorError):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import structlog
 
@@ -17,7 +17,7 @@ from adapters.database.delivery import DeliveryRow
 from adapters.delivery.backoff import next_attempt
 from adapters.delivery.states import moved
 from adapters.delivery.target import Target
-from audit.errors import AuthenticationError, SuiteError
+from audit.errors import AuthenticationError, SuiteError, UnavailableError
 from plugins.host.ports import Document
 
 Pair = tuple[DeliveryRow, Document]
@@ -38,10 +38,14 @@ class Terms:
 
 @dataclass(frozen=True, slots=True)
 class Attempted:
-    """The documents in their next states, and whether the target was reached."""
+    """The documents in their next states, and whether the target was reached.
+
+    ``wait_until`` is when a target that was not reached said that it may be asked again.
+    """
 
     pairs: tuple[Pair, ...]
     reached: bool
+    wait_until: datetime | None = None
 
 
 def begin(pairs: Sequence[Pair], terms: Terms) -> tuple[Pair, ...]:
@@ -130,7 +134,9 @@ def _on_error(pairs: Sequence[Pair], error: Exception, terms: Terms) -> Attempte
         (_later(row, code, terms) if later else moved(row, "failed", reason=code), document)
         for row, document in pairs
     )
-    return Attempted(moves, reached=not later)
+    wait_s = error.retry_after_s if isinstance(error, UnavailableError) else None
+    wait_until = None if wait_s is None else terms.clock() + timedelta(seconds=wait_s)
+    return Attempted(moves, not later, wait_until)
 
 
 def _later(row: DeliveryRow, reason: str, terms: Terms) -> DeliveryRow:

@@ -4,6 +4,8 @@
     open        until ``open_until`` nobody tries
     half open   after it one may try; a success closes, a failure opens for longer
 
+A target that says itself when to come again (Retry-After) is open until then at once.
+
 Pure rules on `BreakerRow`; the site database keeps the row, so that all workers on all
 machines share one breaker.
 
@@ -41,11 +43,17 @@ def succeeded(row: BreakerRow) -> BreakerRow:
     return BreakerRow(row.target)
 
 
-def failed(row: BreakerRow, now: datetime) -> BreakerRow:
-    """Return the row after a failure: counted, and from THRESHOLD on open for a while."""
+def failed(row: BreakerRow, now: datetime, wait_until: datetime | None = None) -> BreakerRow:
+    """Return the row after a failure: counted, and from THRESHOLD on open for a while.
+
+    Parameters
+    ----------
+    wait_until : when the target said that it may be asked again.
+    """
     failures = row.failures + 1
-    if failures < THRESHOLD:
-        return replace(row, failures=failures, open_until=None)
-    doublings = min(failures - THRESHOLD, 5)
-    pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2**doublings)
-    return replace(row, failures=failures, open_until=now + pause)
+    until = wait_until
+    if failures >= THRESHOLD:
+        pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(failures - THRESHOLD, 5))
+        until = now + pause if wait_until is None else max(wait_until, now + pause)
+    counted = failures if wait_until is None else max(failures, THRESHOLD)
+    return replace(row, failures=counted, open_until=until)

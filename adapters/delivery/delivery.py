@@ -228,7 +228,7 @@ class SiteDelivery:
             if attempted.reached:
                 new, kept = breaker.succeeded(old), attempted
             else:
-                new = breaker.failed(old, self._now())
+                new = breaker.failed(old, self._now(), attempted.wait_until)
                 kept = attempt.not_before(attempted, new.open_until)
             for row, _ in kept.pairs:
                 transaction.put_delivery(row)

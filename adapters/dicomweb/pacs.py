@@ -228,7 +228,7 @@ class DicomwebPacs:
         uids = [reference.sop_instance_uid for reference, _ in items]
         if response.status_code == 413:
             return (StoreOutcome(uids[0], "failed", OUT_OF_RESOURCES, "too large for the server"),)
-        error = error_for(self.name, response.status_code, "store request")
+        error = error_for(self.name, response.status_code, "store request", response.headers)
         if isinstance(error, (AuthenticationError, UnavailableError)):
             raise error
         try:
@@ -355,7 +355,8 @@ class DicomwebPacs:
         try:
             yield
         except requests.HTTPError as error:
-            translated = error_for(self.name, _status(error), request)
+            headers = {} if error.response is None else error.response.headers
+            translated = error_for(self.name, _status(error), request, headers)
             raise translated or malformed(self.name, request) from error
         except (requests.exceptions.JSONDecodeError, requests.exceptions.InvalidHeader) as error:
             raise malformed(self.name, request) from error

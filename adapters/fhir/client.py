@@ -22,9 +22,11 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from adapters.fhir.faults import error_of
+from adapters.fhir.faults import DOUBLED, WholeRefusedError, error_of
+from adapters.fhir.parts import LARGEST_PART, located, parts, place_in
 from adapters.fhir.readback import SHARED, compare, place_of, relinked, search_of
 from adapters.fhir.terminology import Json
+from adapters.http_status import retry_after_s
 from audit.errors import (
     AuthenticationError,
     ConfigurationError,
@@ -124,15 +126,54 @@ class FhirClient:
     def transact(self, bundle: Json) -> tuple[EntryOutcome, ...]:
         """Post a transaction and return what became of each entry.
 
+        A server that refuses a large transaction as a whole gets it in parts (`parts.py`).
         Where some entries were there before, the references of those are made good: what
         they pointed to may have been lost and made anew by this very post.
 
         Raises
         ------
-        RejectedError : the server refuses the content; nothing of it may be kept.
+        RejectedError : the server refuses the content; of a transaction in parts the parts
+            before the refused one are kept, else nothing may be.
         NotStoredError : the answer does not account for every entry; posting again is safe.
         UnavailableError, AuthenticationError : as for every request.
         """
+        try:
+            outcomes = self._post(bundle)
+        except WholeRefusedError:
+            if len(bundle["entry"]) <= LARGEST_PART:
+                raise
+            outcomes = self._post_in_parts(bundle)
+        if any(
+            not outcome.created and entry["request"]["url"] not in SHARED
+            for outcome, entry in zip(outcomes, bundle["entry"], strict=True)
+        ):
+            self._relink(bundle)
+        return outcomes
+
+    def _post_in_parts(self, bundle: Json) -> tuple[EntryOutcome, ...]:
+        """Post one part after the other; each names what the server has of those before."""
+        outcomes: list[EntryOutcome] = []
+        places: dict[str, str] = {}
+        for part in parts(bundle):
+            posted = self._post(located(part, places))
+            for entry, outcome in zip(part["entry"], posted, strict=True):
+                places[entry["fullUrl"]] = self._place(entry, outcome)
+            outcomes += posted
+        return tuple(outcomes)
+
+    def _place(self, entry: Json, outcome: EntryOutcome) -> str:
+        """Return ``Type/id`` of a posted entry, by its location or else by searching it."""
+        kind = entry["request"]["url"]
+        place = place_in(outcome.location, kind)
+        if place is None:
+            kept = self._find(entry)
+            if kept is None:
+                raise NotStoredError(f"expected the posted {kind} on the FHIR server, found none")
+            place = place_of(kept)
+        return place
+
+    def _post(self, bundle: Json) -> tuple[EntryOutcome, ...]:
+        """Post one transaction and return what became of each entry."""
         content = json.dumps(bundle, ensure_ascii=False).encode()
         answer = self._ask("POST", "", "posting a transaction", content=content)
         entries = answer.get("entry")
@@ -145,13 +186,7 @@ class FhirClient:
                 f"expected a transaction-response of {len(bundle['entry'])} entries, "
                 "found another answer"
             )
-        outcomes = tuple(_outcome(item) for item in entries)
-        if any(
-            not outcome.created and entry["request"]["url"] not in SHARED
-            for outcome, entry in zip(outcomes, bundle["entry"], strict=True)
-        ):
-            self._relink(bundle)
-        return outcomes
+        return tuple(_outcome(item) for item in entries)
 
     def missing(self, bundle: Json) -> tuple[str, ...]:
         """Return the searches of the entries that have to be posted again.
@@ -217,7 +252,7 @@ class FhirClient:
         if len(matches) > 1 and kind not in SHARED:
             raise RejectedError(
                 f"expected one {kind} under its identifier, found {len(matches)}",
-                advice="Delete the doubled resources on the FHIR server, then restart.",
+                advice=DOUBLED,
             )
         return matches[0] if matches else None
 
@@ -246,7 +281,8 @@ class FhirClient:
             ) from None
         body = _json(response)
         if not response.is_success:
-            raise error_of(response.status_code, body, doing)
+            wait_s = retry_after_s(response.headers)
+            raise error_of(response.status_code, body, doing, wait_s)
         if not isinstance(body, dict):
             raise UnavailableError(f"expected JSON from the FHIR server when {doing}, found none")
         return body

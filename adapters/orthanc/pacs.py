@@ -313,7 +313,7 @@ class OrthancPacs:
             raise UnavailableError(
                 f"expected {self.name} to answer the {request}, found {type(error).__name__}"
             ) from error
-        refusal = error_for(self.name, response.status_code, request)
+        refusal = error_for(self.name, response.status_code, request, response.headers)
         if refusal is not None:
             raise refusal
         return response

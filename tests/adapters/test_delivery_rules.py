@@ -114,6 +114,18 @@ def test_pauses_of_the_breaker_grow_to_a_limit(failures):
         assert first.open_until <= second.open_until <= NOW + breaker.LONGEST_PAUSE
 
 
+@rule
+@given(st.integers(0, 60), st.integers(0, 86_400))
+def test_a_target_that_names_a_time_rests_until_then(failures, wait_s):
+    """Nobody tries before the moment that the target stated, and then one may."""
+    until = NOW + timedelta(seconds=wait_s)
+    row = breaker.failed(BreakerRow("t", failures), NOW, until)
+    plain = breaker.failed(BreakerRow("t", failures), NOW)
+    assert row.open_until == max(until, plain.open_until or until)
+    assert breaker.admit(row, row.open_until - timedelta(seconds=1)) is None
+    assert breaker.admit(row, row.open_until) is not None
+
+
 def _row(state, due=None):
     return DeliveryRow("r", "t", "k", "SEG", "1.2", "sha256:0", "p", state, next_attempt_at=due)
 

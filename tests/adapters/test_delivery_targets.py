@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -26,6 +27,7 @@ def _states(items):
 def _fhir_document(made_run, folder):
     from plugins.host.ports import Document
 
+    folder.mkdir(exist_ok=True)
     path = folder / "bundle.json"
     path.write_text(json.dumps(made_run.bundle()))
     return Document("FHIR", path, "sha256:" + "0" * 64)
@@ -110,6 +112,33 @@ def test_a_bundle_outlives_an_outage_of_the_server(delivery_site, fhir, fhir_fau
         (state,) = delivery_site.until_final(delivery, request, (document,))
     assert state.state == "verified"
     assert fhir.counts()["DiagnosticReport"] == 1
+
+
+@pytest.mark.server
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_server_that_says_when_to_come_again_is_left_alone_until_then(
+    delivery_site, fhir, fhir_faults, made_run, status
+):
+    """Retry-After holds for every run at that server, and afterwards the bundle is verified."""
+    first, _ = delivery_site.run()
+    second, _ = delivery_site.run(2)
+    documents = [_fhir_document(made_run.numbered(n), delivery_site.root / str(n)) for n in (1, 2)]
+    with FhirClient(fhir_faults.url, timeout_s=5) as client:
+        delivery = delivery_site.delivery(FhirTarget("ehr", client))
+        fhir_faults.always(status, b"", headers={"Retry-After": "3600"})
+        (state,) = delivery.deliver(first, (documents[0],))
+        hour = delivery_site.clock.now + timedelta(hours=1)
+        assert (state.state, state.next_attempt_at) == ("pending", hour)
+        asked = len(fhir_faults.seen)
+        (state,) = delivery.deliver(second, (documents[1],))
+        assert (state.state, state.next_attempt_at) == ("pending", hour)
+        assert len(fhir_faults.seen) == asked
+        fhir_faults.order = fhir_faults.pass_on
+        delivery_site.clock.now = hour
+        (state,) = delivery_site.until_final(delivery, first, (documents[0],))
+        assert state.state == "verified"
+        (state,) = delivery_site.until_final(delivery, second, (documents[1],))
+        assert state.state == "verified"
 
 
 @pytest.mark.server

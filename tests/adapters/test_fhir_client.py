@@ -208,6 +208,21 @@ def test_doubled_resources_are_found(client, fhir, made_run):
         client.verify(bundle)
 
 
+@pytest.mark.parametrize("kind", ["DiagnosticReport", "ImagingStudy"])
+def test_several_matches_of_a_conditional_create_are_told(client, fhir, made_run, kind):
+    """A server that has an entry twice answers 412; nothing is made, and a person is asked."""
+    bundle = made_run.bundle()
+    client.transact(bundle)
+    doubled = fhir.all(kind)[0]
+    del doubled["id"]
+    fhir.post(kind, doubled)
+    before = fhir.counts()
+    with pytest.raises(RejectedError, match="412") as caught:
+        client.transact(bundle)
+    assert "doubled" in caught.value.advice
+    assert fhir.counts() == before
+
+
 def test_what_a_server_adds_does_not_count(client, fhir, fhir_faults, made_run):
     """Other spellings, added elements, absolute references and narratives are no difference."""
     bundle = made_run.bundle()
