@@ -1,5 +1,9 @@
 """Canonical JSON (RFC 8785): the same value gives the same bytes on every machine.
 
+`rfc8785` writes every value; where a value consists only of what the standard library's
+encoder writes in the same way, that encoder is used, because it is many times faster and
+every record of the log passes through here.  A property test holds the two together.
+
 Read next: `record.py`.
 """
 
@@ -15,6 +19,10 @@ from audit.errors import RecordError
 SAFE_INTEGER = 2**53 - 1
 """RFC 8785, 3.2.2.3: numbers are IEEE 754 doubles, exact up to here."""
 
+_ENCODER = json.JSONEncoder(
+    ensure_ascii=False, check_circular=False, allow_nan=False, sort_keys=True, separators=(",", ":")
+)
+
 
 def encode(value: Any) -> bytes:
     """Return the canonical bytes of a JSON value; inverse of `decode`.
@@ -25,6 +33,8 @@ def encode(value: Any) -> bytes:
         a value has no JSON form.
     """
     try:
+        if _is_simple(value):
+            return _ENCODER.encode(value).encode()
         return bytes(rfc8785.dumps(value))
     except (rfc8785.CanonicalizationError, UnicodeEncodeError) as error:
         raise RecordError(
@@ -52,3 +62,25 @@ def _number(text: str) -> int | float:
     """Return an integer that a double holds exactly as itself, a larger one as the double."""
     number = int(text)
     return number if abs(number) <= SAFE_INTEGER else float(text)
+
+
+def _is_simple(value: Any) -> bool:
+    """Tell whether the standard library writes a value as RFC 8785 does.
+
+    3.2.2.3: numbers as ECMAScript writes them, which `repr` does but for whole doubles and
+    exponents.  3.2.3: keys in the order of their UTF-16 units, which for ASCII is that of
+    their code points.  Strings (3.2.2.2) are escaped alike.
+    """
+    kind = type(value)
+    if kind is str or value is None or kind is bool:
+        return True
+    if kind is int:
+        return -SAFE_INTEGER <= value <= SAFE_INTEGER
+    if kind is float:
+        text = repr(value)
+        return text[-2:] != ".0" and text.replace(".", "", 1).lstrip("-").isdigit()
+    if kind is dict:
+        return all(
+            type(key) is str and key.isascii() and _is_simple(item) for key, item in value.items()
+        )
+    return (kind is list or kind is tuple) and all(map(_is_simple, value))

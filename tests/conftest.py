@@ -5,9 +5,13 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 import structlog
 
+# No test is timed: on a loaded machine a deadline would fail by chance.
+hypothesis.settings.register_profile("osteon", deadline=None)
+hypothesis.settings.load_profile("osteon")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
