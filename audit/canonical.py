@@ -75,7 +75,7 @@ def _is_simple(value: Any) -> bool:
     if kind is str or value is None or kind is bool:
         return True
     if kind is int:
-        return -SAFE_INTEGER <= value <= SAFE_INTEGER
+        return bool(-SAFE_INTEGER <= value <= SAFE_INTEGER)
     if kind is float:
         text = repr(value)
         return text[-2:] != ".0" and text.replace(".", "", 1).lstrip("-").isdigit()
