@@ -32,6 +32,7 @@ from adapters.passwords import add_account
 from adapters.registry import ReleaseRegistry
 from adapters.rt.read_folder import FolderScan
 from adapters.site_cases import SiteCases
+from audit.bundle import write_bundle
 from audit.log import Log
 from audit.pseudonym import Pseudonyms
 from audit.record import Actor, Source
@@ -78,11 +79,30 @@ class Site:
         with self.database.transaction() as transaction:
             self.journal.configuration_change(transaction, setting, before, after, person)
 
-    def verify_log(self) -> Summary:
-        """Recompute the tree over every record; LogTamperedError names the first bad one."""
+    def verify_log(self, anchors: Sequence[str] = ()) -> Summary:
+        """Recompute the tree over every record; LogTamperedError names the first bad one.
+
+        ``anchors`` are signed checkpoints that were kept elsewhere.
+        """
         self.seal(force=True)
         with self.database.reading() as transaction:
-            return verify_store(transaction, self.keys.log.verifier)
+            return verify_store(transaction, self.keys.log.verifier, anchors)
+
+    def export_log(self, path: Path) -> int:
+        """Record the export, write the log as a bundle and return the number of records."""
+        with self.database.transaction() as transaction:
+            self.journal.access(transaction, "audit-log", "export", f"service:{self.node}")
+        self.seal(force=True)
+        with self.database.reading() as transaction:
+            size = transaction.tree_size()
+            return write_bundle(
+                path, transaction.leaves(0, size), transaction.checkpoints(), self.keys.log.verifier
+            )
+
+    @property
+    def node(self) -> str:
+        """Name of this machine within the site."""
+        return self.configuration.site.node
 
 
 def create_site(home: Home, configuration: Configuration | None = None) -> str:

@@ -12,6 +12,7 @@ import typer
 
 from adapters.cli.terminal import ConfigOption, HomeOption, JsonOption, echo_json
 from audit.errors import NotFoundError
+from audit.verify import Summary
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -23,28 +24,85 @@ def _group() -> None:
 
 @app.command("verify")
 def verify(
-    home: HomeOption = None, config: ConfigOption = None, as_json: JsonOption = False
+    home: HomeOption = None,
+    config: ConfigOption = None,
+    bundle: Annotated[Path | None, typer.Option(help="A bundle of `audit export`.")] = None,
+    key: Annotated[
+        str | None, typer.Option(help="Public key of the log as you have it, text or file.")
+    ] = None,
+    anchor: Annotated[
+        list[Path] | None, typer.Option(help="A checkpoint that was kept elsewhere; repeatable.")
+    ] = None,
+    as_json: JsonOption = False,
 ) -> None:
-    """Recompute the tree over every record and check every signed checkpoint."""
-    from adapters.compose import open_site
-    from adapters.home import locate
+    """Recompute the tree over every record and check every signed checkpoint.
 
-    with open_site(locate(home), config) as site:
-        summary = site.verify_log()
+    With --bundle it needs no site: only the file, the public key and, to find a log that was
+    cut or written anew, checkpoints that a witness or an anchor kept.
+    """
+    kept = [_read_text(path) for path in anchor or ()]
+    summary = _verified_bundle(bundle, key, kept) if bundle else _verified_site(home, config, kept)
     if as_json:
         echo_json(
             {
                 "size": summary.tree_size,
                 "root_hash": summary.root_hash,
                 "checkpoints": summary.checkpoint_count,
+                "anchors": len(kept),
+                "key_given": key is not None or bundle is None,
                 "verified": True,
             }
         )
+        return
+    typer.echo(
+        f"{summary.tree_size} records and {summary.checkpoint_count} checkpoints verified; "
+        f"root {summary.root_hash}"
+    )
+    if bundle and key is None:
+        typer.echo("The key was the bundle's own: compare it with the one you were given (--key).")
+
+
+def _verified_bundle(bundle: Path, key: str | None, kept: list[str]) -> Summary:
+    from audit.bundle import verify_bundle
+    from audit.checkpoint import parse_key
+
+    text = None if key is None else key if "+" in key else _read_text(Path(key))
+    return verify_bundle(bundle, None if text is None else parse_key(text.strip()), kept)
+
+
+def _verified_site(home: Path | None, config: Path | None, kept: list[str]) -> Summary:
+    from adapters.compose import open_site
+    from adapters.home import locate
+
+    with open_site(locate(home), config) as site:
+        return site.verify_log(kept)
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise NotFoundError(f"expected a readable text file {path.name}, found none") from error
+
+
+@app.command("export")
+def export(
+    output: Annotated[Path, typer.Argument(help="Where to write the bundle (a zip).")],
+    home: HomeOption = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write the whole log, its checkpoints, key and small verifier into one file."""
+    from adapters.compose import open_site
+    from adapters.home import locate
+
+    with open_site(locate(home), config) as site:
+        count = site.export_log(output)
+        key = site.keys.log.verifier.text()
+    if as_json:
+        echo_json({"records": count, "bundle": str(output), "key": key})
     else:
-        typer.echo(
-            f"{summary.tree_size} records and {summary.checkpoint_count} checkpoints verified; "
-            f"root {summary.root_hash}"
-        )
+        typer.echo(f"{count} records in {output}\nkey {key}")
 
 
 @app.command("vectors")

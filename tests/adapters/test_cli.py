@@ -3,6 +3,7 @@
 import json
 import re
 import sys
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from typer.testing import CliRunner
 
 from adapters.cli.main import app
 from adapters.release_builder import build_release
+from audit.checkpoint import new_signer
 from audit.errors import AuthenticationError, ConfigurationError, NotFoundError
 from tests.simulators.example_site import prepare, served, small_phantom
 
@@ -360,3 +362,26 @@ def test_bad_seed_point_is_refused(tmp_path: Path) -> None:
         "--seed-point", "1,2",
     )  # fmt: skip
     assert isinstance(result.exception, ConfigurationError)
+
+
+@pytest.mark.reg("AIA-21")
+def test_the_log_is_checked_away_from_its_site(root: Path, tmp_path: Path) -> None:
+    """An exported log is verified from the file and the key alone, and an anchor counts."""
+    bundle = tmp_path / "log.zip"
+    exported = document("audit", "export", bundle, "--home", root / "home")
+    found = document("audit", "verify", "--bundle", bundle, "--key", exported["key"])
+    assert found["size"] == exported["records"]
+    assert (found["verified"], found["key_given"]) == (True, True)
+    own = osteon("audit", "verify", "--bundle", bundle)
+    assert "compare it with the one you were given" in own.stdout
+    with zipfile.ZipFile(bundle) as archive:
+        notes = [name for name in archive.namelist() if name.startswith("checkpoints/")]
+        (tmp_path / "kept.txt").write_bytes(archive.read(notes[-1]))
+    anchored = document(
+        "audit", "verify", "--home", root / "home", "--anchor", tmp_path / "kept.txt"
+    )
+    assert anchored["anchors"] == 1
+    wrong = osteon("audit", "verify", "--bundle", bundle, "--key", new_signer("x").verifier.text())
+    assert wrong.exit_code != 0
+    absent = osteon("audit", "verify", "--bundle", bundle, "--anchor", tmp_path / "none.txt")
+    assert isinstance(absent.exception, NotFoundError)

@@ -1,0 +1,209 @@
+"""The log in a file that an outsider can check without us.
+
+A bundle is a zip (stored, sorted) of
+
+    records.ndjson        the stored bytes of every record, in tree order, one a line
+    hashes.bin            their leaf hashes as they were kept, 32 bytes each: they name the first
+                          record that was changed; what counts is the signed roots
+    checkpoints/N.txt     every signed checkpoint, by tree size
+    witness/N-NAME.txt    checkpoints that a witness cosigned or an anchor kept
+    key.txt               the public key of the log, as an outsider was given it before
+    verify_log.py         the small verifier, of the standard library alone
+    README.txt            how to check it
+
+Records are canonical JSON, which holds no line break, so a line is a leaf.  Writing and
+reading stream: neither holds more than a record.  `write_bundle` and `read_bundle` are a
+pair; `verify_bundle` needs nothing but the file and the public key.
+
+Read next: `small_verifier.py`, `verify.py`.
+"""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from audit.checkpoint import VerifierKey, parse_key
+from audit.errors import LogTamperedError
+from audit.merkle import HASH_SIZE, leaf_hash
+from audit.ports import StoredCheckpoint, StoredLeaf
+from audit.verify import Summary, verify_records
+
+RECORDS, HASHES, KEY = "records.ndjson", "hashes.bin", "key.txt"
+CHECKPOINTS, WITNESS = "checkpoints/", "witness/"
+VERIFIER, GUIDE = "verify_log.py", "README.txt"
+_TIME = (1980, 1, 1, 0, 0, 0)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LONGEST_RECORD = 1 << 20
+_GROUP = 512
+
+_README = """The audit log of one site, to be checked by anybody.
+
+    python3 verify_log.py THIS_FILE --key KEY [--anchor NOTE ...]
+
+needs Python 3.9 or newer and nothing else.  KEY is the public key of the log as you were
+given it before: do not trust the one in this file for that.  NOTE is a checkpoint that you
+or a witness kept earlier: with it, a log that was cut or written anew is found too.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """An opened bundle; `leaves` streams the records."""
+
+    path: Path
+    key_text: str
+    notes: tuple[str, ...]
+
+    def leaves(self) -> Iterator[StoredLeaf]:
+        """Yield the records in the order of the file.
+
+        Raises
+        ------
+        LogTamperedError : a line is too long, or the file ends in the middle of one.
+        """
+        with (
+            zipfile.ZipFile(self.path) as archive,
+            archive.open(RECORDS) as lines,
+            archive.open(HASHES) as hashes,
+        ):
+            index = 0
+            while line := lines.readline(_LONGEST_RECORD):
+                if not line.endswith(b"\n"):
+                    raise LogTamperedError(f"expected record {index} to end with a line break")
+                yield _leaf(index, line[:-1], hashes.read(HASH_SIZE))
+                index += 1
+
+
+def write_bundle(
+    path: Path,
+    leaves: Iterable[StoredLeaf],
+    checkpoints: Iterable[StoredCheckpoint],
+    key: VerifierKey,
+    witnessed: Iterable[tuple[str, str]] = (),
+) -> int:
+    """Write a bundle and return the number of records.
+
+    Parameters
+    ----------
+    leaves : records in tree order.
+    witnessed : (name, note) of checkpoints that were kept or cosigned elsewhere.
+
+    Raises
+    ------
+    LogTamperedError : a stored record has a line break, so it was never canonical JSON.
+    """
+    building = path.with_name(f".{path.name}.part")
+    try:
+        with zipfile.ZipFile(building, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
+            _put(archive, GUIDE, _README.encode())
+            for checkpoint in checkpoints:
+                _put(archive, f"{CHECKPOINTS}{checkpoint.tree_size}.txt", checkpoint.note.encode())
+            _put(archive, KEY, f"{key.text()}\n".encode())
+            hashes = _put_records(archive, leaves)
+            _put(archive, HASHES, hashes)
+            _put(archive, VERIFIER, small_verifier())
+            for name, note in witnessed:
+                _put(archive, f"{WITNESS}{name}.txt", note.encode())
+        building.replace(path)
+    finally:
+        building.unlink(missing_ok=True)
+    return len(hashes) // HASH_SIZE
+
+
+def read_bundle(path: Path) -> Bundle:
+    """Open a bundle; what it says is checked by `verify_bundle`.
+
+    Raises
+    ------
+    LogTamperedError : the file is no bundle.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+            if len(set(names)) != len(names):
+                raise LogTamperedError("expected every part of the bundle once, found one twice")
+            notes = tuple(
+                archive.read(name).decode()
+                for name in names
+                if name.startswith((CHECKPOINTS, WITNESS))
+            )
+            for name in (RECORDS, HASHES):
+                archive.getinfo(name)
+            return Bundle(path, archive.read(KEY).decode().strip(), notes)
+    except (zipfile.BadZipFile, KeyError, UnicodeDecodeError, OSError) as error:
+        raise LogTamperedError(
+            f"expected a bundle of an audit log, found a fault: {type(error).__name__}"
+        ) from error
+
+
+def verify_bundle(
+    path: Path, key: VerifierKey | None = None, anchors: Iterable[str] = ()
+) -> Summary:
+    """Check a bundle against the public key; records are streamed, in any number.
+
+    Parameters
+    ----------
+    key : the log's public key as the reader has it; without it the bundle's own is used,
+        which shows only that the bundle agrees with itself.
+    anchors : signed checkpoints kept elsewhere.
+
+    Raises
+    ------
+    LogTamperedError : names the first record that is not what was signed.
+    """
+    bundle = read_bundle(path)
+    trusted = key or parse_key(bundle.key_text)
+    if key is not None and bundle.key_text != key.text():
+        raise LogTamperedError("expected the key that you were given, found another in the bundle")
+    notes = [*bundle.notes, *anchors]
+    if not notes:
+        raise LogTamperedError("expected a signed checkpoint, found none in the bundle")
+    return verify_records(bundle.leaves(), notes, trusted)
+
+
+def small_verifier() -> bytes:
+    """Return the source of the small verifier that travels with every bundle."""
+    return (Path(__file__).with_name("small_verifier.py")).read_bytes()
+
+
+def _put_records(archive: zipfile.ZipFile, leaves: Iterable[StoredLeaf]) -> bytes:
+    """Write the records and return their kept leaf hashes, one behind the other."""
+    hashes = bytearray()
+    with archive.open(_entry(RECORDS), "w", force_zip64=True) as sink:
+        waiting: list[bytes] = []
+        for number, leaf in enumerate(leaves):
+            if b"\n" in leaf.leaf:
+                raise LogTamperedError(f"expected record {number} in one line, found several")
+            hashes += leaf.kept_hash or leaf_hash(leaf.leaf)
+            waiting.append(leaf.leaf + b"\n")
+            if len(waiting) == _GROUP:
+                sink.write(b"".join(waiting))
+                waiting = []
+        sink.write(b"".join(waiting))
+    return bytes(hashes)
+
+
+def _put(archive: zipfile.ZipFile, name: str, content: bytes) -> None:
+    archive.writestr(_entry(name), content)
+
+
+def _entry(name: str) -> zipfile.ZipInfo:
+    entry = zipfile.ZipInfo(name, _TIME)
+    entry.create_system = 3
+    entry.external_attr = 0o100444 << 16
+    return entry
+
+
+def _leaf(index: int, line: bytes, kept_hash: bytes) -> StoredLeaf:
+    """Return a record with its columns read from its own bytes."""
+    try:
+        stated = json.loads(line)
+        event_id, kind, run_id = stated["event_id"], stated["kind"], stated.get("run_id")
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise LogTamperedError(f"expected a record at index {index}, found other bytes") from error
+    return StoredLeaf(index, index, event_id, kind, run_id, _EPOCH, line, kept_hash)

@@ -1,0 +1,149 @@
+#!/usr/bin/env python3
+"""Check the audit log of a bundle: Python 3.9, standard library, no line of the suite.
+
+    verify_log.py BUNDLE --key KEY [--anchor NOTE_FILE ...]
+
+1. Every checkpoint is signed by KEY (Ed25519, RFC 8032; C2SP signed-note).  2. The Merkle
+root over the records (RFC 9162, 2.1.1) is the signed one at each checkpoint.  3. No signed
+record is missing.  An anchor is a checkpoint kept elsewhere: with it a log that was cut or
+written anew is found too.  Ends with 0, or 1 and the first fault.  Read next: `bundle.py`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import hashlib
+import json
+import sys
+import zipfile
+from pathlib import Path
+
+P = 2**255 - 19  # RFC 8032, 5.1
+L = 2**252 + 27742317777372353535851937790883648493
+D = -121665 * pow(121666, P - 2, P) % P
+ROOT_OF_MINUS_ONE = pow(2, (P - 1) // 4, P)
+Point = tuple[int, int, int, int]
+
+
+def add(p: Point, q: Point) -> Point:
+    """Return the sum of two points in extended coordinates (RFC 8032, 5.1.4)."""
+    a, b = (p[1] - p[0]) * (q[1] - q[0]) % P, (p[1] + p[0]) * (q[1] + q[0]) % P
+    c, d = 2 * p[3] * q[3] * D % P, 2 * p[2] * q[2] % P
+    e, f, g, h = b - a, d - c, d + c, b + a
+    return e * f % P, g * h % P, f * g % P, e * h % P
+
+
+def multiply(scalar: int, point: Point) -> Point:
+    """Return scalar times point."""
+    result: Point = (0, 1, 1, 0)
+    while scalar:
+        if scalar & 1:
+            result = add(result, point)
+        point, scalar = add(point, point), scalar >> 1
+    return result
+
+
+def point_of(data: bytes) -> Point | None:
+    """Return the point of 32 bytes (RFC 8032, 5.1.3), None where they are none."""
+    y = int.from_bytes(data, "little")
+    sign, y = y >> 255, y & (1 << 255) - 1
+    if len(data) != 32 or y >= P:
+        return None
+    u, v = (y * y - 1) % P, (D * y * y + 1) % P
+    x = u * pow(v, 3, P) * pow(u * pow(v, 7, P), (P - 5) // 8, P) % P
+    if (v * x * x + u) % P == 0:
+        x = x * ROOT_OF_MINUS_ONE % P
+    if (v * x * x - u) % P or (x == 0 and sign):
+        return None
+    x = P - x if x & 1 != sign else x
+    return x, y, 1, x * y % P
+
+
+GROUND = point_of((4 * pow(5, P - 2, P) % P).to_bytes(32, "little")) or (0, 1, 1, 0)
+
+
+def signed(public: bytes, message: bytes, signature: bytes) -> bool:
+    """Tell whether an Ed25519 signature holds (RFC 8032, 5.1.7)."""
+    a, r = point_of(public), point_of(signature[:32])
+    s = int.from_bytes(signature[32:], "little")
+    if a is None or r is None or len(signature) != 64 or s >= L:
+        return False
+    k = int.from_bytes(hashlib.sha512(signature[:32] + public + message).digest(), "little") % L
+    p, q = multiply(s, GROUND), add(r, multiply(k, a))
+    same = (p[0] * q[2] - q[0] * p[2]) % P, (p[1] * q[2] - q[1] * p[2]) % P
+    return same == (0, 0)
+
+
+def read_key(text: str) -> tuple[str, bytes, bytes]:
+    """Return (name, key id, public key) of name+id+base64(0x01 || key)."""
+    name, key_id, content = text.strip().split("+", 2)
+    data = base64.b64decode(content)
+    expected = hashlib.sha256(name.encode() + b"\n" + data).digest()[:4]
+    if data[:1] != b"\x01" or len(data) != 33 or expected.hex() != key_id:
+        sys.exit("FAULT: the public key is malformed")
+    return name, expected, data[1:]
+
+
+def read_note(note: str, key: tuple[str, bytes, bytes]) -> tuple[int, bytes]:
+    """Return (size, root) of a checkpoint that the key signed."""
+    name, key_id, public = key
+    text, _, lines = note.rpartition("\n\n")
+    origin, size, root = [*text.split("\n"), "", "", ""][:3]
+    good = False
+    for words in (line.split(" ") for line in lines.splitlines()):
+        data = base64.b64decode(words[2]) if len(words) == 3 else b""
+        if words[:2] == ["\u2014", name] and data[:4] == key_id:
+            good = signed(public, (text + "\n").encode(), data[4:])
+    if origin != name or not good:
+        sys.exit(f"FAULT: checkpoint {size}: the signature of {name} is missing or wrong")
+    return int(size), base64.b64decode(root)
+
+
+def root_of(stack: list[bytes]) -> bytes:
+    """Return the Merkle tree hash of complete subtrees, left to right."""
+    root = stack[-1] if stack else hashlib.sha256().digest()
+    for left in reversed(stack[:-1]):
+        root = hashlib.sha256(b"\x01" + left + root).digest()
+    return root
+
+
+def main() -> None:
+    """Check the bundle that the command line names."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("bundle")
+    parser.add_argument("--key", required=True, help="public key as text, or a file with it")
+    parser.add_argument("--anchor", action="append", default=[], help="file with a checkpoint")
+    given = parser.parse_args()
+    key = read_key(given.key if "+" in given.key else Path(given.key).read_text())
+    archive = zipfile.ZipFile(given.bundle)
+    parts = [n for n in archive.namelist() if n.startswith(("checkpoints/", "witness/"))]
+    notes = [archive.read(name).decode() for name in parts]
+    notes += [Path(path).read_text("utf-8") for path in given.anchor]
+    roots: dict[int, bytes] = {}
+    for size, root in (read_note(note, key) for note in notes):
+        if roots.setdefault(size, root) != root:
+            sys.exit(f"FAULT: two different trees of {size} records are signed: the log was forked")
+    stack: list[bytes] = []
+    size, last = 0, -1
+    kept = archive.open("hashes.bin")
+    for line in archive.open("records.ndjson"):
+        value = hashlib.sha256(b"\x00" + line[:-1]).digest()
+        if line[-1:] != b"\n" or kept.read(32) != value or "event_id" not in json.loads(line):
+            sys.exit(f"FAULT: record {size} is not what its hash says")
+        index = size
+        while index & 1:
+            value, index = hashlib.sha256(b"\x01" + stack.pop() + value).digest(), index >> 1
+        stack, size = [*stack, value], size + 1
+        if size in roots and roots[size] != root_of(stack):
+            sys.exit(f"FAULT: one of the records {last + 1} to {size - 1} is not what was signed")
+        last = size - 1 if size in roots else last
+    if not roots or max(roots) > size:
+        sys.exit(
+            f"FAULT: the log ends at record {size}, of {max(roots, default=0)} that were signed"
+        )
+    sys.stdout.write(f"GOOD: {size} records, {len(roots)} checkpoints, {root_of(stack).hex()}\n")
+
+
+if __name__ == "__main__":
+    main()
