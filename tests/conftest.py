@@ -33,3 +33,21 @@ def _log_as_found() -> Iterator[None]:
     """Leave the program log as it was: its stream may belong to one test only."""
     yield
     structlog.reset_defaults()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """After a whole run, print the rows of the regulatory matrix that no test names."""
+    config = terminalreporter.config
+    if list(config.args) not in ([], ["tests"]) or config.option.keyword:
+        return
+    from governance.applicability import shipped
+    from governance.requirement_map import requirement_map, without_test
+
+    folder = Path(__file__).parent
+    mapped = requirement_map({str(p): p.read_text("utf-8") for p in folder.rglob("test_*.py")})
+    rows = [duty.duty_id for duty in shipped().duties]
+    missing = without_test(rows, mapped)
+    terminalreporter.write_line(
+        f"requirements: {len(rows) - len(missing)} of {len(rows)} rows have a test; "
+        f"without: {', '.join(missing) or 'none'}"
+    )
