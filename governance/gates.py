@@ -30,6 +30,7 @@ class Passage:
     mode : research | clinical; most gates speak in clinical mode alone.
     evidence : what the person brings: reasons, digests.
     decided_at : aware UTC.
+    predecessors : digests of other releases of the plugin that were active at the site.
     """
 
     site: str
@@ -43,6 +44,7 @@ class Passage:
     role: str
     decided_at: datetime
     evidence: Mapping[str, str] = field(default_factory=dict)
+    predecessors: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,111 @@
+"""A hospital that changes weights, thresholds, purpose or code is told that it is a provider."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from governance.difference import difference
+from governance.gates import Passage
+from governance.provider_shift import (
+    KIND,
+    TEXTS,
+    Origin,
+    decode,
+    encode,
+    findings,
+    parameter_edits,
+    provider_gate,
+)
+from tests.simulators.governed_memory import GovernedMemory
+from tests.simulators.small_releases import (
+    PLUGIN,
+    Change,
+    member,
+    put,
+    renumbered,
+    retrained,
+    small_release,
+)
+
+NOW = datetime(2026, 11, 25, tzinfo=UTC)
+OURS = small_release()
+
+
+@pytest.mark.reg("AIA-25.1")
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (retrained(8), ("LOCAL_WEIGHTS",)),
+        (retrained(9), ("LOCAL_WEIGHTS",)),
+        (put("parameters.threshold", 0.4), ("LOCAL_THRESHOLD",)),
+        (put("intended_purpose", "Outline the hip."), ("LOCAL_PURPOSE",)),
+        (put("envelope.age_years", [0, 90]), ("LOCAL_PURPOSE",)),
+        (member(PLUGIN, b"X = 2\n"), ("LOCAL_CODE",)),
+        (put("title", "St. Elsewhere Knee"), ("LOCAL_NAME",)),
+        (put("evidence", "simulated"), ("LOCAL_PURPOSE",)),
+        (put("surprise", 1), ("LOCAL_STATEMENT",)),
+        (put("version", "1.2.4"), ()),
+        (put("built_by", "osteon 9"), ()),
+        (put("runtime.pins.numpy", "2.4.7"), ()),
+    ],
+)
+def test_what_makes_a_provider(change: Change, expected: tuple[str, ...]) -> None:
+    """Name, weights, thresholds, purpose and code are findings; version and runtime are not."""
+    assert findings(difference(OURS, small_release(change))) == expected
+    assert set(expected) <= set(TEXTS)
+
+
+def test_the_publishers_release_has_no_finding() -> None:
+    """The same release, and one that only has another UDI to tell it apart, differ in this."""
+    assert findings(difference(OURS, small_release())) == ()
+    assert findings(difference(OURS, small_release(renumbered()))) == ("LOCAL_STATEMENT",)
+
+
+@pytest.mark.reg("AIA-25.1")
+def test_parameters_of_a_run_are_compared_with_the_release() -> None:
+    """A run with another threshold is named; what belongs to the case is not."""
+    stated = {"threshold": 0.5, "members": "all"}
+    assert parameter_edits(stated, {**stated, "seed_point": "1,2,3"}, ("seed_point",)) == ()
+    assert parameter_edits(stated, {"threshold": 0.4}, ()) == ("members", "threshold")
+    assert parameter_edits(stated, {**stated, "extra": 1}, ()) == ("extra",)
+
+
+def objections(origin: Origin | None, **changes: Any) -> list[str]:
+    """Return what the gate says of a release with this origin."""
+    store = GovernedMemory()
+    if origin is not None:
+        store.put_governed(KIND, "sha256:1", encode(origin))
+    values: dict[str, Any] = {
+        "site": "site", "mode": "clinical", "plugin": "knee", "release_digest": "sha256:1",
+        "manifest": {}, "before": "approved", "after": "active", "person": "anna",
+        "role": "approver", "decided_at": NOW,
+    }  # fmt: skip
+    return [item.code for item in provider_gate(Passage(**{**values, **changes}), store)]
+
+
+@pytest.mark.reg("AIA-25.1")
+def test_a_shift_blocks_clinical_use_until_it_is_declared() -> None:
+    """In clinical mode every finding objects; in research mode it is on record and runs."""
+    local = Origin("knee", False, OURS.digest, ("LOCAL_CODE", "LOCAL_WEIGHTS"), NOW)
+    assert objections(local) == ["PROVIDER_SHIFT", "PROVIDER_SHIFT"]
+    assert objections(local, after="shadow") == ["PROVIDER_SHIFT", "PROVIDER_SHIFT"]
+    assert objections(local, mode="research") == []
+    assert objections(local, after="suspended") == []
+    declared = Origin("knee", False, OURS.digest, local.findings, NOW, "anna")
+    assert objections(declared) == []
+    assert objections(Origin("knee", True, "", (), NOW)) == []
+
+
+@pytest.mark.reg("AIA-25.1")
+def test_a_release_that_nobody_compared_does_not_pass() -> None:
+    """Where the origin is unknown it is not taken for the publisher's."""
+    assert objections(None) == ["ORIGIN_UNKNOWN"]
+
+
+def test_an_origin_is_kept_as_it_was() -> None:
+    """Decoding the kept document gives the same origin."""
+    origin = Origin("knee", False, "sha256:0", ("LOCAL_CODE",), NOW, "anna")
+    assert decode(encode(origin)) == origin
