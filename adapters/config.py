@@ -15,8 +15,10 @@ import platform
 import re
 import tomllib
 from collections.abc import Mapping
+from datetime import date
 from pathlib import Path
 from typing import Any, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 
@@ -36,11 +38,23 @@ class _Section(BaseModel):
 
 
 class SiteSection(_Section):
-    """Who we are; ``mode`` decides whether anything may run without a certificate."""
+    """Who we are; ``mode`` decides whether anything may run without a certificate.
+
+    ``time_zone`` (IANA) is where calendar days of reporting terms are counted.
+    """
 
     name: str = "research-site"
     node: str = Field(default_factory=_node, pattern=r"^[A-Za-z0-9][A-Za-z0-9.-]{0,31}$")
     mode: Literal["research", "clinical"] = "research"
+    time_zone: str = "UTC"
+
+    @model_validator(mode="after")
+    def _zone(self) -> SiteSection:
+        try:
+            ZoneInfo(self.time_zone)
+        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+            raise ValueError("time_zone must be an IANA zone such as Europe/Berlin") from error
+        return self
 
 
 class DatabaseSection(_Section):
@@ -104,6 +118,37 @@ class NoticesSection(_Section):
     smtp_port: int = 25
     mail_from: str = ""
     mail_to: list[str] = Field(default_factory=list)
+
+
+class ContactSection(_Section):
+    """Somebody who has to be told of an incident; ``verified_on`` is when it last worked.
+
+    ``address`` is ``mailto:...`` or ``https://...``; empty where a person carries it there.
+    """
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.-]{0,63}$")
+    role: Literal["provider", "distributor", "authority", "site"]
+    address: str = Field(default="", pattern=r"^(mailto:[^\s@]+@[^\s@]+|https?://\S+|)$")
+    verified_on: date | None = None
+
+
+class IncidentsSection(_Section):
+    """What reports of incidents begin with: our part, the route of the law, whom to tell.
+
+    ``terms_file`` replaces the terms of the suite, e.g. with those of a country.
+    """
+
+    party: Literal["provider", "deployer"] = "deployer"
+    route: Literal["mdr", "ai_act"] = "mdr"
+    terms_file: str = ""
+    contacts: list[ContactSection] = Field(default_factory=list)
+
+    @model_validator(mode="after")
+    def _unique(self) -> IncidentsSection:
+        names = [contact.name for contact in self.contacts]
+        if len(set(names)) != len(names):
+            raise ValueError("names of contacts must be unique")
+        return self
 
 
 class PacsSection(_Section):
@@ -187,6 +232,7 @@ class Configuration(_Section):
     limits: LimitsSection = LimitsSection()
     web: WebSection = WebSection()
     notices: NoticesSection = NoticesSection()
+    incidents: IncidentsSection = IncidentsSection()
     pacs: list[PacsSection] = Field(default_factory=list)
     targets: list[TargetSection] = Field(default_factory=list)
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from governance.ports import Deployment
 
 MEBIBYTE = 2**20
+QUARTER_DAYS = 92
 WEAK = {
     "audit-hook": "a Python hook that stops honest code only",
     "unrestricted": "not restricted: this kernel has no Landlock",
@@ -62,6 +63,8 @@ def _checks(site: Site) -> Iterator[tuple[str, Callable[[], str]]]:
         check = getattr(target, "check", None)
         if check is not None:
             yield f"target {target.name}", check
+    if site.configuration.incidents.contacts or site.configuration.site.mode == "clinical":
+        yield "incident contacts", lambda: _contacts(site)
     yield "releases", lambda: _releases(site)
     yield "worker", lambda: _worker(site)
     yield "sandbox", lambda: _sandbox(site)
@@ -78,6 +81,24 @@ def _disk(site: Site) -> str:
 def _log(site: Site) -> str:
     summary = site.verify_log()
     return f"{summary.tree_size} records verified, root {summary.root_hash[:16]}"
+
+
+def _contacts(site: Site) -> str:
+    """Return how many contacts were verified in the last quarter (REGULATORY.md AIA-26.5)."""
+    contacts = site.configuration.incidents.contacts
+    today = site.now().date()
+    old = [
+        contact.name
+        for contact in contacts
+        if contact.verified_on is None or (today - contact.verified_on).days > QUARTER_DAYS
+    ]
+    if old or not any(contact.role == "provider" for contact in contacts):
+        raise ConfigurationError(
+            "expected a provider among the incident contacts, and each verified within "
+            f"{QUARTER_DAYS} days; not verified: {', '.join(old) or 'none'}",
+            advice="Call each contact, then set verified_on in [[incidents.contacts]].",
+        )
+    return f"{len(contacts)} verified within {QUARTER_DAYS} days"
 
 
 def _engine(site: Site) -> str:

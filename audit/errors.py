@@ -41,6 +41,7 @@ identifier; they never carry patient data.
     ├── AuditError                    AUDIT_*
     │   ├── RecordError               AUDIT_RECORD
     │   ├── LogTamperedError          AUDIT_TAMPERED
+    │   ├── EvidenceTamperedError     AUDIT_EVIDENCE_TAMPERED
     │   └── LogUnavailableError       AUDIT_UNAVAILABLE  (retryable)
     └── NotFoundError                 NOT_FOUND
 
@@ -319,6 +320,13 @@ class LogTamperedError(AuditError):
 
     code = "AUDIT_TAMPERED"
     advice = "Stop, keep the home as it is, and call the compliance officer."
+
+
+class EvidenceTamperedError(AuditError):
+    """Evidence that was kept is not what its manifest names."""
+
+    code = "AUDIT_EVIDENCE_TAMPERED"
+    advice = "Leave the folder as it is, and call the compliance officer."
 
 
 class LogUnavailableError(AuditError):

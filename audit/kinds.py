@@ -131,6 +131,9 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
         "configuration_change": Kind((_A,), ("setting", "before_sha256", "after_sha256")),
         "access": Kind((_C,), ("what", "purpose")),
         "account": Kind((_C,), ("action", "account", "role")),
+        "incident": Kind((_A, _B), ("incident", "action", "state", "severity", "plugin")),
+        "legal_hold": Kind((_A,), ("incident", "action", "plugin")),
+        "evidence": Kind((_A,), ("incident", "manifest_sha256", "complete")),
         "stop": Kind((_A, _C), ("scope", "decided_by")),
         "clock": Kind((_C,), ("event",)),
     }

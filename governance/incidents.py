@@ -29,6 +29,7 @@ TELLS_AUTHORITY = frozenset(
     {"C1.report", "C2.report", "C3.report", "C4.report", "C5.report", "C6.report", "C7.authority"}
 )
 """Duties that inform an authority for devices or AI, in the sense of AI Act Art. 73(6)."""
+TELLS_PROVIDER = "C7.provider"
 TEXT_LIMIT = 4000
 _LINE = 180
 
@@ -201,9 +202,10 @@ def duty_done(incident: Incident, clock: str, sent_at: datetime, act: Act) -> In
 
     Raises
     ------
-    RefusalError : another role than an approver's, a time still to come, or done before.
+    RefusalError : another role than an approver's (to tell the provider is everybody's duty), a
+        time still to come, or done before.
     """
-    _require_role(act, DECIDERS)
+    _require_role(act, REPORTERS if clock == TELLS_PROVIDER else DECIDERS)
     _require_past(sent_at, act.at)
     if clock in incident.facts.met:
         raise RefusalError(

@@ -12,7 +12,19 @@ from importlib.metadata import entry_points
 
 import typer
 
-from adapters.cli import account, audit, configuration, demo, governance, release, run, runs, serve
+from adapters.cli import (
+    account,
+    audit,
+    configuration,
+    demo,
+    governance,
+    incident,
+    incident_evidence,
+    release,
+    run,
+    runs,
+    serve,
+)
 from adapters.cli.terminal import report_error
 from audit.errors import SuiteError
 
@@ -41,6 +53,8 @@ app.add_typer(runs.route, name="route", help="Try the routing rules without runn
 app.add_typer(configuration.app, name="config", help="Check and show the configuration.")
 app.add_typer(release.app, name="release", help="Build, verify and list releases.")
 app.add_typer(governance.app, name="governance", help="Decide which release runs here.")
+incident.app.add_typer(incident_evidence.app)
+app.add_typer(incident.app, name="incident", help="Report and handle serious incidents.")
 app.add_typer(account.app, name="account", help="Persons and their roles.")
 app.add_typer(audit.app, name="audit", help="Verify and read the audit log.")
 

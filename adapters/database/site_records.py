@@ -20,6 +20,8 @@ from audit.log import Log
 from audit.pseudonym import Pseudonyms
 from audit.record import Actor, Outcome, Record, Source, Subject, make_record
 from governance.accounts import Account
+from governance.holds import Hold
+from governance.incidents import Incident
 from governance.ports import Deployment, GovernedDocument
 from plugins.host.ports import RunRequest
 from plugins.host.routing import Decision
@@ -197,11 +199,58 @@ class SiteRecords:
         actor = self._actor(transaction, person)
         return self._append(transaction, "release", body, actor=actor, release_digest=row.digest)
 
+    def incident(
+        self, transaction: Transaction, action: str, incident: Incident, person: str
+    ) -> str:
+        """Record what was done about an incident, which the transaction has put already."""
+        body = {
+            "incident": bodies.coded(incident.incident_id),
+            "action": bodies.coded(action),
+            "state": incident.state,
+            "severity": incident.facts.severity,
+            "plugin": bodies.coded(incident.plugin),
+            "run_ids": [bodies.coded(run_id) for run_id in incident.run_ids],
+        }
+        return self._about_release(transaction, "incident", body, incident.release_digest, person)
+
+    def legal_hold(self, transaction: Transaction, action: str, hold: Hold, person: str) -> str:
+        """Record that a legal hold was placed or lifted."""
+        body = {
+            "incident": bodies.coded(hold.incident_id),
+            "action": bodies.coded(action),
+            "plugin": bodies.coded(hold.plugin),
+            "run_ids": [bodies.coded(run_id) for run_id in hold.run_ids],
+        }
+        return self._about_release(transaction, "legal_hold", body, hold.release_digest, person)
+
+    def evidence(
+        self, transaction: Transaction, incident: Incident, kept: Mapping[str, Any], person: str
+    ) -> str:
+        """Record that evidence was kept, by the digest of its manifest."""
+        body = {
+            "incident": bodies.coded(incident.incident_id),
+            "manifest_sha256": kept["manifest_sha256"],
+            "complete": kept["complete"],
+            "missing": [bodies.coded(code) for code in kept["missing"]],
+        }
+        return self._about_release(transaction, "evidence", body, incident.release_digest, person)
+
     def access(self, transaction: Transaction, what: str, purpose: str, person: str) -> str:
         """Record that somebody read the log or turned a pseudonym back."""
         body = {"what": bodies.coded(what), "purpose": bodies.coded(purpose)}
         actor = self._actor(transaction, person)
         return self._append(transaction, "access", body, actor=actor)
+
+    def _about_release(
+        self,
+        transaction: Transaction,
+        kind: str,
+        body: Mapping[str, Any],
+        release_digest: str,
+        person: str,
+    ) -> str:
+        actor = self._actor(transaction, person)
+        return self._append(transaction, kind, body, actor=actor, release_digest=release_digest)
 
     def _append(
         self, transaction: Transaction, kind: str, body: Mapping[str, Any], **fields: Any

@@ -18,6 +18,7 @@ from plugins.host.ports import Json, RunRequest
 
 _log = structlog.get_logger(__name__)
 TIMEOUT_S = 10.0
+SENT = "sent"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,21 +45,58 @@ class Notices:
             self._mail(notice)
 
     def _post(self, notice: Json) -> None:
-        try:
-            httpx.post(self.settings.webhook_url, json=notice, timeout=TIMEOUT_S).raise_for_status()
-        except httpx.HTTPError as error:
-            _log.warning("notice not sent", way="webhook", error=type(error).__name__)
+        outcome = send(self.settings, self.settings.webhook_url, notice)
+        if outcome != SENT:
+            _log.warning("notice not sent", way="webhook", error=outcome)
 
     def _mail(self, notice: Json) -> None:
+        subject = f"Osteon: run failed ({notice['code']})"
+        outcome = _mailed(self.settings, ", ".join(self.settings.mail_to), subject, notice)
+        if outcome != SENT:
+            _log.warning("notice not sent", way="mail", error=outcome)
+
+
+def send(settings: NoticesSection, address: str, notice: Json) -> str:
+    """Send a notice to ``https://...`` as JSON or to ``mailto:...`` as text.
+
+    Returns
+    -------
+    `SENT`, or a code of what went wrong, without what the other side said.
+    """
+    if address.startswith("mailto:"):
+        subject = f"Osteon: {notice['event']} {notice.get('notice_id', '')}".strip()
+        return _mailed(settings, address.removeprefix("mailto:"), subject, notice)
+    try:
+        httpx.post(address, json=notice, timeout=TIMEOUT_S).raise_for_status()
+    except httpx.HTTPStatusError as error:
+        return f"HTTP_{error.response.status_code}"
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        return type(error).__name__
+    return SENT
+
+
+def _mailed(settings: NoticesSection, to: str, subject: str, notice: Json) -> str:
+    if not settings.smtp_host:
+        return "NO_MAIL_SERVER"
+    try:
         message = EmailMessage()
-        message["Subject"] = f"Osteon: run failed ({notice['code']})"
-        message["From"] = self.settings.mail_from
-        message["To"] = ", ".join(self.settings.mail_to)
-        message.set_content("\n".join(f"{key}: {value}" for key, value in notice.items()))
-        try:
-            with smtplib.SMTP(
-                self.settings.smtp_host, self.settings.smtp_port, timeout=TIMEOUT_S
-            ) as smtp:
-                smtp.send_message(message)
-        except (OSError, smtplib.SMTPException) as error:
-            _log.warning("notice not sent", way="mail", error=type(error).__name__)
+        message["Subject"] = subject
+        message["From"] = settings.mail_from
+        message["To"] = to
+        message.set_content(_plain(notice))
+        with smtplib.SMTP(settings.smtp_host, settings.smtp_port, timeout=TIMEOUT_S) as smtp:
+            smtp.send_message(message)
+    except (OSError, ValueError, smtplib.SMTPException) as error:
+        return type(error).__name__
+    return SENT
+
+
+def _plain(notice: Json) -> str:
+    """Return a notice as text: one line for each fact, texts as paragraphs."""
+    lines = []
+    for key, value in notice.items():
+        if isinstance(value, dict):
+            lines += ["", *(f"[{name}] {' '.join(part)}" for name, part in value.items()), ""]
+        else:
+            lines.append(f"{key}: {value}")
+    return "\n".join(lines)

@@ -6,6 +6,8 @@
     reconcile   runs that the engine never got, or lost          10 s, and at start
     alive       our sign of life; work of dead machines adopted  a quarter of the lease,
                                                                  in a thread of its own
+    notices     incident notices that nobody acknowledged        60 s, in a thread of its own:
+                                                                 a silent recipient takes time
 
 Runs on folders (`osteon run`) are made by the process that was asked, on an engine of its
 own: a serving site leaves them alone, and that process leaves the site's runs alone.
@@ -31,6 +33,7 @@ from adapters.engine.engine import EngineSettings, WorkEngine
 from adapters.engine.schedule import Periodic, Schedule
 from adapters.engine.waiting import LEASE
 from adapters.hand import FOLDER
+from adapters.incidents.sending import send_all_due
 from audit.errors import ConfigurationError, SuiteError
 
 if TYPE_CHECKING:
@@ -68,6 +71,9 @@ def _start(stack: ExitStack, site: Site) -> WorkEngine:
     lease = site.configuration.engine.lease_s
     alive = Periodic("alive", lease / 4, lambda: keep_alive(site, engine))
     stack.enter_context(Schedule((alive,)))
+    if not site.works_on_files:
+        notices = Periodic("notices", 60.0, lambda: send_all_due(site))
+        stack.enter_context(Schedule((notices,)))
     return engine
 
 

@@ -262,6 +262,9 @@ def test_a_duty_is_done_once_and_not_in_the_future() -> None:
         duty_done(NEW, "C1.report", NOW + timedelta(hours=1), act())
     with pytest.raises(RefusalError):
         duty_done(NEW, "C1.report", NOW, act("physicist"))
+    with pytest.raises(RefusalError):
+        duty_done(NEW, "C7.provider", NOW, act("compliance"))
+    assert "C7.provider" in duty_done(NEW, "C7.provider", NOW, act("clinician")).facts.met
 
 
 @pytest.mark.reg("GDPR-25")
