@@ -28,6 +28,7 @@ from adapters.rt.read_folder import FolderScan
 from adapters.rt.read_part10 import Source, read_identity, read_instance
 from adapters.rt.read_series import read_headers
 from adapters.rt.sources import SourceSeries
+from adapters.single_headers import headers_in_archive, headers_in_folder
 from audit.errors import DiskFullError, InputError, NotFoundError, TooLargeError
 from plugins.host.case import Case, Subject
 from plugins.host.manifest import Manifest
@@ -102,6 +103,11 @@ class FolderCaseSource:
             role: read_headers(files, limit_bytes=self._limit)
             for role, files in self._files(request).items()
         }
+
+    def headers(self, request: RunRequest) -> Mapping[str, SourceSeries]:
+        """Return what a refusal inherits from: the kept headers, else one of each series."""
+        kept = self._kept.get(request.run_id)
+        return kept.sources if kept is not None else headers_in_folder(self._scan.files, request)
 
     def forget(self, run_id: str) -> None:
         """Let a decoded case go, when its run is closed."""
@@ -179,6 +185,11 @@ class PacsCaseSource:
                 role: read_headers(files[uid], limit_bytes=self._limit)
                 for role, uid in request.series.items()
             }
+
+    def headers(self, request: RunRequest) -> Mapping[str, SourceSeries]:
+        """Return what a refusal inherits from: the kept headers, else one of each series."""
+        kept = self._kept.get(request.run_id)
+        return kept.sources if kept is not None else headers_in_archive(self._pacs, request)
 
     def forget(self, run_id: str) -> None:
         """Let a decoded case go, when its run is closed."""

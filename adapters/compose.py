@@ -202,7 +202,14 @@ def _house(
             home.staging, limit_mb=limits.staging_mb, free_space_mb=limits.free_space_mb
         ),
         journal=ground.journal,
-        composer=DocumentComposer(home.outbox, cases.sources, manifest, configuration.site.name),
+        composer=DocumentComposer(
+            home.outbox,
+            cases.sources,
+            manifest,
+            configuration.site.name,
+            headers=cases.headers,
+            tells_refusals=configuration.answers.refusals,
+        ),
         delivery=SiteDelivery(
             ground.database, doors.targets, require_recorded=require_recorded, now=doors.now
         ),

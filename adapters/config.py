@@ -102,6 +102,15 @@ class LimitsSection(_Section):
     free_space_mb: int = Field(default=512, ge=0)
 
 
+class AnswersSection(_Section):
+    """Which answers leave as objects besides results and abstentions.
+
+    ``refusals``: a study that a release refused gets a report and a FHIR bundle that say so.
+    """
+
+    refusals: bool = True
+
+
 class WebSection(_Section):
     """Where health, metrics and the runs page are served."""
 
@@ -230,6 +239,7 @@ class Configuration(_Section):
     engine: EngineSection = EngineSection()
     trigger: TriggerSection = TriggerSection()
     limits: LimitsSection = LimitsSection()
+    answers: AnswersSection = AnswersSection()
     web: WebSection = WebSection()
     notices: NoticesSection = NoticesSection()
     incidents: IncidentsSection = IncidentsSection()

@@ -175,7 +175,7 @@ def deliver_again(site: Site, run_id: str) -> None:
     with site.database.reading() as transaction:
         row = transaction.run(run_id)
         documents = transaction.documents(run_id)
-    if row is None or row.status not in ("done", "abstained"):
+    if row is None or row.status not in ("done", "abstained", "refused") or not documents:
         return
     states = site.house.delivery.deliver(row.request, documents)
     site.journal.delivered(row.request, states)

@@ -23,6 +23,12 @@ def explanation_body(transaction: Transaction, run_id: str) -> dict[str, Any]:
     return bodies[-1] if bodies else {}
 
 
+def unwritten_refusal(transaction: Transaction, run_id: str) -> str:
+    """Return the code why no object tells the run's last refusal; empty when one does."""
+    bodies = _bodies(transaction, run_id, "refusal")
+    return str(bodies[-1].get("unwritten", "")) if bodies else ""
+
+
 def _bodies(transaction: Transaction, run_id: str, kind: str) -> list[dict[str, Any]]:
     return [
         dict(decode(leaf.leaf).body) for leaf in transaction.records_of(run_id) if leaf.kind == kind

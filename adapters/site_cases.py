@@ -67,6 +67,10 @@ class SiteCases:
         """Return the headers of every role; fetched again after a crash."""
         return self._source(request).sources(request)
 
+    def headers(self, request: RunRequest) -> Mapping[str, SourceSeries]:
+        """Return what the objects of a refusal inherit from."""
+        return self._source(request).headers(request)
+
     def forget(self, run_id: str) -> None:
         """Let a decoded case go, when its run is closed."""
         for source in self._sources.values():

@@ -16,7 +16,9 @@ identifier; they never carry patient data.
     │   ├── UnitsError                INPUT_UNITS
     │   ├── ModalityError             INPUT_MODALITY
     │   ├── MixedSeriesError          INPUT_MIXED_SERIES
+    │   │   └── MixedPatientsError    INPUT_MIXED_PATIENTS
     │   ├── TooLargeError             INPUT_TOO_LARGE
+    │   ├── SeriesChangedError        INPUT_SERIES_CHANGED
     │   └── InputChangedError         INPUT_CHANGED
     ├── RefusalError                  REFUSED            outside the intended purpose: an answer
     ├── ReleaseError                  RELEASE_*
@@ -139,11 +141,25 @@ class MixedSeriesError(InputError):
     advice = "Split the series at the sender."
 
 
+class MixedPatientsError(MixedSeriesError):
+    """The objects of one study name several patients: whose study it is cannot be known."""
+
+    code = "INPUT_MIXED_PATIENTS"
+    advice = "Correct the patient of the study in the archive."
+
+
 class TooLargeError(InputError):
     """The input is larger than the stated limit."""
 
     code = "INPUT_TOO_LARGE"
     advice = "Raise the staging limit in the configuration or send a smaller series."
+
+
+class SeriesChangedError(InputError):
+    """Objects came or went since the study was routed; the study is routed again."""
+
+    code = "INPUT_SERIES_CHANGED"
+    advice = "Wait: the study is routed again, and the late objects give a new run."
 
 
 class InputChangedError(InputError):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from adapters.cli.terminal import echo_table
-from adapters.run_record import inference_body
+from adapters.run_record import inference_body, unwritten_refusal
 
 if TYPE_CHECKING:
     from adapters.compose import Site
@@ -40,6 +40,7 @@ def _run(site: Site, run_id: str) -> dict[str, Any]:
         documents = transaction.documents(run_id)
         deliveries = transaction.deliveries(run_id)
         facts = inference_body(transaction, run_id)
+        unwritten = unwritten_refusal(transaction, run_id)
     assert row is not None
     states: dict[str, list[str]] = {}
     for delivery in deliveries:
@@ -69,6 +70,7 @@ def _run(site: Site, run_id: str) -> dict[str, Any]:
         "study_instance_uid": row.study_instance_uid,
         "status": row.status,
         "reason": row.reason,
+        "unwritten": unwritten,
         "mode": row.mode,
         "outputs": outputs,
         "findings": facts.get("output", {}).get("rois", []),
@@ -87,6 +89,8 @@ def show_results(document: dict[str, Any]) -> None:
             f"{run['reason']}".rstrip()
         )
         typer.echo(f"  run {run['run_id']}, release {run['release_digest'][:19]}…")
+        if run["unwritten"]:
+            typer.echo(f"  no report of this was written: {run['unwritten']}")
         if run["findings"]:
             echo_table(
                 "Findings (unapproved)",

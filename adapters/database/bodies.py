@@ -173,7 +173,7 @@ def inference(
             "tripped": tripped,
         },
         "output": {
-            "documents": [_document(item, pseudonym) for item in written],
+            "documents": [document(item, pseudonym) for item in written],
             "rois": [
                 _region(finding)
                 for finding in answer.prediction.findings
@@ -296,13 +296,14 @@ def _runtime(request: RunRequest, answer: Answer, release: Mapping[str, Any]) ->
     return row | stated
 
 
-def _document(document: Document, pseudonym: PseudonymOf) -> Json:
+def document(item: Document, pseudonym: PseudonymOf) -> Json:
+    """Return what a record says of one written object."""
     return {
-        "kind": coded(document.kind),
-        "sop_uid_p": _optional(document.sop_instance_uid, pseudonym),
-        "sop_class": _sop_class(document.sop_class_uid),
-        "content_sha256": document.content_digest,
-        "notes": [reason_code(note) for note in document.notes],
+        "kind": coded(item.kind),
+        "sop_uid_p": _optional(item.sop_instance_uid, pseudonym),
+        "sop_class": _sop_class(item.sop_class_uid),
+        "content_sha256": item.content_digest,
+        "notes": [reason_code(note) for note in item.notes],
     }
 
 

@@ -19,7 +19,7 @@ import json
 from collections.abc import Callable, Iterable
 from datetime import datetime
 
-from adapters.database import bodies
+from adapters.database import answer_bodies, bodies
 from adapters.database.database import Database
 from adapters.database.runs import CLOSED_STATUSES, RunRow
 from adapters.database.site_records import SiteRecords
@@ -34,7 +34,8 @@ from audit.record import Outcome, Source, Subject
 from plugins.host.case import Case
 from plugins.host.ports import Answer, Delivered, Document, Json, RunRequest
 
-_INFERENCE = "inference:"
+_INFERENCE, _REFUSAL = "inference:", "refusal:"
+_UNREADABLE = "unreadable:"
 _OUTCOMES = {"done": 0, "abstained": 0, "refused": 4, "discarded": 4, "failed": 8}
 """Status -> EventOutcomeIndicator (PS3.15 A.5): 0 success, 4 minor, 8 serious failure."""
 
@@ -91,20 +92,51 @@ class SiteJournal(SiteRecords):
 
         self._write(write)
 
-    def refused(self, request: RunRequest, reasons: tuple[str, ...]) -> None:
-        """Record a refusal and close the run; a second call changes nothing."""
+    def input_unreadable(self, request: RunRequest, code: str) -> None:
+        """Keep that the input could not be read, in place of its digest.
+
+        A run's input is then either unreadable or has one digest, so that one run never
+        gives two answers: what becomes readable is another input.
+
+        Raises
+        ------
+        InputChangedError : it could be read before; nothing was changed.
+        """
+
+        def write(transaction: Transaction) -> None:
+            self._round(transaction, request)
+            transaction.set_input_digest(request.run_id, f"{_UNREADABLE}{code}")
+
+        self._write(write)
+
+    def refused(
+        self,
+        request: RunRequest,
+        reasons: tuple[str, ...],
+        documents: tuple[Document, ...] = (),
+        unwritten: str = "",
+    ) -> None:
+        """Record a refusal with what tells it; durable and in the tree on return.
+
+        A second call with the same documents changes nothing.  Documents of an earlier
+        answer stay known where the refusal has none of its own.
+        """
+        body = answer_bodies.refusal(reasons, documents, unwritten, self._pseudonym(request))
+        code = bodies.reason_code(reasons[0]) if reasons else "REFUSED"
 
         def write(transaction: Transaction) -> None:
             row, number = self._round(transaction, request)
             if row.status in CLOSED_STATUSES:
                 return
-            body = {"reasons": [bodies.reason(item) for item in reasons]}
-            code = bodies.reason_code(reasons[0]) if reasons else "REFUSED"
+            step = f"{_REFUSAL}{number}:{_documents_key(documents)}"
             outcome = Outcome(_OUTCOMES["refused"], code)
-            self._step(transaction, request, f"refusal:{number}", "refusal", body, outcome)
-            self._close(transaction, request, number, "refused", code, "; ".join(reasons))
+            if self._step(transaction, request, step, "refusal", body, outcome) and documents:
+                transaction.put_documents(request.run_id, documents)
+                transaction.add_own_uids(request.run_id, _uids(documents))
 
         self._write(write)
+        if documents:
+            self.require_recorded(request.run_id)
 
     def inferred(
         self, request: RunRequest, answer: Answer, documents: tuple[Document, ...], facts: Json
@@ -142,7 +174,7 @@ class SiteJournal(SiteRecords):
         self.require_recorded(request.run_id)
 
     def require_recorded(self, run_id: str) -> None:
-        """Return when every inference record of the run is in the tree.
+        """Return when every answer of the run, a refusal too, is in the tree.
 
         Raises
         ------
@@ -150,9 +182,10 @@ class SiteJournal(SiteRecords):
         """
         with self._database.reading() as transaction:
             steps = transaction.run_steps(run_id)
-        recorded = [event for step, event in steps.items() if step.startswith(_INFERENCE)]
+        answers = (_INFERENCE, _REFUSAL)
+        recorded = [event for step, event in steps.items() if step.startswith(answers)]
         if not recorded:
-            raise LogUnavailableError(f"expected an inference record of run {run_id}, found none")
+            raise LogUnavailableError(f"expected an answer of run {run_id} on record, found none")
         try:
             with self._database.reading() as transaction:
                 self._log.require_included(transaction, recorded)

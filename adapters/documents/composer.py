@@ -42,12 +42,17 @@ class DocumentComposer:
     sources : the headers of the series that were read for a request, by role.
     manifests : the manifest of a release digest.
     site : the site's code, written as institution.
+    headers : what a refusal inherits from, also where nothing could be read; `sources`
+        where it is not given.
+    tells_refusals : the site wants refusals to leave as objects.
     """
 
     outbox: Path
     sources: Callable[[RunRequest], Sources]
     manifests: Callable[[str], Manifest]
     site: str
+    headers: Callable[[RunRequest], Sources] | None = None
+    tells_refusals: bool = True
 
     def compose(self, request: RunRequest, case: Case, answer: Answer) -> tuple[Document, ...]:
         """Write all objects of the run into its outbox and return them.
@@ -73,21 +78,28 @@ class DocumentComposer:
     def compose_refusal(
         self, request: RunRequest, reasons: tuple[str, ...]
     ) -> tuple[Document, ...]:
-        """Write the SR and the bundle of a refused study and return them.
+        """Write the SR and the bundle of a refused study; none where the site wants none.
 
         Parameters
         ----------
         reasons : stable codes, never texts about the patient.
+
+        Raises
+        ------
+        InputError : no header of the study can be read; nothing was written.
         """
         from adapters.fhir.bundle import build_refusal_bundle
 
-        sources, manifest = self.sources(request), self.manifests(request.release_digest)
+        if not self.tells_refusals:
+            return ()
+        sources = (self.headers or self.sources)(request)
+        manifest = self.manifests(request.release_digest)
         role = _reference_role(manifest, sources, None)
         context = self._context(request, manifest, sources[role], reasons)
         written = refusal_objects(context, sources[role], reasons)
 
-        def bundle(_documents: tuple[Document, ...]) -> dict[str, Any]:
-            return build_refusal_bundle(request, manifest, reasons, _identity(context))
+        def bundle(documents: tuple[Document, ...]) -> dict[str, Any]:
+            return build_refusal_bundle(request, manifest, reasons, documents, _identity(context))
 
         return self._store(context, written, bundle, {})
 

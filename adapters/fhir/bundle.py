@@ -71,20 +71,22 @@ def build_refusal_bundle(
     request: RunRequest,
     manifest: Manifest,
     reasons: tuple[str, ...],
+    documents: tuple[Document, ...],
     identity: FhirIdentity,
 ) -> Json:
     """Return the bundle that tells the record why a study was not processed.
 
     ``reasons`` are stable codes, never texts about the patient.
     """
+    results = [item for item in documents if item.kind != "FHIR"]
     names = Names(request.run_id)
     report = diagnostic_report(request, manifest, identity, "refused", reasons)
     report["imagingStudy"] = [names.to("study")]
-    trace = provenance(request, names, ("report",), ())
+    trace = provenance(request, names, ("report",), results)
     entities = source_entities(request, None)
     parts = [
         ("device", device(request, manifest)),
-        ("study", imaging_study(identity, ())),
+        ("study", imaging_study(identity, results)),
         ("report", report),
         ("provenance", trace | ({"entity": entities} if entities else {})),
     ]

@@ -12,12 +12,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from adapters.fhir.identity import FhirIdentity
-from adapters.fhir.resources import Names, meta, subject
+from adapters.fhir.resources import Names, meta, reason, subject
 from adapters.fhir.terminology import (
     CONCEPT,
     DCM,
     PLUGIN,
-    REASON,
     RUN,
     Json,
     coded,
@@ -151,7 +150,7 @@ def _uncertainty(uncertainty: Uncertainty) -> Json:
 def _abstention(uncertainty: Uncertainty) -> Json:
     text = "The software withholds its result"
     components = [
-        {"code": concept("reason", CONCEPT), "valueCodeableConcept": concept(slug(item), REASON)}
+        {"code": concept("reason", CONCEPT), "valueCodeableConcept": reason(item)}
         for item in uncertainty.reasons
     ]
     body: Json = {"code": concept("abstention", CONCEPT, text, text), "valueBoolean": True}

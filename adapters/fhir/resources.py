@@ -144,7 +144,7 @@ def diagnostic_report(
     DiagnosticReport.status "cancelled" (FHIR R4, diagnostic-report-status).
     """
     text = _conclusion(request, manifest, outcome, reasons)
-    codes = [concept(outcome, OUTCOME)] + [concept(slug(item), REASON) for item in reasons]
+    codes = [concept(outcome, OUTCOME), *map(reason, reasons)]
     code = concept("18748-4", "http://loinc.org", "Diagnostic imaging study", manifest.title)
     code["coding"].append(coding(manifest.plugin, PLUGIN))
     resource: Json = {
@@ -165,6 +165,11 @@ def diagnostic_report(
         "conclusionCode": codes,
     }
     return resource | order(identity)
+
+
+def reason(text: str) -> Json:
+    """Return a reason as a concept: its stable code, and the whole as text."""
+    return concept(slug(text.split(maxsplit=1)[0] if text.strip() else text), REASON, text=text)
 
 
 def _conclusion(

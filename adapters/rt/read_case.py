@@ -28,7 +28,13 @@ from adapters.rt.read_plan import read_plan
 from adapters.rt.read_series import read_series
 from adapters.rt.read_structures import read_structures
 from adapters.rt.sources import SourceSeries
-from audit.errors import InputError, MixedSeriesError, UnitsError
+from audit.errors import (
+    InputError,
+    MixedPatientsError,
+    MixedSeriesError,
+    SeriesChangedError,
+    UnitsError,
+)
 from plugins.host.case import Case
 from plugins.host.images import Plan, StructureSet, Volume
 from plugins.host.manifest import Input, Manifest
@@ -78,8 +84,9 @@ def read_case(
 
     Raises
     ------
-    InputError : the instances are not those of the request, or a role has no series.
-    MixedSeriesError : several studies, patients, or frames of reference.
+    SeriesChangedError : the instances are not those of the request.
+    InputError : a role has no series.
+    MixedSeriesError, MixedPatientsError : several studies, patients, frames of reference.
     InputError's kinds : as the readers say.
     """
     parsed = {uid: read_all(items) for uid, items in files.items()}
@@ -185,10 +192,9 @@ def _check_instances(request: RunRequest, datasets: Sequence[Dataset]) -> None:
     found = {str(item.get("SOPInstanceUID") or "") for item in datasets}
     expected = set(request.sop_instance_uids)
     if found != expected:
-        raise InputError(
+        raise SeriesChangedError(
             f"series changed since routing: expected {len(expected)} instances, found "
-            f"{len(found)} ({len(expected - found)} missing, {len(found - expected)} new)",
-            advice="Wait: the study is routed again, and the late objects give a new run.",
+            f"{len(found)} ({len(expected - found)} missing, {len(found - expected)} new)"
         )
 
 
@@ -198,7 +204,7 @@ def _check_study(request: RunRequest, datasets: Sequence[Dataset]) -> None:
         raise MixedSeriesError(f"expected the study of the request, found {len(studies)} studies")
     patients = {_text(item.get("PatientID")) for item in datasets} - {""}
     if len(patients) > 1:
-        raise MixedSeriesError(f"expected one patient in the study, found {len(patients)}")
+        raise MixedPatientsError(f"expected one patient in the study, found {len(patients)}")
 
 
 def _text(value: Any) -> str:

@@ -41,6 +41,12 @@ def concept(value: str, meaning: str = "") -> Code:
     return Code(slug[:64] or "unstated", PRIVATE_SCHEME, meaning or CONCEPTS.get(value, value))
 
 
+def stated_reason(text: str) -> Code:
+    """Return a reason as a private concept: its stable code, and the whole as its meaning."""
+    words = text.split()
+    return concept(words[0] if words else "", " ".join(words))
+
+
 def segment_group(
     context: WritingContext,
     source: SourceSeries,
@@ -85,7 +91,7 @@ def case_group(
         (concept("outcome"), concept(outcome)),
         (concept("mode"), concept(context.request.mode)),
         (concept("approval"), concept("UNAPPROVED")),
-        *((concept("reason"), concept(reason)) for reason in reasons),
+        *((concept("reason"), stated_reason(reason)) for reason in reasons),
     ]
     measurements: list[Any] = []
     if prediction is not None:

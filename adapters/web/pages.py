@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from adapters.database.runs import RunRow
 from adapters.hand import PERMITTED
-from adapters.run_record import explanation_body, inference_body
+from adapters.run_record import explanation_body, inference_body, unwritten_refusal
 from adapters.web.access import OPERATORS, SEEDERS, Session
 from audit.errors import NotFoundError
 from audit.merkle import leaf_hash
@@ -98,7 +98,9 @@ class RunPage:
     run_id: str
     facts: tuple[tuple[str, str], ...]
     abstained: bool
-    abstain_reasons: str
+    refused: bool
+    why: str
+    unwritten: str
     superseded_by: str | None
     has_overview: bool
     findings: tuple[FindingLine, ...]
@@ -151,6 +153,7 @@ def run_page(site: Site, run_id: str, session: Session) -> RunPage:
         leaves = transaction.records_of(run_id)
         inference = inference_body(transaction, run_id)
         explanation = explanation_body(transaction, run_id)
+        unwritten = unwritten_refusal(transaction, run_id)
     facts = (
         ("plugin", f"{row.plugin} {row.plugin_version}"),
         ("release", row.release_digest),
@@ -165,7 +168,9 @@ def run_page(site: Site, run_id: str, session: Session) -> RunPage:
         run_id=run_id,
         facts=facts,
         abstained=row.status == "abstained",
-        abstain_reasons=row.reason,
+        refused=row.status == "refused",
+        why=row.reason,
+        unwritten=unwritten,
         superseded_by=row.superseded_by,
         has_overview=overview_path(site, run_id) is not None,
         findings=_findings(inference, f"{row.plugin} {row.plugin_version}"),

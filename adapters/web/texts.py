@@ -136,6 +136,15 @@ TEXTS: dict[str, tuple[str, str]] = {
         "The plugin abstained: findings are withheld.",
         "Das Plugin enthält sich: Befunde werden zurückgehalten.",
     ),
+    "refused_why": (
+        "The study was not processed: it lies outside what the plugin is for. Reasons:",
+        "Die Studie wurde nicht bearbeitet: Sie liegt außerhalb dessen, wofür das Plugin da ist. "
+        "Gründe:",
+    ),
+    "unwritten": (
+        "No report of this was written:",
+        "Darüber wurde kein Bericht geschrieben:",
+    ),
     "superseded": ("Superseded by a later run", "Durch einen späteren Lauf ersetzt"),
 }
 

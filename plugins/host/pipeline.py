@@ -57,6 +57,12 @@ def process(request: RunRequest, house: House, steps: StepRunner) -> RunResult:
         facts |= steps.step(name, partial(_settled, name, function, dict(facts)))
         if "stopped" in facts:
             break
+    for name, function in (
+        ("refuse", run.refuse),  # a refusal is an answer: composed, recorded, in the tree
+        ("deliver_refusal", run.deliver),  # and written back and read back like any other
+    ):
+        if facts.get("stopped") == "refused":
+            facts |= steps.step(name, partial(_settled, name, function, dict(facts)))
     return result.decode(steps.step("close", partial(run.close, dict(facts))))
 
 
@@ -68,6 +74,8 @@ def resume_delivery(request: RunRequest, house: House, waiting: RunResult) -> Ru
     facts = attempt(request, house, waiting.documents)
     facts |= {"abstained": waiting.abstained, "abstention_reasons": list(waiting.reasons)}
     facts["documents"] = [result.encode_document(item) for item in waiting.documents]
+    if waiting.refusal:
+        facts |= _stopped("refused", waiting.refusal, waiting.reasons)
     return result.decode(Run(request, house).close(facts))
 
 
@@ -95,4 +103,6 @@ def _settled(name: str, function: Callable[[Json], Json], facts: Json) -> Json:
 
 
 def _stopped(status: str, code: str, reasons: tuple[str, ...] = ()) -> Json:
-    return {"stopped": status, "code": code, "reasons": list(reasons)}
+    """Return the facts of a run that ends here; ``code`` is left to what delivery says."""
+    said = "refusal" if status == "refused" else "code"
+    return {"stopped": status, said: code, "reasons": list(reasons)}

@@ -164,8 +164,21 @@ class Journal(Protocol):
         """Record what was read; InputChangedError if the run id had another digest."""
         ...
 
-    def refused(self, request: RunRequest, reasons: tuple[str, ...]) -> None:
-        """Record a refusal and close the run."""
+    def input_unreadable(self, request: RunRequest, code: str) -> None:
+        """Keep that the input could not be read; InputChangedError if it could be before."""
+        ...
+
+    def refused(
+        self,
+        request: RunRequest,
+        reasons: tuple[str, ...],
+        documents: tuple[Document, ...] = (),
+        unwritten: str = "",
+    ) -> None:
+        """Record a refusal with digests of what tells it; durable and in the tree on return.
+
+        ``unwritten`` is the code why no object tells it, empty where one does.
+        """
         ...
 
     def inferred(
@@ -188,6 +201,15 @@ class Composer(Protocol):
 
     def compose(self, request: RunRequest, case: Case, answer: Answer) -> tuple[Document, ...]:
         """Write all objects of the run into its outbox and return them."""
+        ...
+
+    def compose_refusal(
+        self, request: RunRequest, reasons: tuple[str, ...]
+    ) -> tuple[Document, ...]:
+        """Write the objects that tell a refusal; none where the site wants none.
+
+        Raises InputError where no header of the study can be read.
+        """
         ...
 
 

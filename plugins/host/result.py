@@ -24,6 +24,7 @@ class RunResult:
     ----------
     status : done, abstained, refused, failed, or delivering (the run is still open).
     code : stable code of the error behind refused and failed; empty otherwise.
+    refusal : the code of a refusal whose objects are still delivered; empty otherwise.
     reasons : why it was refused, or why the plugin abstained, as stable codes.
     abstained : the plugin withheld its findings; the objects say so.
     next_attempt_at : aware UTC; None while delivering means that the engine chooses.
@@ -37,6 +38,7 @@ class RunResult:
     documents: tuple[Document, ...] = ()
     states: tuple[Delivered, ...] = ()
     next_attempt_at: datetime | None = None
+    refusal: str = ""
 
 
 def is_final(state: Delivered) -> bool:
@@ -84,6 +86,7 @@ def encode(result: RunResult) -> Json:
         "documents": [encode_document(item) for item in result.documents],
         "states": [encode_state(item) for item in result.states],
         "next_attempt_at": due.isoformat() if due else None,
+        "refusal": result.refusal,
     }
 
 
@@ -99,4 +102,5 @@ def decode(values: Json) -> RunResult:
         tuple(decode_document(item) for item in values["documents"]),
         tuple(decode_state(item) for item in values["states"]),
         datetime.fromisoformat(due) if due else None,
+        values.get("refusal", ""),  # results kept by an older suite have none
     )

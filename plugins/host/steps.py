@@ -16,7 +16,16 @@ from pathlib import Path
 
 import structlog
 
-from audit.errors import DoorError, NotFoundError, RefusalError
+from audit.errors import (
+    DoorError,
+    InputChangedError,
+    InputError,
+    MixedPatientsError,
+    NotFoundError,
+    RefusalError,
+    SeriesChangedError,
+    SuiteError,
+)
 from plugins.host import envelope, result
 from plugins.host.case import Case
 from plugins.host.identity import case_digest
@@ -25,8 +34,14 @@ from plugins.host.ports import Answer, Document, House, Json, RunRequest
 from plugins.host.result import RunResult
 from plugins.host.staging import answer_digest
 
+NO_ANSWER = (InputChangedError.code, SeriesChangedError.code, MixedPatientsError.code)
+"""Refusals that no object tells: another run answers, or nobody knows in whose record."""
+
 LEAVES = ("clinical", "research")
 """Modes whose results leave; shadow, replay and what-if results stay at home."""
+
+NOT_WANTED = "SWITCHED_OFF"
+"""Why no object tells a refusal at a site that wants none."""
 
 log = structlog.get_logger()
 
@@ -45,7 +60,12 @@ class Run:
     @cached_property
     def read(self) -> tuple[Case, str]:
         """The case and its digest; read again after a crash, when the journal compares."""
-        case = self.house.cases.fetch(self.request, self.manifest)
+        try:
+            case = self.house.cases.fetch(self.request, self.manifest)
+        except InputError as error:
+            if error.code not in NO_ANSWER:
+                self.house.journal.input_unreadable(self.request, error.code)
+            raise
         digest = case_digest(case)
         self.house.journal.input_read(self.request, case, digest)
         return case, digest
@@ -90,10 +110,32 @@ class Run:
         self.house.journal.inferred(self.request, self.answer, documents, facts)
         return {"documents": [result.encode_document(item) for item in documents]}
 
+    def refuse(self, facts: Json) -> Json:
+        """Tell a refusal in objects of its own; what cannot be written does not undo it."""
+        reasons = tuple(facts["reasons"])
+        documents, unwritten = self._told(facts["refusal"], reasons)
+        self.house.journal.refused(self.request, reasons, documents, unwritten)
+        return {"documents": [result.encode_document(item) for item in documents]}
+
+    def _told(self, code: str, reasons: tuple[str, ...]) -> tuple[tuple[Document, ...], str]:
+        """Return the objects that tell a refusal, or why there are none."""
+        if code in NO_ANSWER:
+            return (), code
+        try:
+            documents = self.house.composer.compose_refusal(self.request, reasons)
+        except SuiteError as error:
+            if error.retryable:
+                raise
+            return (), error.code
+        except Exception as error:  # broad: headers that broke the reading may break this too
+            log_defect("refusal_not_written", "refuse", error)
+            return (), SuiteError.code
+        return documents, "" if documents else NOT_WANTED
+
     def deliver(self, facts: Json) -> Json:
-        if self.request.mode not in LEAVES:
-            return {"states": [], "waiting": False}
         documents = tuple(result.decode_document(item) for item in facts["documents"])
+        if self.request.mode not in LEAVES or not documents:
+            return {"states": [], "waiting": False}
         return attempt(self.request, self.house, documents)
 
     def monitor(self, _: Json) -> Json:
@@ -107,8 +149,8 @@ class Run:
         """Close the run unless its delivery goes on; a failed run may need its answer again."""
         status, code = _ended(facts)
         reasons = tuple(facts.get("reasons") or facts.get("abstention_reasons", ()))
-        if status == "refused":
-            self.house.journal.refused(self.request, reasons)
+        if status in ("refused", "abstained"):
+            self.house.journal.closed(self.request, status, "; ".join(reasons) or code)
         elif status != "delivering":
             self.house.journal.closed(self.request, status, code)
         if status != "failed":
@@ -124,6 +166,7 @@ class Run:
                 documents=tuple(map(result.decode_document, facts.get("documents", ()))),
                 states=states,
                 next_attempt_at=result.next_attempt(states) if status == "delivering" else None,
+                refusal=facts.get("refusal", ""),
             )
         )
 
@@ -157,12 +200,14 @@ def attempt(request: RunRequest, house: House, documents: tuple[Document, ...]) 
 
 def _ended(facts: Json) -> tuple[str, str]:
     """Return status and code of a run whose steps were all taken, or that was stopped."""
-    if "stopped" in facts:
-        return facts["stopped"], facts["code"]
+    if facts.get("stopped") == "failed":
+        return "failed", facts["code"]
     if facts["waiting"]:
         return "delivering", facts.get("code", "")
     if any(state["state"] == "failed" for state in facts["states"]):
         return "failed", DoorError.code
     if "code" in facts:
         return "failed", facts["code"]
+    if "refusal" in facts:
+        return "refused", facts["refusal"]
     return ("abstained" if facts["abstained"] else "done"), ""

@@ -188,7 +188,7 @@ def test_a_series_that_changed_since_routing_is_refused(
         pacs.delete_instance(InstanceReference(STUDY, last.SeriesInstanceUID, last.SOPInstanceUID))
     with pytest.raises(InputError, match="series changed since routing") as caught:
         _source(pacs, tmp_path).fetch(request, MANIFEST)
-    assert caught.value.code == "INPUT"
+    assert caught.value.code == "INPUT_SERIES_CHANGED"
 
 
 def test_an_optional_series_in_another_frame_of_reference_is_left_out(

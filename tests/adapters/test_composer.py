@@ -206,6 +206,38 @@ def test_a_refusal_writes_a_report_and_a_bundle_only(tmp_path):
     assert [item.kind for item in documents] == ["SR", "FHIR"]
     assert dciodvfy_errors(documents[0].path) == []
     assert "BODY_PART" in documents[1].path.read_text()
+    assert documents[0].sop_instance_uid in documents[1].path.read_text()
+
+
+def test_a_site_that_wants_no_refusals_gets_no_file(tmp_path):
+    """Switched off, a refusal leaves the outbox empty."""
+    composer = replace(limb_run().composer(tmp_path), tells_refusals=False)
+    assert composer.compose_refusal(limb_run().request, ("BODY_PART",)) == ()
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_refusal_with_long_reasons_is_valid(tmp_path):
+    """Reasons of any length and number fit report and bundle, each under its stable code."""
+    run = limb_run()
+    reasons = (
+        "SEED_REQUIRED 1024 x 512 x 512 mm, trained 250 x 250 x 250 mm, and more than fits",
+        "IN_PLANE_SPACING 2.5 mm, allowed 0.5 to 1.5 mm",
+        "IN_PLANE_SPACING 3.5 mm, allowed 0.5 to 1.5 mm",
+        "QUALITY metal",
+    )
+    documents = run.composer(tmp_path).compose_refusal(run.request, reasons)
+    assert dciodvfy_errors(documents[0].path) == []
+    bundle = json.loads(documents[1].path.read_text())
+    (report,) = [
+        entry["resource"]
+        for entry in bundle["entry"]
+        if entry["resource"]["resourceType"] == "DiagnosticReport"
+    ]
+    codes = [item["coding"][0]["code"] for item in report["conclusionCode"]]
+    assert codes == [
+        *("refused", "SEED_REQUIRED", "IN_PLANE_SPACING", "IN_PLANE_SPACING", "QUALITY")
+    ]
+    assert [item.get("text") for item in report["conclusionCode"][1:]] == list(reasons)
 
 
 def test_without_a_source_there_is_nothing_to_write_into(tmp_path):

@@ -27,6 +27,7 @@ def test_there_are_three_examples() -> None:
     [
         ("[site]\nnmae = 'x'\n", "'name'"),
         ("[trigger]\nquiet_time = 3\n", "'quiet_time_s'"),
+        ("[answers]\nrefusal = false\n", "'refusals'"),
         ("[limit]\ninput_mb = 3\n", "'limits'"),
         ("[[pacs]]\nname='a'\nkind='orthanc'\nurl='x'\npasword='y'\n", "'password'"),
     ],

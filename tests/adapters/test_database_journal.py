@@ -90,21 +90,62 @@ def test_every_call_twice_adds_nothing(recorded: Recorded) -> None:
         assert row.status == "done"
 
 
-def test_refusal_closes_the_run_once(recorded: Recorded) -> None:
-    """A refusal is recorded with its codes and numbers, and closes the run."""
+def test_refusal_is_recorded_once_with_what_tells_it(recorded: Recorded) -> None:
+    """A refusal is recorded with codes, numbers and digests before the run is closed."""
     request = request_for()
     recorded.journal.opened(request)
     reasons = ("SLICE_SPACING 7.5 mm, allowed 1 to 5 mm", f"KERNEL {NAME} is refused")
-    recorded.journal.refused(request, reasons)
-    recorded.journal.refused(request, reasons)
-    recorded.journal.closed(request, "refused")
+    documents = documents_for(request)
+    for _ in range(2):
+        recorded.journal.refused(request, reasons, documents)
+    recorded.journal.require_recorded(request.run_id)
+    with recorded.database.reading() as transaction:
+        assert transaction.documents(request.run_id) == documents
+        uid = documents[0].sop_instance_uid
+        assert transaction.own_sop_uids([uid, INSTANCES[0]]) == {uid}
+    for _ in range(2):
+        recorded.journal.closed(request, "refused", "; ".join(reasons))
+    recorded.journal.refused(request, reasons, documents)
     assert recorded.kinds() == ["run_opened", "refusal", "run_closed"]
     refusal = recorded.records("refusal")[0]
+    digests = [item["content_sha256"] for item in refusal.body["documents"]]
+    assert digests == [item.content_digest for item in documents]
+    assert refusal.body["unwritten"] == ""
+    closed = recorded.records("run_closed")[0]
+    assert (closed.outcome.code, closed.outcome.reason) == (4, "SLICE_SPACING")
     assert refusal.body["reasons"] == [
         {"code": "SLICE_SPACING", "numbers": ["7.5", "1", "5"]},
         {"code": "KERNEL", "numbers": []},
     ]
     assert (refusal.outcome.code, refusal.outcome.reason) == (4, "SLICE_SPACING")
+
+
+def test_refusal_without_objects_says_why_and_keeps_earlier_ones(recorded: Recorded) -> None:
+    """Where nothing could be written the record says so; an earlier answer stays known."""
+    request = request_for()
+    _whole_run(recorded)
+    with recorded.database.transaction() as transaction:
+        transaction.set_run_status(request.run_id, "queued")
+    recorded.journal.opened(request)
+    recorded.journal.refused(request, ("INPUT_CHANGED",), (), "INPUT_CHANGED")
+    recorded.journal.closed(request, "refused", "INPUT_CHANGED")
+    refusal = recorded.records("refusal")[0]
+    assert (refusal.body["documents"], refusal.body["unwritten"]) == ([], "INPUT_CHANGED")
+    with recorded.database.reading() as transaction:
+        assert transaction.documents(request.run_id) == documents_for(request)
+
+
+def test_unreadable_input_that_becomes_readable_is_another(recorded: Recorded) -> None:
+    """A run is answered for one input: unreadable for one reason, or with one digest."""
+    request = request_for()
+    recorded.journal.opened(request)
+    for _ in range(2):
+        recorded.journal.input_unreadable(request, "INPUT_GEOMETRY")
+    with pytest.raises(InputChangedError):
+        recorded.journal.input_unreadable(request, "INPUT_UNITS")
+    with pytest.raises(InputChangedError):
+        recorded.journal.input_read(request, case_for(), DIGEST)
+    assert recorded.kinds() == ["run_opened"]
 
 
 def test_changed_input_is_refused_and_leaves_the_run_alone(recorded: Recorded) -> None:
@@ -297,7 +338,8 @@ def test_no_patient_data_in_any_record(sqlite_recorded: Recorded) -> None:
     sqlite_recorded.journal.opened(request)
     abstained = answer_for(abstain=True)
     sqlite_recorded.journal.inferred(request, abstained, documents_for(request), FACTS)
-    sqlite_recorded.journal.refused(request, (f"AGE {NAME}", NAME))
+    sqlite_recorded.journal.refused(request, (f"AGE {NAME}", NAME), documents_for(request))
+    sqlite_recorded.journal.closed(request, "refused", f"AGE {NAME}; {NAME}")
     _site_records(sqlite_recorded)
     for leaf in sqlite_recorded.leaves():
         text = leaf.leaf.decode()
@@ -333,7 +375,8 @@ def test_any_text_from_outside_leaves_a_valid_record(
     journal.opened(request)
     journal.input_read(request, case, DIGEST)
     journal.inferred(request, answer, documents_for(request), FACTS)
-    journal.refused(request, tuple(texts))
+    journal.refused(request, tuple(texts), (), texts[0])
+    journal.closed(request, "refused", "; ".join(texts))
     with sqlite_recorded.database.reading() as transaction:
         leaves = transaction.records_of(request.run_id)
     for leaf in leaves:

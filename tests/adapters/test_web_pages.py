@@ -92,7 +92,8 @@ def _refused(site: Site) -> str:
     with site.database.transaction() as transaction:
         transaction.add_run(request, "pacs")
     site.journal.opened(request)
-    site.journal.refused(request, (SEED_REFUSAL,))
+    site.journal.refused(request, (SEED_REFUSAL,), (), "INPUT_MISSING_ATTRIBUTE")
+    site.journal.closed(request, "refused", SEED_REFUSAL)
     return request.run_id
 
 
@@ -392,6 +393,18 @@ def test_seed_point_is_asked_for_and_passed_on(pages: Served, role: str) -> None
         for wrong in ("", "nan", "inf", "12;5"):
             assert client.post(path, data=data | {"x": wrong}).status_code == 400
         assert len(acts) == 1
+
+
+def test_a_refusal_is_shown_as_an_answer(pages: Served) -> None:
+    """The page of a refused run says why, and whether a report of it could be written."""
+    client = signed_in(pages, "clinician")
+    text = client.get(f"/runs/{pages.refused_run_id}").text
+    assert "The study was not processed" in text
+    assert SEED_REFUSAL in text
+    assert "No report of this was written: INPUT_MISSING_ATTRIBUTE" in text
+    client.get("/language/de")
+    assert "Die Studie wurde nicht bearbeitet" in client.get(f"/runs/{pages.refused_run_id}").text
+    assert "was not processed" not in client.get(f"/runs/{pages.run_id}").text
 
 
 def test_no_seed_point_where_none_is_wanted(pages: Served) -> None:

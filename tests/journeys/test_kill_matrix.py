@@ -8,9 +8,12 @@ from pathlib import Path
 import pytest
 
 PROGRAM = Path(__file__).resolve().parents[1] / "simulators" / "killable_site.py"
-RUN_KINDS = ["inference", "input_read", "run_closed", "run_opened"]
-SITE_KINDS = ["lifecycle", "route_decision", "study_event"]
-RESULTS = 4
+RUN_KINDS = {
+    "done": ["inference", "input_read", "run_closed", "run_opened"],
+    "refused": ["refusal", "run_closed", "run_opened"],
+}
+SITE_KINDS = ["lifecycle", "release", "route_decision", "study_event"]
+RESULTS = {"done": 4, "refused": 1}
 TIMEOUT_S = 7200
 
 
@@ -22,10 +25,10 @@ def url(request: pytest.FixtureRequest) -> str:
     return ""
 
 
-def _matrix(root: Path, url: str, first: int, step: int) -> None:
+def _matrix(root: Path, answer: str, url: str, first: int, step: int) -> None:
     """Every life that was cut short is followed by one that leaves the same as an uncut one."""
     result = subprocess.run(
-        [sys.executable, PROGRAM, str(root), str(first), str(step), url],
+        [sys.executable, PROGRAM, str(root), str(first), str(step), answer, url],
         capture_output=True, text=True, check=False, timeout=TIMEOUT_S,
     )  # fmt: skip
     assert result.returncode == 0, result.stderr[-3000:]
@@ -33,32 +36,39 @@ def _matrix(root: Path, url: str, first: int, step: int) -> None:
     assert len(lines) > 2
     assert [line["died"] for line in lines] == [-9] * (len(lines) - 1) + [0]
     for line in lines:
-        _check(line)
+        _check(line, answer)
 
 
-def _check(line: dict) -> None:  # type: ignore[type-arg]
+def _check(line: dict, answer: str) -> None:  # type: ignore[type-arg]
     """A survivor finds one run, each result once, each record once, nothing left behind."""
     point = line["point"]
     assert (line["again"], line["checked"]) == (0, 0), point
-    assert line["statuses"] == ["done"], point
+    assert line["statuses"] == [answer], point
     assert line["delivery_states"] == ["verified"], point
-    assert (line["instances"], line["bundles"], line["staged"]) == (RESULTS, 1, 0), point
+    assert (line["instances"], line["bundles"], line["staged"]) == (RESULTS[answer], 1, 0), point
     # What was acknowledged before the crash is looked for, not sent again.
-    assert line["stored"] <= RESULTS, point
+    assert line["stored"] <= RESULTS[answer], point
     # A life that ends between sending and its record delivers in two rounds, and each
     # round puts the states that it found on record; every other record stands once.
     kinds = [kind for kind in line["kinds"] if kind != "delivery"]
-    assert kinds == sorted(RUN_KINDS + SITE_KINDS), point
+    assert kinds == sorted(RUN_KINDS[answer] + SITE_KINDS), point
     assert 1 <= line["kinds"].count("delivery") <= 2, point
 
 
 @pytest.mark.slow
 def test_killed_at_some_points(url: str, tmp_path: Path) -> None:
     """A sample of the matrix on each database: before and after commits."""
-    _matrix(tmp_path, url, 8, 29)
+    _matrix(tmp_path, "done", url, 8, 29)
+
+
+@pytest.mark.slow
+def test_a_refusal_is_told_once_whenever_it_is_killed(tmp_path: Path) -> None:
+    """A sample of the matrix of a refused study: its report and bundle leave once."""
+    _matrix(tmp_path, "refused", "", 11, 17)
 
 
 @pytest.mark.acceptance
-def test_killed_at_every_point(url: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("answer", ["done", "refused"])
+def test_killed_at_every_point(answer: str, url: str, tmp_path: Path) -> None:
     """The whole matrix on each database: before and after every commit of the path."""
-    _matrix(tmp_path, url, 1, 1)
+    _matrix(tmp_path, answer, url, 1, 1)

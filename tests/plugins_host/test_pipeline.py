@@ -16,9 +16,12 @@ from audit.errors import (
     AuthenticationError,
     GeometryError,
     InputChangedError,
+    MissingAttributeError,
+    MixedPatientsError,
     NotFoundError,
     PluginTimeoutError,
     RefusalError,
+    SeriesChangedError,
     SuiteError,
     UnavailableError,
 )
@@ -34,6 +37,7 @@ from plugins.host.result import RunResult
 AXES = ((0.0, 0.0, 1.0), (0.0, 1.0, 0.0), (1.0, 0.0, 0.0))
 RUN = "a" * 32
 DUE = datetime(2026, 1, 2, tzinfo=UTC)
+RECORDED = ("inferred", "refused")
 
 
 class Killed(BaseException):
@@ -65,6 +69,8 @@ class World:
     worker_says: Callable[[], Answer] | None = None
     source_says: Callable[[], Case] | None = None
     monitor_says: Callable[[], None] | None = None
+    writer_says: Callable[[], None] | None = None
+    tells_refusals: bool = True
 
     def at(self, name: str, effect: Callable[[], None], *, once: bool = True) -> None:
         self._tick()
@@ -134,8 +140,19 @@ class Room:
             raise InputChangedError("expected the recorded digest")
         self.world.at("input_read", nothing)
 
-    def refused(self, request: RunRequest, reasons: tuple[str, ...]) -> None:
-        self.world.at("refused " + "; ".join(reasons), nothing)
+    def input_unreadable(self, request: RunRequest, code: str) -> None:
+        self.input_read(request, self.world.case, f"unreadable:{code}")
+
+    def refused(
+        self,
+        request: RunRequest,
+        reasons: tuple[str, ...],
+        documents: tuple[Document, ...] = (),
+        unwritten: str = "",
+    ) -> None:
+        assert bool(documents) != bool(unwritten), "told by objects, or a reason why not"
+        told = f"untold {unwritten}" if unwritten else "refused"
+        self.world.at(f"{told} " + "; ".join(reasons), nothing)
 
     def inferred(
         self, request: RunRequest, answer: Answer, documents: tuple[Document, ...], facts: Json
@@ -150,17 +167,28 @@ class Room:
         self.world.at(f"closed {status} {reason}".strip(), nothing)
 
     def compose(self, request: RunRequest, case: Case, answer: Answer) -> tuple[Document, ...]:
-        text = f"{request.run_id} {len(answer.prediction.findings)} findings".encode()
-        path = self.world.outbox / "sr.dcm"
-        path.write_bytes(text)
         self.world.composed.append(answer)
+        return self._written(f"{request.run_id} {len(answer.prediction.findings)} findings")
+
+    def compose_refusal(
+        self, request: RunRequest, reasons: tuple[str, ...]
+    ) -> tuple[Document, ...]:
+        if self.world.writer_says:
+            self.world.writer_says()
+        wanted = self.world.tells_refusals
+        return self._written(f"{request.run_id} {reasons}") if wanted else ()
+
+    def _written(self, content: str) -> tuple[Document, ...]:
+        text, path = content.encode(), self.world.outbox / "sr.dcm"
+        path.write_bytes(text)
         digest = "sha256:" + hashlib.sha256(text).hexdigest()
         return (Document("SR", path, digest, "1.2.840", "2.25.1", "2.25.2", "2.25.3"),)
 
     def deliver(
         self, request: RunRequest, documents: tuple[Document, ...]
     ) -> tuple[Delivered, ...]:
-        assert "inferred" in self.world.events, "an output left before its record"
+        recorded = [event for event in self.world.events if event.startswith(RECORDED)]
+        assert recorded, "an output left before its record"
         states = []
         for document in documents:
             said = self.world.pacs_says(document) if self.world.pacs_says else None
@@ -278,14 +306,161 @@ def test_an_input_that_changed_between_two_attempts_is_refused(
 
 
 def test_a_case_outside_the_envelope_is_refused(world: World, request_: RunRequest) -> None:
-    """A refusal is an answer: its reasons are recorded, nothing is inferred or written."""
-    world.manifest = replace(world.manifest, envelope=Envelope(slice_spacing_mm=(0.5, 1.0)))
+    """A refusal is an answer: recorded, then told in objects; nothing is inferred."""
+    narrow(world)
     ended = go(world, request_)
-    reason = "SLICE_SPACING 3 mm, allowed 0.5 to 1 mm"
-    assert (ended.status, ended.code, ended.reasons) == ("refused", "REFUSED", (reason,))
-    assert world.events == ["opened", "input_read", f"refused {reason}", "wiped"]
+    assert (ended.status, ended.code, ended.reasons) == ("refused", "REFUSED", (NARROW,))
+    assert world.events == REFUSED
+    assert [state.state for state in ended.states] == ["verified"]
     assert world.inferences == 0
     assert not world.composed
+
+
+NARROW = "SLICE_SPACING 3 mm, allowed 0.5 to 1 mm"
+REFUSED = [
+    "opened", "input_read", f"refused {NARROW}", "stored", "delivered verified",
+    f"closed refused {NARROW}", "wiped",
+]  # fmt: skip
+
+
+def narrow(world: World) -> None:
+    """Let the envelope refuse the case."""
+    world.manifest = replace(world.manifest, envelope=Envelope(slice_spacing_mm=(0.5, 1.0)))
+
+
+@pytest.mark.parametrize("kill_at", range(1, 2 * len(REFUSED) + 1))
+def test_a_kill_anywhere_tells_a_refusal_once(
+    world: World, request_: RunRequest, kill_at: int
+) -> None:
+    """Killed before or after any effect of a refusal, a second process ends it as if alone."""
+    narrow(world)
+    world.kill_at = kill_at
+    with pytest.raises(Killed):
+        go(world, request_)
+    assert go(world, request_).status == "refused"
+    assert [event for event in world.events if event != "wiped"] == REFUSED[:-1]
+    assert len(world.stored) == 1
+
+
+@pytest.mark.parametrize("mode", ["shadow", "replay", "what_if"])
+def test_a_refusal_of_another_mode_stays_at_home(
+    world: World, request_: RunRequest, mode: str
+) -> None:
+    """A shadow run that is refused is recorded and tells nobody outside."""
+    narrow(world)
+    assert go(world, replace(request_, mode=mode)).status == "refused"
+    assert f"refused {NARROW}" in world.events
+    assert not world.stored
+
+
+def test_a_site_that_wants_no_refusals_gets_none(world: World, request_: RunRequest) -> None:
+    """Switched off, a refusal closes as before, and its record says that nothing was written."""
+    narrow(world)
+    world.tells_refusals = False
+    ended = go(world, request_)
+    assert (ended.status, ended.documents, ended.states) == ("refused", (), ())
+    assert f"untold SWITCHED_OFF {NARROW}" in world.events
+    assert not world.stored
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (MissingAttributeError("expected a readable header"), "INPUT_MISSING_ATTRIBUTE"),
+        (NotFoundError("expected the archive to be configured"), "NOT_FOUND"),
+        (ValueError("Mustermann^Erika"), "SUITE"),
+    ],
+)
+def test_a_refusal_that_cannot_be_written_is_still_one(
+    world: World, request_: RunRequest, error: Exception, code: str
+) -> None:
+    """Without a readable header no object is written; the record says so, the run is refused."""
+
+    def broken() -> None:
+        raise error
+
+    narrow(world)
+    world.writer_says = broken
+    with capture_logs() as logs:
+        ended = go(world, request_)
+    assert (ended.status, ended.code) == ("refused", "REFUSED")
+    assert f"untold {code} {NARROW}" in world.events
+    assert f"closed refused {NARROW}" in world.events
+    assert "Mustermann" not in repr(logs)
+
+
+def test_a_refusal_waits_for_the_archive_of_its_headers(world: World, request_: RunRequest) -> None:
+    """While the headers cannot be fetched the run stays open; later it is told after all."""
+
+    def away() -> None:
+        raise UnavailableError("the archive does not answer")
+
+    narrow(world)
+    world.writer_says = away
+    with pytest.raises(UnavailableError):
+        go(world, request_)
+    assert world.events == ["opened", "input_read"]
+    world.writer_says = None
+    assert go(world, request_).status == "refused"
+    assert [event for event in world.events if event != "wiped"] == REFUSED[:-1]
+
+
+def test_a_refusal_is_delivered_later_where_a_target_is_away(
+    world: World, request_: RunRequest
+) -> None:
+    """A refusal that waits for a target stays one, with its code and reasons."""
+    narrow(world)
+    world.pacs_says = waiting
+    first = go(world, request_)
+    assert (first.status, first.refusal) == ("delivering", "REFUSED")
+    assert not any(event.startswith("closed") for event in world.events)
+    world.pacs_says = None
+    kept = result.decode(result.encode(first))
+    last = pipeline.resume_delivery(request_, house_of(world), kept)
+    assert (last.status, last.code, last.reasons) == ("refused", "REFUSED", (NARROW,))
+    assert f"closed refused {NARROW}" in world.events
+
+
+def test_a_refusal_that_no_target_takes_fails_the_run(world: World, request_: RunRequest) -> None:
+    """An answer that cannot arrive is a fault that somebody looks at, also when it refuses."""
+    narrow(world)
+    world.pacs_says = lambda document: Delivered(
+        "pacs", "SR", document.sop_instance_uid, "failed", "rejected"
+    )
+    ended = go(world, request_)
+    assert (ended.status, ended.code, ended.refusal) == ("failed", "DOOR", "REFUSED")
+
+
+@pytest.mark.parametrize("error", [SeriesChangedError("x"), MixedPatientsError("x")])
+def test_what_is_no_answer_is_told_in_no_object(
+    world: World, request_: RunRequest, error: SuiteError
+) -> None:
+    """A race with late objects, or a study of two patients, leaves nothing in anybody's record."""
+
+    def broken() -> Case:
+        raise error
+
+    world.source_says = broken
+    assert go(world, request_).status == "refused"
+    assert world.events[:2] == ["opened", f"untold {error.code} {error.code}"]
+    assert not world.stored
+
+
+def test_an_input_that_becomes_readable_is_another_input(
+    world: World, request_: RunRequest
+) -> None:
+    """One run never gives two answers: what was refused as unreadable is run anew."""
+
+    def broken() -> Case:
+        raise GeometryError("expected uniform spacing, found a gap after frame 12")
+
+    world.source_says = broken
+    assert go(world, request_).status == "refused"
+    world.source_says = None
+    world.steps.clear()
+    again = go(world, request_)
+    assert (again.status, again.code) == ("refused", "INPUT_CHANGED")
+    assert len(world.stored) == 1
 
 
 def test_a_plugin_may_refuse_too(world: World, request_: RunRequest) -> None:
@@ -310,7 +485,8 @@ def test_an_input_that_cannot_be_read_is_refused_with_its_code(
     world.source_says = broken
     ended = go(world, request_)
     assert (ended.status, ended.reasons) == ("refused", ("INPUT_GEOMETRY",))
-    assert world.events == ["opened", "refused INPUT_GEOMETRY", "wiped"]
+    assert world.events[:3] == ["opened", "input_read", "refused INPUT_GEOMETRY"]
+    assert world.events[-2:] == ["closed refused INPUT_GEOMETRY", "wiped"]
 
 
 def test_a_failing_plugin_fails_the_run(world: World, request_: RunRequest) -> None:
@@ -379,7 +555,7 @@ def test_an_abstention_carries_no_findings(world: World, request_: RunRequest) -
     assert (ended.status, ended.reasons, ended.abstained) == ("abstained", ("LOW 0.30",), True)
     assert [answer.prediction.findings for answer in world.composed] == [()]
     assert world.composed[0].explanation is None
-    assert "closed abstained" in world.events
+    assert "closed abstained LOW 0.30" in world.events
 
 
 def test_monitoring_never_undoes_a_result(world: World, request_: RunRequest) -> None:

@@ -46,7 +46,7 @@ class MadeRun:
 
     def refusal(self, *reasons: str) -> dict[str, Any]:
         """Return the bundle of the run as if it had been refused."""
-        return build_refusal_bundle(self.request, self.manifest, reasons, self.identity)
+        return build_refusal_bundle(self.request, self.manifest, reasons, (), self.identity)
 
     def numbered(self, number: int) -> MadeRun:
         """Return another run on the same study by the same release."""

@@ -1,8 +1,9 @@
 """A serving site that dies (SIGKILL) at the n-th point around its commits, for every n.
 
-Run as a program: ``killable_site.py ROOT FIRST STEP [POSTGRESQL_URL]``; prints one JSON line
-for each n.  With a URL, site, vault and engine each have a PostgreSQL database; its name is
-the prefix of theirs.
+Run as a program: ``killable_site.py ROOT FIRST STEP ANSWER [POSTGRESQL_URL]``; prints one
+JSON line for each n.  ANSWER is done, or refused: then slices of the study are missing.  With
+a URL, site, vault and engine each have a PostgreSQL database; its name is the prefix of
+theirs.
 
 Every state of the path is written in one transaction of one of the three databases, or of
 the archive's index.  Point 2k is right after the k-th writing commit of the process; point
@@ -43,6 +44,7 @@ from adapters.engine.serving import settings_of
 from adapters.folder.index import Index
 from adapters.folder.pacs import FolderPacs
 from adapters.home import Home
+from tests.simulators.answers import PROMPT
 from tests.simulators.example_site import configuration, prepare, served, small_phantom
 
 FINAL = ("done", "failed", "refused", "abstained")
@@ -113,14 +115,22 @@ class Place:
     """One life's folder, and its databases where they are not files in it."""
 
     root: Path
+    answer: str
     postgresql: str = ""
+
+    def study(self) -> tuple[str, tuple[bytes, ...]]:
+        """Return the study that arrives, and its files."""
+        study, files = small_phantom()
+        return (study, files) if self.answer == "done" else (study, files[:5] + files[7:])
 
     @property
     def changes(self) -> dict[str, Any]:
         """Return what the configuration says of the databases."""
-        if not self.postgresql:
-            return {}
-        return {"database": {key: f"{self.postgresql}_{name}" for key, name in DATABASES.items()}}
+        changes: dict[str, Any] = {} if self.answer == "done" else {"trigger": PROMPT}
+        if self.postgresql:
+            urls = {key: f"{self.postgresql}_{name}" for key, name in DATABASES.items()}
+            changes["database"] = urls
+        return changes
 
     def databases(self) -> list[str]:
         """Return the names of its PostgreSQL databases."""
@@ -142,7 +152,7 @@ def make(place: Place) -> None:
 
 def live(place: Place, deadly: int) -> None:
     """Serve until the study's run is final and its attempt has ended, or die at a point."""
-    study, files = small_phantom()
+    study, files = place.study()
     log_stores(place.root / STORED, files)
     home = Home(place.root / "home")
     with served(home, place.root, **place.changes) as (site, turn):
@@ -181,7 +191,7 @@ def log_stores(path: Path, input_files: tuple[bytes, ...]) -> None:
 
 def outcome(place: Place) -> dict[str, Any]:
     """Return what a survivor finds: runs, what lies in the archive, what the log says."""
-    study, files = small_phantom()
+    study, files = place.study()
     chosen = configuration(place.root, **place.changes)
     with open_site(Home(place.root / "home"), configuration=chosen) as site:
         summary = site.verify_log()
@@ -202,16 +212,16 @@ def outcome(place: Place) -> dict[str, Any]:
         }
 
 
-def template_of(root: Path, url: str) -> Place:
+def template_of(root: Path, answer: str, url: str) -> Place:
     """Return an empty place, its site and vault databases made (the engine makes its own)."""
-    place = Place(root / "template", f"{url}_t" if url else "")
+    place = Place(root / "template", answer, f"{url}_t" if url else "")
     administrate(url, (f'CREATE DATABASE "{name}"' for name in place.databases()[:2]))
     return place
 
 
 def copied(template: Place, name: str, url: str) -> Place:
     """Return a copy of a site: its folder and its databases."""
-    place = Place(template.root.parent / name, f"{url}_x" if url else "")
+    place = Place(template.root.parent / name, template.answer, f"{url}_x" if url else "")
     shutil.copytree(template.root, place.root)
     pairs = zip(place.databases(), template.databases(), strict=True)
     administrate(url, (f'CREATE DATABASE "{new}" TEMPLATE "{old}"' for new, old in pairs))
@@ -255,10 +265,10 @@ def forked(function: Callable[[], Any]) -> tuple[int, Any]:
     return code, json.loads(text) if text else None
 
 
-def main(root: Path, first: int, step: int, url: str = "") -> int:
+def main(root: Path, first: int, step: int, answer: str, url: str = "") -> int:
     """Kill at point first, first + step, ... until a life gets through."""
     set_up_logging()
-    template = template_of(root, url)
+    template = template_of(root, answer, url)
     code, _ = forked(lambda: make(template))
     if code != 0:
         return code
