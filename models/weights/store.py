@@ -42,15 +42,6 @@ def read_index(folder: Path = FOLDER) -> tuple[WeightEntry, ...]:
     return tuple(WeightEntry(**row) for row in rows)
 
 
-def entry_names(entries: Sequence[WeightEntry]) -> dict[str, str]:
-    """Return the digest of each entry by a name that is its own: ``fold-2``, ``fold-2-second``."""
-    names: dict[str, str] = {}
-    for entry in entries:
-        name = f"fold-{entry.fold}"
-        names[f"{name}-second" if name in names else name] = entry.digest
-    return names
-
-
 def weight_paths(role: str, folder: Path = FOLDER) -> tuple[Path, ...]:
     """Return the files of a role in order of their fold; raise ValueError where there is none."""
     paths = tuple(folder / entry.file for entry in read_index(folder) if entry.role == role)

@@ -28,7 +28,7 @@ from models.contouring.inputs import FloatArray, Grid
 from models.contouring.uncertainty import Calibration
 from models.training.contouring.cases import Case as Patient
 from models.training.contouring.cases import data_folder, patient_ids, read_case
-from models.weights.store import entry_names, read_index, weight_paths
+from models.weights.store import read_index, weight_paths
 from plugins.contouring.card import FAITHFULNESS
 from plugins.contouring.plugin import Contouring
 from plugins.host.case import Case, Subject
@@ -61,8 +61,7 @@ def _volume(array: FloatArray, grid: Grid, modality: str) -> Volume:
 def measure(plugin: Contouring, patient: Patient) -> list[Row]:
     """Return one row for each modality set in which a contour was found."""
     unseen = members_unseen(plugin.ensemble.trained_on, patient.patient_id)
-    names = {plugin.ensemble.member_names[index] for index in unseen}
-    members = ",".join(sorted(names))
+    members = ",".join(plugin.ensemble.member_names[index] for index in unseen)
     rows = []
     for name, pet_given in (("ct+pet", True), ("ct", False)):
         case = host_case(patient, pet_given=pet_given)
@@ -122,7 +121,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     import torch
 
     torch.set_num_threads(chosen.threads)
-    weights = entry_names([item for item in read_index() if item.role == ROLE])
+    weights = {f"fold-{item.fold}": item.digest for item in read_index() if item.role == ROLE}
     plugin = Contouring()
     plugin.prepare(Ensemble.load(weight_paths(ROLE)), Calibration.load())
     folder = data_folder()

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch.nn import functional
 
@@ -110,7 +109,7 @@ def _fit_box(
     steps: FloatArray,
     centre: FloatArray,
     generator: np.random.Generator,
-    most_voxels: Sequence[int],
+    recipe: Recipe,
 ) -> tuple[tuple[int, ...], FloatArray]:
     """Return box sizes that fit the crop (as `network_grid` does) and the box centre.
 
@@ -119,23 +118,12 @@ def _fit_box(
     """
     wanted = (last - first) / steps / (NETWORK_SPACING_MM * NETWORK_STRIDE)
     blocks = np.rint(wanted + generator.uniform(-0.15, 0.4, 3)).astype(int)
-    most = np.array(most_voxels) // NETWORK_STRIDE
+    most = np.array(recipe.box_voxels_most) // NETWORK_STRIDE
     sizes = np.clip(blocks, 2, most) * NETWORK_STRIDE
-    return tuple(int(size) for size in sizes), _fit_centre(first, last, steps, centre, sizes)
-
-
-def _fit_centre(
-    first: FloatArray,
-    last: FloatArray,
-    steps: FloatArray,
-    centre: FloatArray,
-    sizes: npt.NDArray[np.int64],
-) -> FloatArray:
-    """Return the centre of a box of the given sizes, moved to lie in the crop."""
     half = sizes * NETWORK_SPACING_MM * steps / 2
     low, high = first + half, last - half
     inside = np.clip(centre, np.minimum(low, high), np.maximum(low, high))
-    return np.asarray(inside, dtype=np.float32)
+    return tuple(int(size) for size in sizes), inside.astype(np.float32)
 
 
 def _look_up(case: CachedCase, volumes: slice, positions: FloatArray) -> FloatArray:
@@ -164,41 +152,26 @@ def _noise(generator: np.random.Generator, shape: tuple[int, ...], strength: flo
 
 
 def _place_box(
-    case: CachedCase,
-    generator: np.random.Generator,
-    recipe: Recipe,
-    sizes: Sequence[int] | None,
+    case: CachedCase, generator: np.random.Generator, recipe: Recipe
 ) -> tuple[FloatArray, FloatArray]:
     """Return voxel positions (3, D, H, W) in the patient, and 1 where the crop is (D, H, W)."""
     centre = _centre(case, generator, recipe)
     matrix = _rotation(generator, recipe)
     first, last = _cut_crop(case, generator, recipe)
     steps = np.linalg.norm(matrix, axis=0).astype(np.float32)
-    box, inside = _fit_box(first, last, steps, centre, generator, recipe.box_voxels_most)
-    if sizes is not None:
-        box = tuple(sizes)
-        inside = _fit_centre(first, last, steps, centre, np.array(box))
+    box, centre = _fit_box(first, last, steps, centre, generator, recipe)
     offsets = np.tensordot(matrix, _box_offsets(box), axes=1)
     if generator.random() < recipe.warp_rate:
         offsets = offsets + _warp(generator, recipe, box)
-    positions = (inside.reshape(3, 1, 1, 1) + offsets).astype(np.float32)
+    positions = (centre.reshape(3, 1, 1, 1) + offsets).astype(np.float32)
     edges = first.reshape(3, 1, 1, 1), last.reshape(3, 1, 1, 1)
     measured = ((positions >= edges[0]) & (positions <= edges[1])).all(axis=0)
     return positions, np.asarray(measured, dtype=np.float32)
 
 
-def draw_sample(
-    case: CachedCase,
-    generator: np.random.Generator,
-    recipe: Recipe,
-    sizes: Sequence[int] | None = None,
-) -> Sample:
-    """Return one augmented box of the case; all randomness comes from `generator`.
-
-    The box fits the crop, or has the given `sizes` (D, H, W), so that two samples of a patient
-    can share one batch.
-    """
-    positions, measured = _place_box(case, generator, recipe, sizes)
+def draw_sample(case: CachedCase, generator: np.random.Generator, recipe: Recipe) -> Sample:
+    """Return one augmented box of the case; all randomness comes from `generator`."""
+    positions, measured = _place_box(case, generator, recipe)
     ct = _look_up(case, slice(0, 1), positions)[0]
     target = _look_up(case, slice(3, 4), positions)[0] * measured
     ct = ct * generator.uniform(0.95, 1.05) + generator.normal(0, recipe.ct_offset_hu)

@@ -144,7 +144,7 @@ def cross_validation(results: Sequence[CaseResult], calibration: Calibration, fa
     names = sorted({_condition(row) for row in rows})
     return {
         "schema": "osteon.contouring.cross_validation/1",
-        "method": "cross-fitted: each patient judged by the two members that never saw it",
+        "method": "cross-fitted: each patient judged by the one member that never saw it",
         "jitter": {
             "crops_per_patient": JITTER_COUNT,
             "cut_mm": [0.0, JITTER_MM],

@@ -108,7 +108,7 @@ def draw_batch(
 
 
 def sample_loss(network: UNet3d, sample: TensorTriple, recipe: Recipe, bf16: bool) -> torch.Tensor:
-    """Return the loss of one sample, or of several of one size, on both decoder levels."""
+    """Return the loss of one sample on both decoder levels."""
     channels, target, weight = sample
     with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
         fine, coarse = network.forward_levels(channels)
@@ -118,20 +118,15 @@ def sample_loss(network: UNet3d, sample: TensorTriple, recipe: Recipe, bf16: boo
 
 
 def train_step(
-    state: TrainingState,
-    batch: Sequence[TensorTriple],
-    recipe: Recipe,
-    *,
-    bf16: bool,
-    rate: float | None = None,
+    state: TrainingState, batch: Sequence[TensorTriple], recipe: Recipe, *, bf16: bool
 ) -> float:
-    """Advance the state by one step and return the loss; `rate` replaces the recipe's.
+    """Advance the state by one step and return the loss.
 
     The samples pass one by one, because their boxes differ in size; as nothing is normalised
     over the batch, the gradient is that of the whole batch.
     """
     for group in state.optimizer.param_groups:
-        group["lr"] = learning_rate(recipe, state.step) if rate is None else rate
+        group["lr"] = learning_rate(recipe, state.step)
     state.optimizer.zero_grad(set_to_none=True)
     total = 0.0
     for sample in batch:
