@@ -14,7 +14,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from pydicom import Dataset
+from pydicom import DataElement, Dataset
+from pydicom.uid import CTImageStorage
 from pydicom.valuerep import format_number_as_ds
 
 from adapters.rt.equipment import WritingContext
@@ -72,7 +73,9 @@ def _headers(context: WritingContext, source: SourceSeries, geometry: Geometry) 
         reference = source.frame(frame_index)
         header = Dataset()
         header.update(shared)
-        header.SOPClassUID = reference.sop_class_uid
+        # highdicom takes a multi-frame SOP Class for one image: a plain one stands in for it
+        # until `name_source_frames`.
+        header.SOPClassUID = CTImageStorage if source.frame_numbers else reference.sop_class_uid
         header.SOPInstanceUID = reference.sop_instance_uid
         header.ImagePositionPatient = position(geometry, frame_index)
         headers.append(header)
@@ -89,13 +92,21 @@ def position(geometry: Geometry, frame_index: int) -> list[str]:
 
 
 def name_source_frames(dataset: Dataset, reference: ReferenceGrid) -> None:
-    """Name, for an enhanced source, the source frame of each frame of ``dataset``.
+    """Name, for an enhanced source, its SOP Class and the source frame of each frame.
 
     Frames are matched by position, because their order in ``dataset`` is the library's.
     """
     source = reference.source
     if not source.frame_numbers:
         return
+    whole = source.frame(0)
+
+    def name_class(item: Dataset, element: DataElement) -> None:
+        named = element.keyword == "ReferencedSOPInstanceUID"
+        if named and str(element.value) == whole.sop_instance_uid:
+            item.ReferencedSOPClassUID = whole.sop_class_uid
+
+    dataset.walk(name_class)
     for group in dataset.PerFrameFunctionalGroupsSequence:
         corner = np.asarray(group.PlanePositionSequence[0].ImagePositionPatient, dtype=np.float64)
         frame_index = round(float(reference.geometry.to_index(corner)[0]))

@@ -1,5 +1,6 @@
 """The composer writes all objects of a run, the same bytes each time, and they agree."""
 
+import copy
 import errno
 import io
 import json
@@ -11,6 +12,7 @@ import highdicom
 import numpy as np
 import pydicom
 import pytest
+from pydicom.uid import LegacyConvertedEnhancedCTImageStorage
 
 from adapters.documents.agreement import check_agreement, maximum_diameter_mm, volume_ml
 from adapters.documents.outbox import write_outbox
@@ -286,19 +288,42 @@ def test_a_map_with_nan_is_not_written(tmp_path):
 
 
 def test_an_enhanced_source_is_referred_to_by_frame(tmp_path):
-    """All objects can be written for a multi-frame source and name its frames."""
+    """All objects can be written for a multi-frame source and name its class and frames."""
     run = limb_run(replace(SMALL, has_pet=False))
     source = run.sources["ct"]
     count = len(source.datasets)
     numbers = tuple(range(count, 0, -1))
-    run.sources["ct"] = SourceSeries(source.series_instance_uid, source.datasets[:1], numbers)
+    whole = copy.deepcopy(source.datasets[0])
+    whole.SOPClassUID = LegacyConvertedEnhancedCTImageStorage
+    run.sources["ct"] = SourceSeries(source.series_instance_uid, (whole,), numbers)
     documents = run.composer(tmp_path).compose(run.request, run.case, run.answer)
+    for document in documents:
+        if document.kind == "FHIR":
+            continue
+        written = pydicom.dcmread(document.path)
+        references = [
+            item.ReferencedSOPClassUID
+            for item in _items(written)
+            if item.get("ReferencedSOPInstanceUID") == whole.SOPInstanceUID
+        ]
+        assert set(references) <= {LegacyConvertedEnhancedCTImageStorage}, document.kind
+        assert references or document.kind == "SC"
+        assert dciodvfy_errors(document.path) == [], document.kind
     segments = pydicom.dcmread(next(d.path for d in documents if d.kind == "SEG"))
     group = segments.PerFrameFunctionalGroupsSequence[0]
     corner = np.asarray(group.PlanePositionSequence[0].ImagePositionPatient, dtype=float)
     index = round(run.segmentation.geometry.to_index(corner)[0])
     image = group.DerivationImageSequence[0].SourceImageSequence[0]
     assert int(image.ReferencedFrameNumber) == numbers[index]
+
+
+def _items(dataset):
+    """Yield every item of every sequence, at any depth."""
+    for element in dataset:
+        if element.VR == "SQ":
+            for item in element.value:
+                yield item
+                yield from _items(item)
 
 
 def test_the_outbox_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
