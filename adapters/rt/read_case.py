@@ -23,6 +23,7 @@ from pydicom import Dataset
 from adapters.rt.read_checks import DEFAULT_LIMIT_BYTES, SOP_CLASSES, read_all
 from adapters.rt.read_dose import read_dose
 from adapters.rt.read_facts import merge_subject, merge_tags
+from adapters.rt.read_flat import body_part_of, flat_header
 from adapters.rt.read_part10 import Instance, Source
 from adapters.rt.read_plan import read_plan
 from adapters.rt.read_series import read_series
@@ -113,7 +114,7 @@ def read_case(
         doses=parts.doses,
         plans=parts.plans,
         seed_point_mm=request.seed_point_mm,
-        body_part=str(reference.get("BodyPartExamined") or "") or None,
+        body_part=body_part_of(flat_header(reference)) or None,
         notes=tuple(parts.notes),
     )
     return LoadedCase(case, parts.sources)

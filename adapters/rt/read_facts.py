@@ -16,6 +16,7 @@ from typing import Any
 
 from pydicom import Dataset
 
+from adapters.rt.read_flat import body_part_of
 from adapters.rt.read_times import parse_date
 from plugins.host.case import Subject
 
@@ -27,7 +28,6 @@ TEXT_FACTS = {
     "manufacturer": "Manufacturer",
     "model": "ManufacturerModelName",
     "software_versions": "SoftwareVersions",
-    "body_part": "BodyPartExamined",
     "patient_position": "PatientPosition",
     "convolution_kernel": "ConvolutionKernel",
     "filter_type": "FilterType",
@@ -43,31 +43,36 @@ TEXT_FACTS = {
     "dose_summation_type": "DoseSummationType",
 }
 NUMBER_FACTS = {
-    "kvp": "KVP",
-    "slice_thickness_mm": "SliceThickness",
-    "exposure_mas": "Exposure",
-    "tube_current_ma": "XRayTubeCurrent",
-    "reconstruction_diameter_mm": "ReconstructionDiameter",
-    "pitch": "SpiralPitchFactor",
-    "magnetic_field_strength_t": "MagneticFieldStrength",
-    "repetition_time_ms": "RepetitionTime",
-    "echo_time_ms": "EchoTime",
-    "inversion_time_ms": "InversionTime",
-    "flip_angle_deg": "FlipAngle",
+    "kvp": ("KVP",),
+    "slice_thickness_mm": ("SliceThickness",),
+    "exposure_mas": ("Exposure", "ExposureInmAs"),
+    "tube_current_ma": ("XRayTubeCurrent", "XRayTubeCurrentInmA"),
+    "reconstruction_diameter_mm": ("ReconstructionDiameter",),
+    "pitch": ("SpiralPitchFactor",),
+    "magnetic_field_strength_t": ("MagneticFieldStrength",),
+    "repetition_time_ms": ("RepetitionTime",),
+    "echo_time_ms": ("EchoTime", "EffectiveEchoTime"),
+    "inversion_time_ms": ("InversionTime", "InversionTimes"),
+    "flip_angle_deg": ("FlipAngle",),
 }
+"""Fact -> the keywords of single-frame and of enhanced objects, both in its unit."""
 
 
 def acquisition_facts(dataset: Dataset) -> dict[str, str | float]:
-    """Return equipment and protocol facts of one header; absent ones are left out."""
+    """Return equipment and protocol facts of one (flat) header; absent ones are left out."""
     facts: dict[str, str | float] = {}
     for name, keyword in TEXT_FACTS.items():
         text = _text(dataset.get(keyword))
         if text:
             facts[name] = text
-    for name, keyword in NUMBER_FACTS.items():
-        number = _number(_first(dataset.get(keyword)))
-        if number is not None:
-            facts[name] = number
+    for name, keywords in NUMBER_FACTS.items():
+        for keyword in reversed(keywords):
+            number = _number(_first(dataset.get(keyword)))
+            if number is not None:
+                facts[name] = number
+    part = _text(body_part_of(dataset))
+    if part:
+        facts["body_part"] = part
     if str(dataset.get("Modality", "")) in ("CT", "MR", "PT"):
         facts["contrast"] = "yes" if has_contrast(dataset) else "no"
     tracer = tracer_of(dataset)

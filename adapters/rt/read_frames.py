@@ -48,6 +48,7 @@ class Frame:
     slope, intercept : Modality LUT; None where the object states none.
     acquisition : Acquisition Number, empty where not stated.
     temporal : values of `TEMPORAL_KEYS`, empty strings where not stated.
+    rescale_type : what the Modality LUT scales to, empty where not stated.
     """
 
     instance_index: int
@@ -61,6 +62,7 @@ class Frame:
     intercept: float | None
     acquisition: str
     temporal: tuple[str, ...]
+    rescale_type: str = ""
 
 
 def frames_of(instance: Instance, instance_index: int) -> tuple[Frame, ...]:
@@ -155,6 +157,7 @@ def _frame(
         intercept=intercept,
         acquisition="" if acquisition is None else str(acquisition),
         temporal=tuple(_temporal(places, dataset)),
+        rescale_type=str(look("PixelValueTransformationSequence", "RescaleType") or ""),
     )
 
 

@@ -32,6 +32,7 @@ from adapters.rt.read_checks import (
     without_localizers,
 )
 from adapters.rt.read_facts import acquisition_facts
+from adapters.rt.read_flat import flat_header
 from adapters.rt.read_frames import Frame, frames_of
 from adapters.rt.read_geometry import Stack, stack
 from adapters.rt.read_part10 import Instance, Source, readable_values
@@ -79,7 +80,7 @@ def read_series(
             series_instance_uid=str(first.SeriesInstanceUID),
             sop_class_uid=str(first.SOPClassUID),
             sop_instance_uids=_sop_uids(headers),
-            acquisition={**acquisition_facts(headers.first), **facts},
+            acquisition={**acquisition_facts(flat_header(headers.first)), **facts},
             notes=tuple(sorted(notes)),
         )
     return volume, headers
@@ -191,10 +192,12 @@ def _scales(
         raise UnitsError(f"expected RescaleSlope in every {modality} frame, found none in some")
     scales = [(1.0 if slope is None else slope, intercept or 0.0) for slope, intercept in stated]
     if modality == "CT":
-        _check_rescale_type(instances, notes)
+        _check_rescale_type(frames, notes)
     if modality != "PT":
         return scales, {}
-    suv = suv_scale([instances[frame.instance_index].dataset for frame in frames])
+    suv = suv_scale(
+        [flat_header(instances[item.instance_index].dataset, item.frame_index) for item in frames]
+    )
     notes.update(suv.notes)
     scaled = [
         (slope * factor, intercept * factor)
@@ -205,9 +208,9 @@ def _scales(
     return scaled, {"uptake_minutes": round(suv.uptake_minutes, 1)}
 
 
-def _check_rescale_type(instances: Sequence[Instance], notes: set[str]) -> None:
+def _check_rescale_type(frames: Sequence[Frame], notes: set[str]) -> None:
     """Check that CT values are HU; unspecified (US) is what some converters write for HU."""
-    kinds = {str(item.dataset.get("RescaleType") or "HU") for item in instances}
+    kinds = {frame.rescale_type or "HU" for frame in frames}
     strange = kinds - {"HU", "HU_MOD", "US"}
     if strange:
         raise UnitsError(f"expected RescaleType HU, found {min(strange)[:16]}")

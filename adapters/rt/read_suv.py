@@ -3,16 +3,12 @@
     SUVbw = concentration [Bq/ml] x weight [g] / decayed dose [Bq]
     decayed dose = injected dose x 2^(-(scan time - injection time) / half life)
 
-The scan time is the trap: Series Time may be rewritten by a workstation, so where it is
-after the first acquisition, the scanner's own (0009,100D) (GE) or the earliest
-acquisition of the series stands in.
-
 Source: PS3.3 C.8.9.1 (PET Series), C.8.9.2 (PET Isotope); QIBA FDG-PET/CT Profile,
 "Vendor-neutral pseudo-code for SUV calculation", happy-path and robust versions.
 Decay during a frame of duration T, for images without decay correction:
 mean activity = A0 (1 - exp(-lT)) / (lT), l = ln 2 / half life.
 
-Read next: `read_facts.py`.
+Read next: `read_scan_time.py`.
 """
 
 from __future__ import annotations
@@ -24,13 +20,12 @@ from typing import Any
 
 from pydicom import Dataset
 
+from adapters.rt.read_scan_time import private, scan_start, seconds_of, uptake_seconds
 from adapters.rt.read_suv_enhanced import plain_header
-from adapters.rt.read_times import Moment, moment_of, parse_datetime, parse_time
+from adapters.rt.read_times import moment_of
 from audit.errors import UnitsError
 
-GE_CREATOR, GE_SCAN_DATETIME = "GEMS_PETD_01", 0x0D
 PHILIPS_CREATOR, PHILIPS_SUV, PHILIPS_ACTIVITY = "Philips PET Private Group", 0x00, 0x09
-LONGEST_UPTAKE_HALF_LIVES = 10.0
 DOSE_BQ = (1.0e5, 1.0e12)
 WEIGHT_KG = (0.2, 700.0)
 
@@ -60,6 +55,7 @@ def suv_scale(datasets: Sequence[Dataset]) -> SuvScale:
     datasets = [plain[id(item)] for item in datasets]
     first = datasets[0]
     notes = _check_corrections(first)
+    _check_decay(first)
     units = {str(dataset.get("Units") or "") for dataset in datasets}
     if len(units) != 1:
         raise UnitsError(f"expected one value of Units in the series, found {len(units)}")
@@ -104,6 +100,20 @@ def _check_corrections(dataset: Dataset) -> tuple[str, ...]:
     return ()
 
 
+def _check_decay(dataset: Dataset) -> None:
+    """Raise where Corrected Image and Decay Correction contradict each other."""
+    corrected, correction = dataset.get("CorrectedImage"), dataset.get("DecayCorrection")
+    if not corrected or correction not in ("START", "ADMIN", "NONE"):
+        return
+    values = [corrected] if isinstance(corrected, str) else list(map(str, corrected))
+    if ("DECY" in values) != (correction != "NONE"):
+        found = "with" if "DECY" in values else "without"
+        raise UnitsError(
+            f"expected CorrectedImage to agree with DecayCorrection {correction}, found it "
+            f"{found} DECY"
+        )
+
+
 def _check_suv_type(dataset: Dataset) -> None:
     kind = str(dataset.get("SUVType") or "BW")
     if kind != "BW":
@@ -138,8 +148,8 @@ def _body_weight_factors(
     if correction == "ADMIN":
         return (grams / dose,) * len(datasets), _uptake_or_none(datasets), ()
     if correction == "START":
-        scan, notes = _scan_start(datasets)
-        uptake, more = _uptake_seconds(isotope, scan, half_life)
+        scan, notes = scan_start(datasets, half_life)
+        uptake, more = uptake_seconds(isotope, scan, half_life)
         factor = grams / (dose * 2.0 ** (-uptake / half_life))
         return (factor,) * len(datasets), uptake / 60.0, (*notes, *more)
     if correction == "NONE":
@@ -157,9 +167,8 @@ def _uncorrected(
         acquired = moment_of(dataset, "Acquisition")
         if acquired is None:
             raise UnitsError("expected AcquisitionTime with DecayCorrection NONE, found none")
-        uptake, more = _uptake_seconds(isotope, acquired, half_life)
-        duration = float(dataset.get("ActualFrameDuration") or 0.0) / 1000.0
-        span = rate * duration
+        uptake, more = uptake_seconds(isotope, acquired, half_life)
+        span = rate * (seconds_of(dataset.get("ActualFrameDuration")) or 0.0)
         mean = (1.0 - math.exp(-span)) / span if span > 0 else 1.0
         factors.append(undecayed / (math.exp(-rate * uptake) * mean))
         uptakes.append(uptake / 60.0)
@@ -167,56 +176,13 @@ def _uncorrected(
     return tuple(factors), min(uptakes), tuple(sorted(notes))
 
 
-def _scan_start(datasets: Sequence[Dataset]) -> tuple[Moment, tuple[str, ...]]:
-    """Return the moment that values are decay-corrected to."""
-    acquired = [moment for item in datasets if (moment := moment_of(item, "Acquisition"))]
-    earliest = min(acquired, key=lambda moment: moment.value) if acquired else None
-    series = moment_of(datasets[0], "Series")
-    if series is not None and (earliest is None or series.seconds_until(earliest) >= 0):
-        return series, ()
-    private = parse_datetime(_private(datasets[0], 0x0009, GE_CREATOR, GE_SCAN_DATETIME))
-    if private is not None:
-        return private, ("SCAN_TIME_FROM_GE_PRIVATE",)
-    if earliest is None:
-        raise UnitsError("expected SeriesTime or AcquisitionTime for SUV, found neither")
-    return earliest, ("SCAN_TIME_FROM_ACQUISITION",)
-
-
-def _uptake_seconds(
-    isotope: Dataset, scan: Moment, half_life: float
-) -> tuple[float, tuple[str, ...]]:
-    """Return seconds from injection to ``scan``; midnight may lie between."""
-    longest = LONGEST_UPTAKE_HALF_LIVES * half_life
-    notes: tuple[str, ...] = ()
-    started = parse_datetime(isotope.get("RadiopharmaceuticalStartDateTime"))
-    if started is not None and scan.dated:
-        seconds = started.seconds_until(scan)
-        if 0 <= seconds <= longest:
-            return seconds, ()
-        # Dates shifted by de-identification: the time of day is still right.
-        notes = ("INJECTION_DATE_IGNORED",)
-    clock = parse_time(isotope.get("RadiopharmaceuticalStartTime")) or started
-    if clock is None:
-        raise UnitsError("expected RadiopharmaceuticalStartTime for SUV, found none")
-    seconds = clock.clock().seconds_until(scan)
-    if seconds < 0:
-        seconds += 86400.0
-        notes = (*notes, "UPTAKE_CROSSES_MIDNIGHT")
-    if seconds > longest:
-        raise UnitsError(
-            f"expected an uptake time within {LONGEST_UPTAKE_HALF_LIVES:g} half lives, found "
-            f"{seconds / 60.0:.0f} minutes"
-        )
-    return seconds, notes
-
-
 def _uptake_or_none(datasets: Sequence[Dataset]) -> float | None:
     """Return uptake minutes where the header allows it; the value is only recorded."""
     try:
         isotope = _isotope(datasets[0])
         half_life = float(isotope.get("RadionuclideHalfLife") or 6586.2)
-        scan, _ = _scan_start(datasets)
-        return _uptake_seconds(isotope, scan, half_life)[0] / 60.0
+        scan, _ = scan_start(datasets, half_life)
+        return uptake_seconds(isotope, scan, half_life)[0] / 60.0
     except (UnitsError, TypeError, ValueError):
         return None
 
@@ -250,15 +216,8 @@ def _within(value: Any, keyword: str, limits: tuple[float, float]) -> float:
     return number
 
 
-def _private(dataset: Dataset, group: int, creator: str, element: int) -> Any:
-    try:
-        return dataset.private_block(group, creator)[element].value
-    except KeyError:
-        return None
-
-
 def _private_number(dataset: Dataset, group: int, creator: str, element: int) -> float | None:
-    value = _private(dataset, group, creator, element)
+    value = private(dataset, group, creator, element)
     if isinstance(value, bytes):
         value = value.decode("ascii", "ignore").strip(" \0")
     try:

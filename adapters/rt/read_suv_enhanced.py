@@ -4,8 +4,10 @@ So that `read_suv.py` decides the same way for both.  Enhanced PET gives the dos
 where single-frame PET gives Bq, names the moment of decay correction outright, and states
 its unit in the Real World Value Mapping.
 
+A legacy converted object needs none of this: `read_flat.py` finds its single-frame words.
+
 Standard: PS3.3 C.8.22.4 (Enhanced PET Isotope), C.8.22.2 (Enhanced PET Corrections),
-C.7.6.16.2.11 (Real World Value Mapping), A.72 (Legacy Converted Enhanced PET); UCUM.
+C.7.6.16.2.11 (Real World Value Mapping); UCUM.
 
 Read next: `read_suv.py`.
 """
@@ -18,7 +20,6 @@ from pydicom.sequence import Sequence as Items
 from audit.errors import UnitsError
 
 ENHANCED_PET = "1.2.840.10008.5.1.4.1.1.130"
-LEGACY_CONVERTED_PET = "1.2.840.10008.5.1.4.1.1.128.1"
 UNIT_CODES = {"Bq/ml": "BQML", "Bq/mL": "BQML", "g/ml{SUVbw}": "GML", "{SUVbw}g/ml": "GML"}
 MEGA = 1.0e6
 _COPIED = ("PatientWeight", "SeriesInstanceUID", "SOPInstanceUID", "AcquisitionDateTime")
@@ -32,8 +33,6 @@ def plain_header(dataset: Dataset) -> Dataset:
     UnitsError : the unit is not known here, or the frames are not corrected for decay.
     """
     kind = str(dataset.get("SOPClassUID") or "")
-    if kind == LEGACY_CONVERTED_PET:
-        return _with_unassigned(dataset)
     if kind != ENHANCED_PET or dataset.get("Units"):
         return dataset
     plain = Dataset()
@@ -83,15 +82,4 @@ def _isotope(item: Dataset) -> Dataset:
     dose = item.get("RadionuclideTotalDose")
     if dose not in (None, ""):
         plain.RadionuclideTotalDose = f"{float(dose) * MEGA:.10g}"
-    return plain
-
-
-def _with_unassigned(dataset: Dataset) -> Dataset:
-    """Return a legacy converted header with the attributes that conversion set aside."""
-    plain = Dataset()
-    groups = dataset.get("SharedFunctionalGroupsSequence") or ()
-    for group in groups:
-        for item in group.get("UnassignedSharedConvertedAttributesSequence") or ():
-            plain.update(item)
-    plain.update(dataset)
     return plain

@@ -9,14 +9,17 @@ Read next: `read_suv.py`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 from pydicom import Dataset
 from pydicom.valuerep import DT
 
 _NO_DATE = datetime(1970, 1, 1)
+DAY_S = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +33,39 @@ class Moment:
         """Return the time of day without its date."""
         return Moment(datetime.combine(_NO_DATE.date(), self.value.time()), False)
 
+    def minus(self, seconds: float) -> Moment:
+        """Return the moment so many seconds before."""
+        before = Moment(self.value - timedelta(seconds=seconds), self.dated)
+        return before if self.dated else before.clock()
+
+    def shortly_before(self, later: Moment, longest_s: float) -> bool:
+        """Return whether this is at most ``longest_s`` before ``later``, and not after it."""
+        seconds = self.seconds_until(later)
+        if not (self.dated and later.dated):
+            seconds %= DAY_S
+        return 0 <= seconds <= longest_s
+
     def seconds_until(self, later: Moment) -> float:
         """Return seconds to ``later``, by time of day where either has no date."""
         if self.dated and later.dated:
             return (later.value - self.value).total_seconds()
         return (later.clock().value - self.clock().value).total_seconds()
+
+
+def earliest(moments: Sequence[Moment]) -> Moment | None:
+    """Return the first of moments within a day; None where there are none.
+
+    Where one has no date, midnight may lie between them: the first is then the one after
+    the longest pause.
+    """
+    ordered = sorted(moments, key=lambda moment: moment.value)
+    if not ordered or all(moment.dated for moment in ordered):
+        return ordered[0] if ordered else None
+    ordered = sorted((moment.clock() for moment in ordered), key=lambda moment: moment.value)
+    pauses = [(b.value - a.value).total_seconds() for a, b in pairwise(ordered)]
+    over_midnight = DAY_S - (ordered[-1].value - ordered[0].value).total_seconds()
+    longest = max(pauses, default=0.0)
+    return ordered[pauses.index(longest) + 1] if longest > over_midnight else ordered[0]
 
 
 def moment_of(dataset: Dataset, prefix: str) -> Moment | None:

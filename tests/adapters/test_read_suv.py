@@ -44,8 +44,9 @@ def test_admin_uses_the_dose_as_injected() -> None:
 
 def test_none_corrects_each_frame_from_its_own_time() -> None:
     """Two beds half an hour apart get two factors, with decay during the frame."""
-    first = _header(DecayCorrection="NONE", ActualFrameDuration=180_000)
-    second = _header(DecayCorrection="NONE", ActualFrameDuration=180_000, AcquisitionTime="103000")
+    plain = {"DecayCorrection": "NONE", "CorrectedImage": ["ATTN"], "ActualFrameDuration": 180_000}
+    first = _header(**plain)
+    second = _header(**plain, AcquisitionTime="103000")
     rate = math.log(2) / HALF_LIFE
     mean = (1 - math.exp(-rate * 180)) / (rate * 180)
     scale = suv_scale([first, second])
@@ -70,6 +71,68 @@ def test_ge_private_scan_time_comes_before_the_acquisition() -> None:
     scale = suv_scale([dataset])
     assert scale.factors[0] == pytest.approx(_factor(3000))
     assert "SCAN_TIME_FROM_GE_PRIVATE" in scale.notes
+
+
+def _frame_reference(bed: int, duration_s: float = 180.0) -> dict[str, object]:
+    """Return what a scanner writes for a bed: its start, and its mean activity's time."""
+    rate = math.log(2) / HALF_LIFE
+    mean_s = math.log(rate * duration_s / (1 - math.exp(-rate * duration_s))) / rate
+    start_s = bed * duration_s
+    return {
+        "SeriesTime": "150000",
+        "AcquisitionTime": f"10{int(start_s // 60):02d}00",
+        "ActualFrameDuration": int(duration_s * 1000),
+        "FrameReferenceTime": f"{(start_s + mean_s) * 1000:.3f}",
+    }
+
+
+@pytest.mark.parametrize("beds", [(0, 1, 2), (4, 5), (7,)])
+def test_a_part_of_a_scan_is_corrected_to_the_start_of_the_whole(beds: tuple[int, ...]) -> None:
+    """Frame Reference Time (PS3.3 C.8.9.4.1.5) finds the start, also where beds are missing."""
+    scale = suv_scale([_header(**_frame_reference(bed)) for bed in beds])
+    assert scale.factors[0] == pytest.approx(_factor(3600), rel=1e-5)
+    assert "SCAN_TIME_FROM_FRAME_REFERENCE" in scale.notes
+
+
+def test_a_frame_reference_time_that_means_nothing_is_left_alone() -> None:
+    """An offset of zero, or one before the frame's mean activity, gives way to the acquisition."""
+    for offset in ("0", "1000", ""):
+        facts = _frame_reference(4) | {"FrameReferenceTime": offset}
+        scale = suv_scale([_header(**facts)])
+        assert scale.factors[0] == pytest.approx(_factor(3600 + 4 * 180))
+        assert "SCAN_TIME_FROM_ACQUISITION" in scale.notes
+
+
+@pytest.mark.parametrize("dated", [True, False])
+def test_a_scan_may_cross_midnight(dated: bool) -> None:
+    """Beds before and after midnight belong to one scan, with dates and without."""
+    beds = []
+    for clock, day in (("235900", "20240305"), ("000200", "20240306"), ("000500", "20240306")):
+        facts = {"SeriesTime": "235900", "AcquisitionTime": clock, "AcquisitionDate": day}
+        bed = _header(**facts)
+        _isotope(bed).RadiopharmaceuticalStartTime = "225900"
+        if not dated:
+            del bed.SeriesDate, bed.AcquisitionDate
+        beds.append(bed)
+    assert suv_scale(beds[::-1]).factors[0] == pytest.approx(_factor(3600))
+    for bed in beds:
+        bed.SeriesTime = "130000"  # written by a workstation the day after
+        bed.SeriesDate = "20240306" if dated else ""
+    scale = suv_scale(beds[::-1])
+    assert scale.factors[0] == pytest.approx(_factor(3600))
+    assert "SCAN_TIME_FROM_ACQUISITION" in scale.notes
+
+
+def test_frames_without_decay_correction_may_cross_midnight() -> None:
+    """Each frame is corrected from its own time, on whichever side of midnight it lies."""
+    plain = {"DecayCorrection": "NONE", "CorrectedImage": ["ATTN"]}
+    first, second = _header(**plain, AcquisitionTime="235500"), _header(**plain)
+    second.AcquisitionDate, second.AcquisitionTime = "20240306", "000500"
+    for item in (first, second):
+        _isotope(item).RadiopharmaceuticalStartTime = "225500"
+    scale = suv_scale([first, second])
+    assert scale.factors[0] == pytest.approx(_factor(3600))
+    assert scale.factors[1] == pytest.approx(_factor(4200))
 
 
 def test_uptake_may_cross_midnight() -> None:
@@ -175,6 +238,60 @@ def test_impossible_isotope_values_are_refused(keyword: str, value: str) -> None
     setattr(_isotope(dataset), keyword, value)
     with pytest.raises(UnitsError):
         suv_scale([dataset])
+
+
+@pytest.mark.parametrize(
+    ("units", "place", "keyword"),
+    [
+        ("BQML", "series", "PatientWeight"),
+        ("BQML", "series", "DecayCorrection"),
+        ("BQML", "series", "RadiopharmaceuticalInformationSequence"),
+        ("BQML", "isotope", "RadionuclideTotalDose"),
+        ("BQML", "isotope", "RadionuclideHalfLife"),
+        ("BQML", "isotope", "RadiopharmaceuticalStartTime"),
+        ("ACTIVITY", "series", "PatientWeight"),
+        ("ACTIVITY", "isotope", "RadionuclideTotalDose"),
+        ("BQML", "series", "Units"),
+    ],
+)
+def test_a_missing_attribute_is_named(units: str, place: str, keyword: str) -> None:
+    """Whoever reads the refusal knows which attribute the scanner has to fill in."""
+    dataset = _header(Units="BQML" if units == "BQML" else "CNTS")
+    if units == "ACTIVITY":
+        block = dataset.private_block(0x7053, "Philips PET Private Group", create=True)
+        block.add_new(0x09, "DS", "1.5")
+    delattr(_isotope(dataset) if place == "isotope" else dataset, keyword)
+    with pytest.raises(UnitsError, match=keyword):
+        suv_scale([dataset])
+
+
+def test_missing_times_are_named() -> None:
+    """Neither Series Time nor Acquisition Time, or no Acquisition Time where it is needed."""
+    dataset = _header()
+    del dataset.SeriesTime, dataset.AcquisitionTime
+    with pytest.raises(UnitsError, match="SeriesTime or AcquisitionTime"):
+        suv_scale([dataset])
+    dataset = _header(DecayCorrection="NONE", CorrectedImage=["ATTN"], AcquisitionTime="")
+    with pytest.raises(UnitsError, match="AcquisitionTime"):
+        suv_scale([dataset])
+
+
+def test_counts_without_a_private_factor_name_both() -> None:
+    """The vendor's two private attributes are named with their group."""
+    with pytest.raises(UnitsError, match=r"\(7053,1000\) or \(7053,1009\)"):
+        suv_scale([_header(Units="CNTS")])
+
+
+@pytest.mark.parametrize(
+    ("correction", "corrected"),
+    [("START", ["ATTN"]), ("ADMIN", ["ATTN", "SCAT"]), ("NONE", ["DECY", "ATTN"])],
+)
+def test_a_header_that_contradicts_itself_on_decay_is_refused(
+    correction: str, corrected: list[str]
+) -> None:
+    """Corrected Image and Decay Correction say the same, or nothing is computed."""
+    with pytest.raises(UnitsError, match=f"DecayCorrection {correction}"):
+        suv_scale([_header(DecayCorrection=correction, CorrectedImage=corrected)])
 
 
 def test_weight_is_a_fact_of_the_patient_and_stays_out_of_the_message() -> None:

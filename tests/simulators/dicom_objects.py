@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from pydicom.dataset import FileMetaDataset
 from pydicom.sequence import Sequence as Items
 from pydicom.uid import ExplicitVRLittleEndian
 
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 PATIENT_WORDS = ("Zzyzx", "Quillfeather", "PID-47110815", "19610203")
 CLASSES = {
     "CT": "1.2.840.10008.5.1.4.1.1.2",
