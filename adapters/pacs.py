@@ -32,6 +32,7 @@ ROUTING_KEYWORDS = (
     "PatientPosition",
     "PatientSex",
     "PixelSpacing",
+    "PresentationIntentType",
     "ProtocolName",
     "Rows",
     "SeriesDescription",
@@ -41,6 +42,7 @@ ROUTING_KEYWORDS = (
     "StationName",
     "StudyDescription",
     "Units",
+    "ViewPosition",
 )
 """DICOM keywords that every door puts into `SeriesSummary.tags`, where the object has them.
 Names, numbers and dates of the patient are not among them."""

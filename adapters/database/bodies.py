@@ -24,7 +24,7 @@ from governance.ports import Deployment
 from plugins.host.case import Case
 from plugins.host.findings import Explanation, Segmentation, Uncertainty
 from plugins.host.identity import array_digest
-from plugins.host.images import Volume
+from plugins.host.images import Radiograph, Volume
 from plugins.host.ports import Answer, Delivered, Document, Json, RunRequest
 from plugins.host.routing import Decision
 
@@ -111,7 +111,11 @@ def opened(request: RunRequest, pseudonym: PseudonymOf, attempt: int) -> Json:
 def input_facts(case: Case, pseudonym: PseudonymOf, input_digest: str) -> Json:
     """Return rows 15 to 17 and the acquisition of a case that was read."""
     volumes: dict[str, Volume] = {**case.images, **case.doses}
-    series = {item.series_instance_uid for item in volumes.values()}
+    views = {
+        f"{r}.{n}": view for r, items in case.radiographs.items() for n, view in enumerate(items, 1)
+    }
+    pictures: dict[str, Volume | Radiograph] = {**volumes, **views}
+    series = {item.series_instance_uid for item in pictures.values()}
     series |= {item.series_instance_uid for item in case.structure_sets.values()}
     series |= {item.series_instance_uid for item in case.plans.values()}
     frames = {item.geometry.frame_of_reference_uid for item in volumes.values()}
@@ -120,12 +124,12 @@ def input_facts(case: Case, pseudonym: PseudonymOf, input_digest: str) -> Json:
             "study_uid_p": pseudonym(case.study_instance_uid),
             "series_uid_p": sorted(pseudonym(uid) for uid in series),
             "frame_of_ref_uid_p": sorted(pseudonym(uid) for uid in frames),
-            "sop_class": sorted({_sop_class(item.sop_class_uid) for item in volumes.values()}),
+            "sop_class": sorted({_sop_class(item.sop_class_uid) for item in pictures.values()}),
             "n_instances": len(case.sop_instance_uids()),
             "content_sha256": input_digest,
             "quality_flags": NOT_EVALUATED,
         },
-        "acquisition": {coded(role): _acquisition(item) for role, item in volumes.items()},
+        "acquisition": {coded(role): _acquisition(item) for role, item in pictures.items()},
         "notes": [reason_code(note) for note in case.notes],
     }
 
@@ -347,11 +351,12 @@ def _explanation_reference(
     return {"kind": kind, **_not_evaluated("sop_uid_p", "sha256")}
 
 
-def _acquisition(volume: Volume) -> Json:
+def _acquisition(volume: Volume | Radiograph) -> Json:
+    spacing = volume.geometry.spacing_mm if isinstance(volume, Volume) else volume.spacing_mm or ()
     facts: Json = {
         "modality": coded(volume.modality),
-        "spacing_mm": [round(float(value), 4) for value in volume.geometry.spacing_mm],
-        "shape": list(volume.geometry.shape),
+        "spacing_mm": [round(float(value), 4) for value in spacing],
+        "shape": list(volume.array.shape),
     }
     for key, value in volume.acquisition.items():
         if not isinstance(value, str):

@@ -26,6 +26,8 @@ from adapters.rt.read_facts import merge_subject, merge_tags
 from adapters.rt.read_flat import body_part_of, flat_header
 from adapters.rt.read_part10 import Instance, Source
 from adapters.rt.read_plan import read_plan
+from adapters.rt.read_radiograph import MODALITIES as PROJECTION_MODALITIES
+from adapters.rt.read_radiograph import read_radiographs
 from adapters.rt.read_series import read_series
 from adapters.rt.read_structures import read_structures
 from adapters.rt.sources import SourceSeries
@@ -37,13 +39,16 @@ from audit.errors import (
     UnitsError,
 )
 from plugins.host.case import Case
-from plugins.host.images import Plan, StructureSet, Volume
+from plugins.host.images import Plan, Radiograph, StructureSet, Volume
 from plugins.host.manifest import Input, Manifest
 from plugins.host.ports import RunRequest
 
 IMAGE_MODALITIES = ("CT", "MR", "PT")
 LEFT_OUT_FRAME = "LEFT_OUT_OTHER_FRAME_OF_REFERENCE"
 LEFT_OUT_UNITS = "LEFT_OUT_WITHOUT_UNITS"
+
+Value = Volume | StructureSet | Plan | tuple[Radiograph, ...]
+"""What one role is read into."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +67,7 @@ class _Parts:
     structure_sets: dict[str, StructureSet] = field(default_factory=dict)
     doses: dict[str, Volume] = field(default_factory=dict)
     plans: dict[str, Plan] = field(default_factory=dict)
+    radiographs: dict[str, tuple[Radiograph, ...]] = field(default_factory=dict)
     sources: dict[str, SourceSeries] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
@@ -116,6 +122,7 @@ def read_case(
         seed_point_mm=request.seed_point_mm,
         body_part=body_part_of(flat_header(reference)) or None,
         notes=tuple(parts.notes),
+        radiographs=parts.radiographs,
     )
     return LoadedCase(case, parts.sources)
 
@@ -138,8 +145,12 @@ def _read_role(item: Input, instances: Sequence[Instance], parts: _Parts, limit:
         parts.notes.append(f"{item.role}:{LEFT_OUT_FRAME}")
         return
     parts.sources[item.role] = series
-    parts.notes.extend(f"{item.role}:{note}" for note in value.notes)
-    if isinstance(value, StructureSet):
+    noted = value if isinstance(value, tuple) else (value,)
+    notes = dict.fromkeys(note for part in noted for note in part.notes)
+    parts.notes.extend(f"{item.role}:{note}" for note in notes)
+    if isinstance(value, tuple):
+        parts.radiographs[item.role] = value
+    elif isinstance(value, StructureSet):
         parts.structure_sets[item.role] = value
     elif isinstance(value, Plan):
         parts.plans[item.role] = value
@@ -149,11 +160,11 @@ def _read_role(item: Input, instances: Sequence[Instance], parts: _Parts, limit:
         parts.images[item.role] = value
 
 
-def _read(
-    modality: str, instances: Sequence[Instance], limit: int
-) -> tuple[Volume | StructureSet | Plan, SourceSeries]:
+def _read(modality: str, instances: Sequence[Instance], limit: int) -> tuple[Value, SourceSeries]:
     if modality in IMAGE_MODALITIES:
         return read_series(instances, modality, limit_bytes=limit)
+    if modality in PROJECTION_MODALITIES:
+        return read_radiographs(instances, modality, limit_bytes=limit)
     if len(instances) != 1:
         raise MixedSeriesError(
             f"expected one {modality} object in the series, found {len(instances)}"
@@ -169,9 +180,11 @@ def _read(
     )
 
 
-def _shares_frame(item: Input, value: Volume | StructureSet | Plan, parts: _Parts) -> bool:
+def _shares_frame(item: Input, value: Value, parts: _Parts) -> bool:
     if item.same_frame_as is None or isinstance(value, Plan):
         return True
+    if isinstance(value, tuple):
+        return False  # a projection has no place that it could share
     reference = parts.sources.get(item.same_frame_as)
     if reference is None:
         return True

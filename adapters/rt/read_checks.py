@@ -31,6 +31,9 @@ DEFAULT_LIMIT_BYTES = 1 << 30
 """Stored pixel bytes of a series; decoded values take twice as much."""
 
 SOP_CLASSES = {
+    "1.2.840.10008.5.1.4.1.1.1": "CR",
+    "1.2.840.10008.5.1.4.1.1.1.1": "DX",
+    "1.2.840.10008.5.1.4.1.1.1.1.1": "DX",
     "1.2.840.10008.5.1.4.1.1.2": "CT",
     "1.2.840.10008.5.1.4.1.1.2.1": "CT",
     "1.2.840.10008.5.1.4.1.1.2.2": "CT",
@@ -47,7 +50,7 @@ SOP_CLASSES = {
 }
 """SOP Class UID -> modality that this package reads (PS3.6 Annex A)."""
 
-PIXEL_MODALITIES = frozenset({"CT", "MR", "PT", "RTDOSE"})
+PIXEL_MODALITIES = frozenset({"CR", "CT", "DX", "MR", "PT", "RTDOSE"})
 REQUIRED = (
     "SOPClassUID",
     "SOPInstanceUID",

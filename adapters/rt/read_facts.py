@@ -39,6 +39,8 @@ TEXT_FACTS = {
     "pet_units": "Units",
     "image_type": "ImageType",
     "lossy_image_compression": "LossyImageCompression",
+    "view_position": "ViewPosition",
+    "presentation_intent": "PresentationIntentType",
     "dose_type": "DoseType",
     "dose_summation_type": "DoseSummationType",
 }
@@ -49,6 +51,7 @@ NUMBER_FACTS = {
     "tube_current_ma": ("XRayTubeCurrent", "XRayTubeCurrentInmA"),
     "reconstruction_diameter_mm": ("ReconstructionDiameter",),
     "pitch": ("SpiralPitchFactor",),
+    "source_detector_distance_mm": ("DistanceSourceToDetector",),
     "magnetic_field_strength_t": ("MagneticFieldStrength",),
     "repetition_time_ms": ("RepetitionTime",),
     "echo_time_ms": ("EchoTime", "EffectiveEchoTime"),

@@ -121,6 +121,24 @@ def numbers(value: Any, keyword: str, uid: str, count: int) -> tuple[float, ...]
     return result
 
 
+def scale_of(value: Any, keyword: str, uid: str) -> float | None:
+    """Return a slope or intercept; None where it is not stated.
+
+    Raises
+    ------
+    UnitsError : it is not a number, or a slope of zero.
+    """
+    if value in (None, ""):
+        return None
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not math.isfinite(number) or (keyword.endswith("Slope") and number == 0):
+        raise UnitsError(f"expected a usable {keyword} in instance {short(uid)}, found {number}")
+    return number
+
+
 def _frame(
     places: Sequence[Dataset], dataset: Dataset, instance_index: int, frame_index: int
 ) -> Frame:
@@ -174,7 +192,7 @@ def _rescale(
         mapping = "RealWorldValueMappingSequence"
         if look(mapping, "RealWorldValueSlope") is not None:
             macro, words = mapping, ("RealWorldValueSlope", "RealWorldValueIntercept")
-    slope, intercept = (_scale(look(macro, word), word, uid) for word in words)
+    slope, intercept = (scale_of(look(macro, word), word, uid) for word in words)
     return slope, intercept
 
 
@@ -204,15 +222,3 @@ def _optional_number(value: Any) -> float | None:
         return None if value in (None, "") else float(value)
     except (TypeError, ValueError):
         return None
-
-
-def _scale(value: Any, keyword: str, uid: str) -> float | None:
-    if value in (None, ""):
-        return None
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        number = math.nan
-    if not math.isfinite(number) or (keyword.endswith("Slope") and number == 0):
-        raise UnitsError(f"expected a usable {keyword} in instance {short(uid)}, found {number}")
-    return number

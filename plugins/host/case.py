@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from plugins.host.images import Plan, StructureSet, Vector3, Volume
+from plugins.host.images import Plan, Radiograph, StructureSet, Vector3, Volume
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +43,7 @@ class Case:
     seed_point_mm : LPS point inside the lesion that a person marked, if any.
     body_part : DICOM Body Part Examined of the reference image, if stated.
     notes : what reading repaired or noticed, as stable codes.
+    radiographs : by role, all views of the series.
     """
 
     study_instance_uid: str
@@ -54,12 +55,14 @@ class Case:
     seed_point_mm: Vector3 | None = None
     body_part: str | None = None
     notes: tuple[str, ...] = ()
+    radiographs: Mapping[str, tuple[Radiograph, ...]] = field(default_factory=dict)
 
     def sop_instance_uids(self) -> tuple[str, ...]:
         """Return the sorted SOP Instance UIDs of everything in the case."""
         uids: set[str] = set()
         for volume in (*self.images.values(), *self.doses.values()):
             uids.update(volume.sop_instance_uids)
+        uids.update(item.sop_instance_uid for views in self.radiographs.values() for item in views)
         uids.update(item.sop_instance_uid for item in self.structure_sets.values())
         uids.update(item.sop_instance_uid for item in self.plans.values())
         return tuple(sorted(uids))

@@ -10,13 +10,13 @@ Read next: `pipeline.py`, step 3.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from plugins.host.case import Case
-from plugins.host.images import Geometry, Volume
+from plugins.host.images import Geometry, Radiograph, Volume
 from plugins.host.manifest import Envelope, Input, Manifest
 
 METAL_HU = 3000.0
@@ -40,6 +40,8 @@ def check(case: Case, manifest: Manifest) -> tuple[str, ...]:
         reasons += _kernel(reference, envelope)
         reasons += _content(reference)
         reasons += _field(case, reference.geometry, envelope)
+    for role, views in case.radiographs.items():
+        reasons += _radiographs(role, views, envelope)
     reasons += _subject(case, envelope)
     reasons += _structures(case, envelope)
     refused = [flag for flag in quality_flags(case) if flag in envelope.quality_flags_refused]
@@ -86,7 +88,13 @@ def oblique_deg(geometry: Geometry) -> float:
 
 
 def _input(case: Case, wanted: Input) -> Iterator[str]:
-    groups = {"RTSTRUCT": case.structure_sets, "RTDOSE": case.doses, "RTPLAN": case.plans}
+    groups: dict[str, Mapping[str, object]] = {
+        "RTSTRUCT": case.structure_sets,
+        "RTDOSE": case.doses,
+        "RTPLAN": case.plans,
+        "CR": case.radiographs,
+        "DX": case.radiographs,
+    }
     group = groups.get(wanted.modality, case.images)
     if wanted.role not in group:
         if wanted.required:
@@ -104,6 +112,22 @@ def _input(case: Case, wanted: Input) -> Iterator[str]:
         frames = {item.geometry.frame_of_reference_uid for item in (volume, other)}
         if len(frames) > 1:
             yield f"FRAME_OF_REFERENCE {wanted.role} differs from {wanted.same_frame_as}"
+
+
+def _radiographs(role: str, views: Sequence[Radiograph], envelope: Envelope) -> Iterator[str]:
+    """Judge projection images: a spacing is asked for only where the envelope limits it."""
+    for view in views:
+        if not np.isfinite(view.array.sum(dtype=np.float64)):
+            yield f"NOT_FINITE {role}"
+        elif view.array.min() == view.array.max():
+            yield f"FLAT_IMAGE {role} has one value"
+        if envelope.in_plane_mm is None:
+            continue
+        if view.spacing_mm is None:
+            yield f"SPACING_UNKNOWN {role} states none"
+        else:
+            for spacing in sorted(set(view.spacing_mm)):
+                yield from _range("IN_PLANE_SPACING", spacing, envelope.in_plane_mm, "mm")
 
 
 def _grid(reference: Volume, envelope: Envelope) -> Iterator[str]:

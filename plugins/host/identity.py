@@ -48,7 +48,7 @@ def case_digest(case: Case) -> str:
     File bytes do not enter: a PACS may change transfer syntax and headers.
     """
     sink = hashlib.sha256(b"osteon.case/1\0")
-    for group in (case.images, case.doses, case.structure_sets, case.plans):
+    for group in (case.images, case.doses, case.structure_sets, case.plans, case.radiographs):
         for role in sorted(group):
             sink.update(role.encode())
             _feed(sink, group[role])

@@ -2,7 +2,8 @@
 
 Arrays are (frames, rows, columns); patient coordinates are LPS millimetres (DICOM
 PS3.3 C.7.6.2.1.1).  `Geometry` carries one uniform grid; `Volume` a decoded series in
-modality units; `StructureSet`, `Plan` the RT objects a plugin may ask for.
+modality units; `Radiograph` one projection image; `StructureSet`, `Plan` the RT objects a
+plugin may ask for.
 
 Read next: `case.py`.
 """
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from audit.errors import GeometryError
 
 Vector3 = tuple[float, float, float]
+SPACING_MEANINGS = ("detector", "geometry", "fiducial", "calibrated", "unknown")
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +120,46 @@ class Volume:
             raise GeometryError(
                 f"expected an array of {self.geometry.shape}, found {self.array.shape}"
             )
+
+
+@dataclass(frozen=True, slots=True)
+class Radiograph:
+    """Hold one projection image (CR, DX); it has no place in the patient.
+
+    Parameters
+    ----------
+    array : float32 (rows, columns); larger is brighter when shown as the object asks
+        (PS3.3 C.7.6.3.1.2), so that more absorbed is larger.
+    spacing_mm : between rows, between columns; None where nobody states it.
+    spacing_meaning : where that spacing holds (PS3.3 10.7): at the ``detector``, on which
+        the patient is magnified; in the patient, calibrated by ``geometry``, by a
+        ``fiducial`` or by means not stated (``calibrated``); or ``unknown``.
+    patient_orientation : where a row and a column lead, as A, P, R, L, H, F (C.7.6.1.1.1);
+        empty where not stated, as are view and laterality.
+    acquisition, notes : as for `Volume`.
+    """
+
+    array: NDArray[np.float32]
+    spacing_mm: tuple[float, float] | None
+    spacing_meaning: str
+    modality: str
+    view_position: str
+    laterality: str
+    patient_orientation: tuple[str, str]
+    study_instance_uid: str
+    series_instance_uid: str
+    sop_class_uid: str
+    sop_instance_uid: str
+    acquisition: Mapping[str, str | float] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.array.ndim != 2 or min(self.array.shape) < 1:
+            raise GeometryError(f"expected rows and columns, found {self.array.shape}")
+        if self.spacing_meaning not in SPACING_MEANINGS:
+            raise GeometryError(f"expected one of {SPACING_MEANINGS}, found another meaning")
+        if self.spacing_mm is not None and min(self.spacing_mm) <= 0:
+            raise GeometryError(f"expected a positive spacing, found {self.spacing_mm}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,8 +25,8 @@ class Input:
 
     Parameters
     ----------
-    role : key in `Case.images` (or structure_sets, doses, plans).
-    modality : DICOM modality: CT, PT, MR, RTSTRUCT, RTDOSE, RTPLAN.
+    role : key in `Case.images` (or radiographs, structure_sets, doses, plans).
+    modality : DICOM modality: CT, PT, MR, CR, DX, RTSTRUCT, RTDOSE, RTPLAN.
     required : without it the release does not apply.
     same_frame_as : role whose frame of reference it must share; an optional input that
         does not share it is left out, with the reason.

@@ -23,6 +23,8 @@ from pydicom.uid import ExplicitVRLittleEndian
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 PATIENT_WORDS = ("Zzyzx", "Quillfeather", "PID-47110815", "19610203")
 CLASSES = {
+    "CR": "1.2.840.10008.5.1.4.1.1.1",
+    "DX": "1.2.840.10008.5.1.4.1.1.1.1",
     "CT": "1.2.840.10008.5.1.4.1.1.2",
     "MR": "1.2.840.10008.5.1.4.1.1.4",
     "PT": "1.2.840.10008.5.1.4.1.1.128",
@@ -31,6 +33,8 @@ CLASSES = {
     "RTPLAN": "1.2.840.10008.5.1.4.1.1.481.5",
 }
 ENHANCED_CLASSES = {
+    "CR": "1.2.840.10008.5.1.4.1.1.1",
+    "DX": "1.2.840.10008.5.1.4.1.1.1.1",
     "CT": "1.2.840.10008.5.1.4.1.1.2.1",
     "MR": "1.2.840.10008.5.1.4.1.1.4.1",
     "PT": "1.2.840.10008.5.1.4.1.1.130",
@@ -124,6 +128,26 @@ def image_series(
             setattr(dataset, keyword, value)
         datasets.append(dataset)
     return datasets
+
+
+def radiograph(
+    modality: str = "CR", *, number: int = 1, shape: tuple[int, int] = (24, 20), **attributes: Any
+) -> Dataset:
+    """Return one view of a radiograph, stored as MONOCHROME1 with twelve bits."""
+    dataset = header(modality, series="radiographs")
+    dataset.SOPInstanceUID = uid("radiograph", modality, number)
+    dataset.InstanceNumber = number
+    dataset.ImageType = ["ORIGINAL", "PRIMARY", ""]
+    dataset.BodyPartExamined, dataset.ViewPosition = "LEG", "AP"
+    dataset.Laterality = "L"
+    dataset.PatientOrientation = ["L", "F"]
+    set_pixels(dataset, np.arange(np.prod(shape), dtype=np.uint16).reshape(shape))
+    dataset.PhotometricInterpretation = "MONOCHROME1"
+    dataset.BitsStored, dataset.HighBit = 12, 11
+    dataset.ImagerPixelSpacing = ["0.2", "0.1"]
+    for keyword, value in attributes.items():
+        setattr(dataset, keyword, value)
+    return dataset
 
 
 def set_pixels(dataset: Dataset, values: NDArray[Any]) -> None:
