@@ -37,6 +37,8 @@ from audit.log import Log
 from audit.pseudonym import Pseudonyms
 from audit.record import Actor, Source
 from audit.verify import Summary, verify_store
+from governance.certification import CertificateGate
+from governance.gates import Gate
 from plugins.host.ports import House
 from plugins.host.runner import ReleaseWorkers
 from plugins.host.staging import FolderStaging
@@ -61,6 +63,7 @@ class Site:
     archives: dict[str, Pacs]
     targets: tuple[Target, ...]
     registry: ReleaseRegistry
+    gates: tuple[Gate, ...]
     house: House
     feed: StudyFeed
     executor: RunExecutor
@@ -252,6 +255,7 @@ def _build(stack: ExitStack, home: Home, configuration: Configuration, given: _G
         archives=archives,
         targets=doors.targets,
         registry=ground.registry,
+        gates=_gates(ground),
         house=house,
         feed=StudyFeed(
             ground.database,
@@ -274,6 +278,11 @@ def _build(stack: ExitStack, home: Home, configuration: Configuration, given: _G
         now=given.now,
         works_on_files=bool(given.scans),
     )
+
+
+def _gates(ground: _Ground) -> tuple[Gate, ...]:
+    """Return every gate, in the order in which a person reads the objections; one line each."""
+    return (CertificateGate(ground.registry.office),)
 
 
 def _watched(configuration: Configuration, archives: Mapping[str, Pacs]) -> dict[str, Pacs]:

@@ -134,7 +134,10 @@ def _active(site: Site) -> tuple[Deployment, ...]:
 
     section = site.configuration.site
     with site.database.reading() as transaction:
-        return active_releases(transaction, section.name, site.now(), mode=section.mode)
+        return active_releases(
+            transaction, section.name, site.now(), mode=section.mode,
+            certified=site.registry.certified(transaction),
+        )  # fmt: skip
 
 
 def _releases(site: Site) -> str:

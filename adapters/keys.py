@@ -1,7 +1,8 @@
 """The keys of a site: made once, secret files mode 0600, public ones in trust.json.
 
-log.key signs checkpoints, release.key signs releases built or shipped here, pseudonym.key
-keys the pseudonyms, session.key signs the sessions of the pages.
+log.key signs checkpoints, release.key signs releases built or shipped here, certificate.key
+signs certificates of validations made here, pseudonym.key keys the pseudonyms, session.key
+signs the sessions of the pages.
 
 Source: SEAMS Home; Ed25519 is RFC 8032.
 """
@@ -27,6 +28,8 @@ class SiteKeys:
     log: Signer
     release: Ed25519PrivateKey
     release_key_id: str
+    certificate: Ed25519PrivateKey
+    certificate_key_id: str
     pseudonym: bytes
     session: bytes
 
@@ -42,19 +45,28 @@ def load_keys(home: Home, now: datetime) -> SiteKeys:
     ConfigurationError : a key file is malformed or readable by others.
     """
     log = load_signer(home.keys / "log.key", log_origin(home))
-    release = Ed25519PrivateKey.from_private_bytes(symmetric_key(home.keys / "release.key"))
-    public = release.public_key().public_bytes_raw()
-    key_id = f"release-{public.hex()[:12]}"
-    _trust(home, TrustedKey(key_id, "release", public, now))
+    release, release_id = _signing_key(home, "release", now)
+    certificate, certificate_id = _signing_key(home, "certificate", now)
     log_public = log.verifier.public
     _trust(home, TrustedKey(f"log-{log_public.hex()[:12]}", "log", log_public, now))
     return SiteKeys(
         log=log,
         release=release,
-        release_key_id=key_id,
+        release_key_id=release_id,
+        certificate=certificate,
+        certificate_key_id=certificate_id,
         pseudonym=symmetric_key(home.keys / "pseudonym.key"),
         session=symmetric_key(home.keys / "session.key"),
     )
+
+
+def _signing_key(home: Home, purpose: str, now: datetime) -> tuple[Ed25519PrivateKey, str]:
+    """Return the home's key for a purpose and its id; made and trusted at the first call."""
+    key = Ed25519PrivateKey.from_private_bytes(symmetric_key(home.keys / f"{purpose}.key"))
+    public = key.public_key().public_bytes_raw()
+    key_id = f"{purpose}-{public.hex()[:12]}"
+    _trust(home, TrustedKey(key_id, purpose, public, now))
+    return key, key_id
 
 
 def log_origin(home: Home) -> str:

@@ -9,15 +9,15 @@ Read next: `release_builder.py`, `governance/deployment.py`.
 from __future__ import annotations
 
 import tempfile
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
+from adapters.governance.acts import waive
+from adapters.governance.persons import DEMONSTRATOR
 from adapters.keys import SiteKeys
 from adapters.release_builder import assemble, newest_published
 from adapters.release_members import package_folder
-from governance.deployment import Decision, activate_by_waiver, suspend
 from governance.ports import Deployment
 from governance.release import MANIFEST, attach, digest_of, folder_name, open_release
 from governance.signing import FOLDER, sign
@@ -27,29 +27,6 @@ if TYPE_CHECKING:
     from adapters.compose import Site
 
 DEMO_WAIVER = timedelta(days=30)
-
-
-class Person(Protocol):
-    """Who decides, in which role; a session fulfils it."""
-
-    @property
-    def account_id(self) -> str:
-        """Account id, as it stands in the record."""
-        ...
-
-    @property
-    def role(self) -> str:
-        """Role in which the person decides."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class _Demonstrator:
-    account_id: str = "demonstration"
-    role: str = "approver"
-
-
-DEMONSTRATOR = _Demonstrator()
 
 
 def sign_bundle(keys: SiteKeys, bundle: Path, now: datetime) -> Path:
@@ -101,30 +78,4 @@ def activate_newest(site: Site, plugin: str, *, reason: str) -> Deployment:
         for item in transaction.deployments(plugin):
             if item.release_digest == digest and item.state == "active":
                 return item
-    return waive_release(site, digest, DEMONSTRATOR, reason, DEMO_WAIVER)
-
-
-def waive_release(
-    site: Site, digest: str, person: Person, reason: str, lasts: timedelta
-) -> Deployment:
-    """Make a release active in research mode on a person's recorded waiver."""
-    decision = _decision(site, person)
-    with site.database.transaction() as transaction:
-        deployment = activate_by_waiver(
-            transaction, decision, digest, reason=reason, expires_at=decision.decided_at + lasts
-        )
-        site.journal.lifecycle(transaction, deployment, "waiver")
-    return deployment
-
-
-def suspend_release(site: Site, digest: str, person: Person, reason: str) -> Deployment:
-    """Stop a release at once and record who did it."""
-    with site.database.transaction() as transaction:
-        deployment = suspend(transaction, _decision(site, person), digest, reason=reason)
-        site.journal.lifecycle(transaction, deployment, "suspend")
-    return deployment
-
-
-def _decision(site: Site, person: Person) -> Decision:
-    section = site.configuration.site
-    return Decision(section.name, section.mode, person.account_id, person.role, site.now())
+    return waive(site, digest, DEMONSTRATOR, reason, DEMO_WAIVER)

@@ -20,11 +20,23 @@ from adapters.database.deployments import ReleaseRow
 from adapters.database.journal import SiteJournal
 from adapters.home import Home
 from audit.errors import NotFoundError, SignatureError
-from governance.deployment import Decision, register
-from governance.release import Release, folder_name, open_release, unpack
-from governance.signing import FOLDER, load_trust, verify_signature
+from governance.certificate import ATTACHMENT
+from governance.certification import Office, Standing
+from governance.deployment import Certified, Decision, register
+from governance.release import (
+    Release,
+    attach,
+    folder_name,
+    open_release,
+    put_attachment,
+    read_attachment,
+    unpack,
+    verify_unpacked,
+)
+from governance.signing import FOLDER, TrustedKey, load_trust, verify_signature
 from plugins.host import manifest as manifests
 from plugins.host.manifest import Manifest
+from plugins.host.ports import RunRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +88,7 @@ class ReleaseRegistry:
 
     def verify_signature(self, release: Release) -> str:
         """Return the id of the trusted key that signed the release; SignatureError if none."""
-        trust = load_trust(self.home.keys / "trust.json")
+        trust = self.trust()
         names = [name for name in release.attachments if name.startswith(FOLDER)]
         failure: SignatureError | None = None
         for name in names:
@@ -87,6 +99,51 @@ class ReleaseRegistry:
         raise failure or SignatureError(
             f"expected a signature on release {release.digest}, found none"
         )
+
+    def trust(self) -> tuple[TrustedKey, ...]:
+        """Return the keys that count at this site now."""
+        return load_trust(self.home.keys / "trust.json")
+
+    @property
+    def office(self) -> Office:
+        """What a certificate is judged with here."""
+        return Office(lambda digest: self.attachment(digest, ATTACHMENT), self.trust)
+
+    def certificate_standing(self, transaction: Transaction, release_digest: str) -> Standing:
+        """Return whether a release may run on its certificate, in the site's mode, now."""
+        row = transaction.release(release_digest)
+        manifest = json.loads(row.manifest) if row else {}
+        return self.office.standing(release_digest, manifest, self.mode, transaction, self.now())
+
+    def certified(self, transaction: Transaction) -> Certified:
+        """Return the function that says of a release whether its certificate holds now."""
+        return lambda digest: self.certificate_standing(transaction, digest).holds
+
+    def standing(self, request: RunRequest) -> Standing:
+        """Return whether the release may run this request now, and on which certificate."""
+        with self.database.reading() as transaction:
+            return self.certificate_standing(transaction, request.release_digest)
+
+    def attachment(self, release_digest: str, name: str) -> bytes | None:
+        """Return an attachment of a release that lies here; None where it has none."""
+        return read_attachment(self.home.releases / folder_name(release_digest), name)
+
+    def attach(self, release_digest: str, name: str, content: bytes) -> None:
+        """Attach something to a release, or replace it: in the bundle, then where it is used."""
+        attach(Path(self.row(release_digest).path), name, content)
+        put_attachment(self.home.releases / folder_name(release_digest), name, content)
+
+    def verify(self, release_digest: str) -> str:
+        """Read every byte of a release, packed and unpacked; return who signed it.
+
+        Raises
+        ------
+        ReleaseTamperedError, SignatureError, NotFoundError : it is not what it was.
+        """
+        bundle = open_release(Path(self.row(release_digest).path), release_digest)
+        bundle.verify()
+        verify_unpacked(self.home.releases / folder_name(release_digest))
+        return self.verify_signature(bundle)
 
     def row(self, release_digest: str) -> ReleaseRow:
         """Return a release that lies here; NotFoundError if unknown."""

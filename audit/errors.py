@@ -21,9 +21,12 @@ identifier; they never carry patient data.
     │   ├── SeriesChangedError        INPUT_SERIES_CHANGED
     │   └── InputChangedError         INPUT_CHANGED
     ├── RefusalError                  REFUSED            outside the intended purpose: an answer
+    │   └── BarredError               BARRED             the release was stopped meanwhile
     ├── ReleaseError                  RELEASE_*
     │   ├── ReleaseTamperedError      RELEASE_TAMPERED
     │   ├── SignatureError            RELEASE_SIGNATURE
+    │   │   ├── KeyUntrustedError     RELEASE_KEY_UNTRUSTED
+    │   │   └── KeyRevokedError       RELEASE_KEY_REVOKED
     │   ├── HostApiError              RELEASE_HOST_API
     │   └── NotActiveError            RELEASE_NOT_ACTIVE
     ├── PluginError                   PLUGIN_*
@@ -182,6 +185,13 @@ class RefusalError(SuiteError):
         self.reasons = reasons
 
 
+class BarredError(RefusalError):
+    """The release was stopped, suspended or left after the study was routed to it."""
+
+    code = "BARRED"
+    advice = "The study takes the manual path, or the release that is active now."
+
+
 class ReleaseError(SuiteError):
     """A release cannot be used."""
 
@@ -201,6 +211,20 @@ class SignatureError(ReleaseError):
 
     code = "RELEASE_SIGNATURE"
     advice = "Check keys/trust.json and the publisher's key."
+
+
+class KeyUntrustedError(SignatureError):
+    """The key of a signature is not trusted for its purpose, or was not yet valid."""
+
+    code = "RELEASE_KEY_UNTRUSTED"
+    advice = "Add the publisher's key to keys/trust.json if you trust it; else refuse the release."
+
+
+class KeyRevokedError(SignatureError):
+    """The key of a signature was revoked."""
+
+    code = "RELEASE_KEY_REVOKED"
+    advice = "Ask the publisher for a signature by a key that is in force."
 
 
 class HostApiError(ReleaseError):

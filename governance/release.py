@@ -256,14 +256,29 @@ def unpack(release: Release, folder: Path) -> Path:
             shutil.rmtree(building, ignore_errors=True)
         _sync(folder.parent)
     for name in release.attachments:
-        place = folder / ATTACHMENTS / name
-        if not place.exists():
-            arriving = folder.parent / f".attach-{os.getpid()}-{threading.get_ident()}"
-            _write(arriving, release.attachment(name))
-            place.parent.mkdir(parents=True, exist_ok=True)
-            arriving.replace(place)
+        if read_attachment(folder, name) is None:
+            put_attachment(folder, name, release.attachment(name))
     verify_unpacked(folder)
     return folder
+
+
+def read_attachment(folder: Path, name: str) -> bytes | None:
+    """Return an attachment of an unpacked release; None where it has none."""
+    _check_name(name)
+    try:
+        return (folder / ATTACHMENTS / name).read_bytes()
+    except FileNotFoundError:
+        return None
+
+
+def put_attachment(folder: Path, name: str, content: bytes) -> None:
+    """Put an attachment beside an unpacked release, or replace it, in one step."""
+    _check_name(name)
+    place = folder / ATTACHMENTS / name
+    arriving = folder.parent / f".attach-{os.getpid()}-{threading.get_ident()}"
+    _write(arriving, content)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    arriving.replace(place)
 
 
 def folder_name(digest: str) -> str:

@@ -24,7 +24,12 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import (
 )
 
 from audit import canonical
-from audit.errors import ConfigurationError, SignatureError
+from audit.errors import (
+    ConfigurationError,
+    KeyRevokedError,
+    KeyUntrustedError,
+    SignatureError,
+)
 
 PURPOSES = ("release", "certificate", "log", "witness", "tsa", "report", "plan")
 FOLDER = "signatures/"
@@ -96,8 +101,9 @@ def verify_signature(
 
     Raises
     ------
-    SignatureError : the attachment is malformed, names another digest or purpose, its key
-        is not trusted, not yet valid or revoked, or the signature is wrong.
+    SignatureError : the attachment is malformed, names another digest or purpose, or the
+        signature is wrong.
+    KeyUntrustedError, KeyRevokedError : its key is not trusted, not yet valid or revoked.
     """
     statement, signature = _parse(attachment)
     if statement["digest"] != digest or statement["purpose"] != purpose:
@@ -117,7 +123,10 @@ def verify_signature(
 def _parse(attachment: bytes) -> tuple[dict[str, str], bytes]:
     try:
         document = json.loads(attachment)
-        signature = base64.b64decode(document.pop("signature"), validate=True)
+        text = document.pop("signature")
+        signature = base64.b64decode(text, validate=True)
+        if base64.b64encode(signature).decode() != text:
+            raise ValueError("bits behind the end")  # one signature has one spelling
         expected = {"key_id", "purpose", "digest", "signed_at"}
         if set(document) != expected or not all(isinstance(v, str) for v in document.values()):
             raise ValueError("keys")
@@ -137,11 +146,11 @@ def _trusted(statement: Mapping[str, str], trust: tuple[TrustedKey, ...]) -> Tru
         if key.key_id == statement["key_id"] and key.purpose == statement["purpose"]:
             if key.revoked_at is not None:
                 # A revoked key may be in wrong hands, which can also write an earlier time.
-                raise SignatureError(f"key {key.key_id} was revoked at {key.revoked_at}")
+                raise KeyRevokedError(f"key {key.key_id} was revoked at {key.revoked_at}")
             if signed_at < key.valid_from:
-                raise SignatureError(f"key {key.key_id} is valid only from {key.valid_from}")
+                raise KeyUntrustedError(f"key {key.key_id} is valid only from {key.valid_from}")
             return key
-    raise SignatureError(f"key {statement['key_id'][:40]!r} is not trusted for this purpose")
+    raise KeyUntrustedError(f"key {statement['key_id'][:40]!r} is not trusted for this purpose")
 
 
 def _key(entry: Mapping[str, str | None]) -> TrustedKey:

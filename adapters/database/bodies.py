@@ -20,18 +20,18 @@ from audit import canonical
 from audit.errors import RecordError
 from audit.guard import refuse_patient_data
 from audit.kinds import KINDS, NOT_EVALUATED
-from governance.ports import Deployment
+from governance.certification import runtime_differences
 from plugins.host.case import Case
 from plugins.host.findings import Explanation, Segmentation, Uncertainty
 from plugins.host.identity import array_digest
 from plugins.host.images import Radiograph, Volume
 from plugins.host.ports import Answer, Delivered, Document, Json, RunRequest
-from plugins.host.routing import Decision
 
 PseudonymOf = Callable[[str], str]
 """Turns a UID of one study into its pseudonym."""
 
 _CODE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:+/-]{0,63}")
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _REASON = re.compile(r"[A-Z][A-Z0-9_]{2,63}")
 _NUMBER = re.compile(r"[<>=]{0,2}-?\d{1,5}(?:\.\d{1,6})?%?")
 _EQUIPMENT_TEXT = re.compile(r"[A-Za-z0-9][A-Za-z0-9 _.:+/()\\-]{0,63}")
@@ -63,8 +63,8 @@ _RUNTIME_LIMIT = 200
 
 
 def coded(text: str) -> str:
-    """Return text that has the form of a code, else ``text:`` and a digest of it."""
-    if _CODE.fullmatch(text) and _permitted(text):
+    """Return text that has the form of a code or digest, else ``text:`` and a digest of it."""
+    if _DIGEST.fullmatch(text) or (_CODE.fullmatch(text) and _permitted(text)):
         return text
     return f"text:{hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
@@ -165,10 +165,10 @@ def inference(
         "started_at": request.opened_at.isoformat(),
         "ended_at": ended_at.isoformat(),
         "inference_seconds": round(answer.seconds, 3),
-        "plugin": plugin(request) | _release_facts(request),
+        "plugin": plugin(request) | _release_facts(request, facts),
         "launcher": {"id": "osteon", "requested_by": coded(request.requested_by)},
         "model": _model(release),
-        "runtime": _runtime(request, answer, release),
+        "runtime": _runtime(request, answer, release) | _certified(facts, answer),
         "input": input_group,
         "guards": {
             "ood_score": NOT_EVALUATED,
@@ -227,43 +227,22 @@ def deliveries(states: Iterable[Delivered], pseudonym: PseudonymOf) -> Json:
     }
 
 
-def route_decision(decision: Decision, study_uid_p: str, pseudonym: PseudonymOf, why: str) -> Json:
-    """Return a routing decision: codes and keywords; what was found in the study stays out."""
-    return {
-        "study_uid_p": study_uid_p,
-        "plugin": {"id": coded(decision.plugin), "version": coded(decision.plugin_version)},
-        "applies": decision.applies,
-        "series": [
-            {"role": coded(role), "series_uid_p": pseudonym(uid)}
-            for role, uid in sorted(decision.series.items())
-        ],
-        "reasons": [
-            {"code": coded(item.code), "keyword": coded(item.keyword), "role": coded(item.role)}
-            for item in decision.reasons
-        ],
-        "readiness": coded(why),
-    }
-
-
-def lifecycle(deployment: Deployment, action: str, before: str) -> Json:
-    """Return a change of state of a release; free-text evidence stands as a digest."""
-    return {
-        "plugin": coded(deployment.plugin),
-        "action": coded(action),
-        "from_state": before,
-        "to_state": deployment.state,
-        "share": deployment.share,
-        "decided_by": coded(deployment.decided_by),
-        "evidence": {coded(key): coded(value) for key, value in deployment.evidence.items()},
-    }
-
-
-def _release_facts(request: RunRequest) -> Json:
-    """Return row 8; certificate and declaration come with the issues that make them."""
+def _release_facts(request: RunRequest, facts: Mapping[str, Any]) -> Json:
+    """Return row 8; declaration and instructions come with the issue that makes them."""
     return {
         "manifest_sha256": request.release_digest,
-        **_not_evaluated("udi_di", "udi_pi", "certificate_id", "doc_id", "ifu_version"),
+        "certificate_id": coded(facts.get("certificate_id") or NOT_EVALUATED),
+        **_not_evaluated("udi_di", "udi_pi", "doc_id", "ifu_version"),
     }
+
+
+def _certified(facts: Mapping[str, Any], answer: Answer) -> Json:
+    """Return how the runtime environment compares with the certified one."""
+    certified = facts.get("certified_runtime")
+    if not certified:
+        return {"certified": NOT_EVALUATED}
+    found = runtime_differences(certified, answer.runtime)
+    return {"certified": [coded(item.split()[-1]) for item in found] or "same"}
 
 
 def _model(release: Mapping[str, Any]) -> Json:

@@ -11,11 +11,13 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Row, func, select
+from sqlalchemy import Row, func, select, text
 
 from adapters.database.schema import DEPLOYMENT, RELEASE, put
 from adapters.database.session import Session
 from governance.ports import Deployment
+
+_LOCK_ID = 0x6F7374656F6E04
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,16 @@ class Deployments(Session):
         if plugin is not None:
             query = query.where(RELEASE.c.plugin == plugin)
         return tuple(ReleaseRow(**row._mapping) for row in self.connection.execute(query))
+
+    def lock_deployments(self, *, shared: bool = False) -> None:
+        """Wait until no other transaction decides; ``shared`` while one only relies on it.
+
+        SQLite: every writing transaction is BEGIN IMMEDIATE, so that there is one already.
+        """
+        if self.connection.dialect.name == "postgresql":
+            kind = "_shared" if shared else ""
+            lock = text(f"SELECT pg_advisory_xact_lock{kind}(:id)")
+            self.connection.execute(lock, {"id": _LOCK_ID})
 
     def deployments(self, plugin: str | None = None) -> tuple[Deployment, ...]:
         """Return the current state of every release, or of one plugin's releases."""

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
-from adapters.database import bodies
+from adapters.database import bodies, site_bodies
 from adapters.database.deployments import ReleaseRow
 from adapters.database.transaction import Transaction
 from audit.kinds import NOT_EVALUATED
@@ -82,7 +82,9 @@ class SiteRecords:
     ) -> str:
         """Record whether a release applies to a study, and why or why not."""
         pseudonym = self._uid_of(study_instance_uid)
-        body = bodies.route_decision(decision, pseudonym(study_instance_uid), pseudonym, readiness)
+        body = site_bodies.route_decision(
+            decision, pseudonym(study_instance_uid), pseudonym, readiness
+        )
         return self._append(
             transaction,
             "route_decision",
@@ -103,7 +105,7 @@ class SiteRecords:
         return self._append(
             transaction,
             "lifecycle",
-            bodies.lifecycle(deployment, action, before),
+            site_bodies.lifecycle(deployment, action, before),
             actor=self._actor(transaction, deployment.decided_by),
             release_digest=deployment.release_digest,
         )

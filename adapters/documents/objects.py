@@ -95,7 +95,8 @@ def objects_of(
     for number, voxel_map in enumerate(maps, start=1):
         dataset = write_parametric_map(context, grid(role), voxel_map, number)
         written.append(Written("PMAP", number, dataset))
-    content = ReportContent("done", (), prediction, answer.explanation, segmented)
+    marks = prediction.uncertainty.reasons
+    content = ReportContent("done", marks, prediction, answer.explanation, segmented)
     written.append(Written("SR", 1, write_report(context, sources[role], content)))
     return tuple(written)
 

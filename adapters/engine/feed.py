@@ -24,6 +24,7 @@ from adapters.database.journal import SiteJournal
 from adapters.database.runs import RunRow
 from adapters.database.studies import StudyRow
 from adapters.pacs import Change, ChangeBatch, Pacs
+from adapters.registry import ReleaseRegistry
 from adapters.study_facts import study_facts
 from audit.errors import SuiteError
 from audit.pseudonym import short
@@ -31,7 +32,7 @@ from governance.deployment import active_releases
 from plugins.host.facts import StudyFacts
 from plugins.host.identity import run_id_for
 from plugins.host.manifest import Manifest
-from plugins.host.ports import Releases, RunRequest
+from plugins.host.ports import RunRequest
 from plugins.host.readiness import MISSING_REQUIRED, Readiness, assess
 from plugins.host.routing import Decision, decide
 
@@ -47,7 +48,7 @@ class StudyFeed:
     database: Database
     journal: SiteJournal
     archives: Mapping[str, Pacs]
-    releases: Releases
+    releases: ReleaseRegistry
     trigger: TriggerSection
     site: str
     mode: str
@@ -152,7 +153,10 @@ class StudyFeed:
         uid = study.study_instance_uid
         with self.database.reading() as transaction:
             own = transaction.own_series_uids(uid)
-            active = active_releases(transaction, self.site, self.now(), mode=self.mode)
+            active = active_releases(
+                transaction, self.site, self.now(), mode=self.mode,
+                certified=self.releases.certified(transaction),
+            )  # fmt: skip
         facts = replace(
             study_facts(pacs, uid, own), last_arrival_at=study.last_arrival_at, sender=study.sender
         )

@@ -49,7 +49,7 @@ def build_bundle(
     """
     names = Names(request.run_id)
     uncertainty = answer.prediction.uncertainty
-    outcome, reasons = ("abstained", uncertainty.reasons) if uncertainty.abstain else ("done", ())
+    outcome, reasons = "abstained" if uncertainty.abstain else "done", uncertainty.reasons
     found = observations(request, manifest, identity, answer.prediction, names)
     keys = [f"observation/{item['identifier'][0]['value']}" for item in found]
     report = diagnostic_report(request, manifest, identity, outcome, reasons)

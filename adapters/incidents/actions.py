@@ -9,8 +9,8 @@ from collections.abc import Callable
 from datetime import date
 from typing import TYPE_CHECKING
 
+from adapters.governance.persons import Person
 from adapters.incidents.acts import act_of, known_incident, new_id
-from adapters.published import Person
 from audit.errors import NotFoundError
 from governance.corrective import KIND, Action, decode, encode, finish, plan, verify
 from governance.incidents import Act, plain_lines

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from adapters.database import Transaction
-from adapters.published import Person
+from adapters.governance.persons import Person
 from audit.errors import ConfigurationError, NotFoundError, RefusalError
 from audit.kinds import NOT_EVALUATED
 from audit.record import decode

@@ -13,8 +13,9 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from adapters.engine.notices import send
+from adapters.governance.acts import act as act_on_release
+from adapters.governance.persons import Person
 from adapters.incidents.acts import act_of, change, known_incident, new_id
-from adapters.published import Person, suspend_release
 from audit.errors import ConfigurationError, NotFoundError
 from governance.incidents import TELLS_PROVIDER, Act, Incident, duty_done, plain_lines
 from governance.safety_notices import (
@@ -91,7 +92,8 @@ def suspend_and_notify(
         incident = known_incident(transaction, incident_id)
         states = {d.release_digest: d.state for d in transaction.deployments(incident.plugin)}
     if states.get(incident.release_digest) in _RUNNING:
-        suspend_release(site, incident.release_digest, person, f"incident {incident_id}")
+        reason = {"reason": f"incident {incident_id}"}
+        act_on_release(site, "suspend", incident.release_digest, person, reason)
     to = recipients(site, ("provider", "distributor"))
     if not to:
         raise ConfigurationError(

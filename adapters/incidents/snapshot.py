@@ -29,10 +29,10 @@ from typing import TYPE_CHECKING, Any
 from adapters.config import shown
 from adapters.database import Transaction
 from adapters.database.runs import RunRow, encode_request
+from adapters.governance.persons import Person
 from adapters.incidents.acts import act_of, known_incident
 from adapters.incidents.machine import machine_facts
 from adapters.incidents.snapshot_inputs import input_digest, input_files
-from adapters.published import Person
 from audit import canonical
 from audit.errors import DiskFullError, RefusalError, SuiteError
 from audit.merkle import prove_inclusion

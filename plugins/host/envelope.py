@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from governance.strata import CaseFacts
 from plugins.host.case import Case
 from plugins.host.images import Geometry, Radiograph, Volume
 from plugins.host.manifest import Envelope, Input, Manifest
@@ -72,6 +73,17 @@ def quality_flags(case: Case) -> tuple[str, ...]:
         if volume.modality == "CT":
             flags |= _ct_flags(volume)
     return tuple(sorted(flags))
+
+
+def stratum_facts(case: Case) -> CaseFacts:
+    """Return what decides for whom of a certificate's strata the case counts."""
+    return CaseFacts(
+        age_years=case.subject.age_years,
+        sex=case.subject.sex,
+        body_part=case.body_part or "",
+        flags=quality_flags(case),
+        inputs=tuple(sorted({*case.images, *case.doses, *case.structure_sets, *case.plans})),
+    )
 
 
 def extent_mm(geometry: Geometry) -> tuple[float, float, float]:

@@ -15,6 +15,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
+from governance.certification import Standing
 from plugins.host.case import Case
 from plugins.host.findings import Explanation, Prediction
 from plugins.host.images import Vector3
@@ -114,6 +115,10 @@ class Releases(Protocol):
 
     def manifest(self, release_digest: str) -> Manifest:
         """Return the plugin manifest of a release; NotFoundError if unknown."""
+        ...
+
+    def standing(self, request: RunRequest) -> Standing:
+        """Return whether the release may run this request now, and on which certificate."""
         ...
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 import structlog
 
 from audit.errors import (
+    BarredError,
     DoorError,
     InputChangedError,
     InputError,
@@ -26,6 +27,7 @@ from audit.errors import (
     SeriesChangedError,
     SuiteError,
 )
+from governance.certification import clear, runtime_differences
 from plugins.host import envelope, result
 from plugins.host.case import Case
 from plugins.host.identity import case_digest
@@ -34,8 +36,12 @@ from plugins.host.ports import Answer, Document, House, Json, RunRequest
 from plugins.host.result import RunResult
 from plugins.host.staging import answer_digest
 
-NO_ANSWER = (InputChangedError.code, SeriesChangedError.code, MixedPatientsError.code)
-"""Refusals that no object tells: another run answers, or nobody knows in whose record."""
+NO_ANSWER = (
+    *(InputChangedError.code, SeriesChangedError.code, MixedPatientsError.code),
+    BarredError.code,
+)
+"""Refusals that no object tells: another run answers, nobody knows in whose record, or
+nothing of the release may leave."""
 
 LEAVES = ("clinical", "research")
 """Modes whose results leave; shadow, replay and what-if results stay at home."""
@@ -83,19 +89,36 @@ class Run:
         return {"input_digest": digest, "input_notes": list(case.notes)}
 
     def check(self, _: Json) -> Json:
+        """Ask the envelope and the certificate; outside clinical mode the latter only marks."""
         case, _digest = self.read
-        reasons = envelope.check(case, self.manifest)
+        standing = self.house.releases.standing(self.request)
+        facts = envelope.stratum_facts(case)
+        if standing.barred:
+            found = tuple(item.code for item in standing.barred)
+            raise BarredError("expected a release that may run", reasons=found)
+        marks, refused = clear(standing, self.request.mode, facts)
+        reasons = envelope.check(case, self.manifest) + (marks if refused else ())
         if reasons:
             raise RefusalError("expected a case inside the envelope", reasons=reasons)
-        return {"quality_flags": list(envelope.quality_flags(case))}
+        certificate = standing.certificate
+        return {
+            "quality_flags": list(facts.flags),
+            "marks": list(marks),
+            "certificate_id": certificate.certificate_id if certificate else "",
+            "certified_runtime": dict(certificate.runtime) if certificate else {},
+        }
 
-    def infer(self, _: Json) -> Json:
+    def infer(self, facts: Json) -> Json:
         """Infer once: an answer that an earlier attempt left in staging is the answer."""
         case, _digest = self.read
         try:
             digest = answer_digest(self.answer)
         except NotFoundError:
-            self.answer = withheld(self.house.workers.run(self.request, case))
+            answer = withheld(self.house.workers.run(self.request, case))
+            found = runtime_differences(facts.get("certified_runtime", {}), answer.runtime)
+            if found and self.request.mode == "clinical":
+                raise RefusalError("expected the certified runtime", reasons=found) from None
+            self.answer = marked(answer, (*facts.get("marks", ()), *found))
             digest = self.house.staging.save(self.request.run_id, self.answer)
         uncertainty = self.answer.prediction.uncertainty
         return {
@@ -183,6 +206,15 @@ def withheld(answer: Answer) -> Answer:
     if not answer.prediction.uncertainty.abstain:
         return answer
     return replace(answer, prediction=replace(answer.prediction, findings=()), explanation=None)
+
+
+def marked(answer: Answer, marks: tuple[str, ...]) -> Answer:
+    """Return the answer with marks among the reasons that its objects and record carry."""
+    if not marks:
+        return answer
+    uncertainty = answer.prediction.uncertainty
+    noted = replace(uncertainty, reasons=(*uncertainty.reasons, *marks))
+    return replace(answer, prediction=replace(answer.prediction, uncertainty=noted))
 
 
 def attempt(request: RunRequest, house: House, documents: tuple[Document, ...]) -> Json:

@@ -33,6 +33,11 @@ def test_own_signature_counts() -> None:
     assert json.loads(signature)["digest"] == DIGEST
 
 
+def _signature() -> str:
+    """Return the good signature's base64; its last digit carries bits that decode to nothing."""
+    return str(json.loads(_signed())["signature"])
+
+
 @pytest.mark.parametrize(
     "attachment",
     [
@@ -44,6 +49,7 @@ def test_own_signature_counts() -> None:
         _signed(key_id="stranger"),
         _signed(signature=base64.b64encode(bytes(64)).decode()),
         _signed(signature="?"),
+        _signed(signature=_signature()[:-3] + chr(ord(_signature()[-3]) + 1) + "=="),
         _signed(signature=None),
         _signed(more=1),
         _signed(key_id=3),

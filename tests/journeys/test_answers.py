@@ -13,9 +13,11 @@ from typer.testing import CliRunner
 
 from adapters.cli.main import app
 from adapters.compose import Site
+from adapters.governance.acts import waive
+from adapters.governance.persons import DEMONSTRATOR
 from adapters.hand import act
 from adapters.home import Home
-from adapters.published import DEMONSTRATOR, sign_bundle, waive_release
+from adapters.published import sign_bundle
 from audit.record import decode
 from tests.simulators.answers import PROMPT, drive, objects_beside, only_run
 from tests.simulators.example_site import prepare, served, small_phantom
@@ -142,7 +144,7 @@ def _activate_trial(site: Site, methods: str, root: Path) -> None:
     path = root / "trial.osteon"
     path.write_bytes(bundle(methods))
     digest = site.registry.add(sign_bundle(site.keys, path, site.now())).digest
-    waive_release(site, digest, DEMONSTRATOR, "test", timedelta(days=1))
+    waive(site, digest, DEMONSTRATOR, "test", timedelta(days=1))
 
 
 def test_an_abstention_leaves_as_report_and_bundle(tmp_path: Path) -> None:

@@ -25,6 +25,9 @@ from audit.errors import (
     SuiteError,
     UnavailableError,
 )
+from governance.certification import Standing
+from governance.gates import Objection
+from governance.strata import Stratum
 from plugins.host import pipeline, result
 from plugins.host.case import Case, Subject
 from plugins.host.findings import Explanation, Measurement, Prediction, Uncertainty
@@ -33,6 +36,7 @@ from plugins.host.images import Code, Geometry, Volume
 from plugins.host.manifest import Envelope, Input, Manifest
 from plugins.host.ports import Answer, Delivered, Document, House, Json, RunRequest
 from plugins.host.result import RunResult
+from tests.simulators.office import certificate_for
 
 AXES = ((0.0, 0.0, 1.0), (0.0, 1.0, 0.0), (1.0, 0.0, 0.0))
 RUN = "a" * 32
@@ -56,6 +60,7 @@ class World:
     answer: Answer
     outbox: Path
     manifest: Manifest
+    standing: Standing = field(default_factory=lambda: Standing(()))
     kill_at: int = -1
     calls: int = 0
     events: list[str] = field(default_factory=list)
@@ -111,6 +116,9 @@ class Room:
         if release_digest != "sha256:known":
             raise NotFoundError("expected a known release")
         return self.world.manifest
+
+    def standing(self, request: RunRequest) -> Standing:
+        return self.world.standing
 
     def fetch(self, request: RunRequest, manifest: Manifest) -> Case:
         return self.world.source_says() if self.world.source_says else self.world.case
@@ -647,3 +655,59 @@ def test_an_abstention_stays_one_through_a_late_delivery(
     world.pacs_says = None
     last = pipeline.resume_delivery(request_, house_of(world), first)
     assert (last.status, last.reasons) == ("abstained", ("LOW 0.30",))
+
+
+def _certified(**changes: object) -> Standing:
+    return Standing((), certificate_for("sha256:known", **changes))
+
+
+YOUNG = Stratum("under-50", 3, "insufficient", {"age_years": [0, 50]})
+MARK = "STRATUM_INSUFFICIENT under-50 3"
+
+
+@pytest.mark.reg("AIA-10.3")
+def test_a_patient_whom_the_certificate_does_not_cover(world: World, request_: RunRequest) -> None:
+    """In clinical mode refused, in research mode marked on the answer that is written."""
+    world.standing = _certified(strata=(YOUNG,))
+    assert go(world, request_).status == "done"
+    assert world.composed[0].prediction.uncertainty.reasons == (MARK,)
+    again = replace(world, events=[], steps={}, composed=[], inferences=0)
+    ended = go(again, replace(request_, mode="clinical"))
+    assert (ended.status, ended.reasons) == ("refused", (MARK,))
+    assert again.inferences == 0
+
+
+def test_a_certificate_that_is_over_ends_clinical_use(world: World, request_: RunRequest) -> None:
+    """At run time an expired certificate refuses the study; research goes on unmarked."""
+    over = Objection("CERTIFICATE_EXPIRED", "it expired", "Validate again.")
+    world.standing = Standing((over,))
+    ended = go(world, replace(request_, mode="clinical"))
+    assert (ended.status, ended.reasons) == ("refused", ("CERTIFICATE_EXPIRED",))
+    again = replace(world, events=[], steps={})
+    assert go(again, request_).status == "done"
+    assert again.composed[0].prediction.uncertainty.reasons == ()
+
+
+@pytest.mark.parametrize("mode", ["clinical", "research", "shadow"])
+def test_a_barred_release_runs_in_no_mode(world: World, request_: RunRequest, mode: str) -> None:
+    """A stop or suspension that came after routing ends the run before anything is inferred."""
+    stopped = Objection("STOPPED", "it is stopped", "Lift the stop.")
+    world.standing = replace(_certified(), barred=(stopped,))
+    ended = go(world, replace(request_, mode=mode))
+    assert (ended.status, ended.reasons) == ("refused", ("STOPPED",))
+    assert world.inferences == 0
+
+
+@pytest.mark.reg("AIA-13.3c")
+def test_another_runtime_than_the_certified_one(world: World, request_: RunRequest) -> None:
+    """In clinical mode an answer made in another environment is refused, elsewhere marked."""
+    world.standing = _certified(runtime={"torch": "2.13.0"})
+    world.answer = replace(world.answer, runtime={"torch": "2.14.0"})
+    assert go(world, request_).status == "done"
+    assert world.composed[0].prediction.uncertainty.reasons == ("RUNTIME_DIFFERS torch",)
+    again = replace(world, events=[], steps={}, staged={}, stored={}, composed=[])
+    ended = go(again, replace(request_, mode="clinical"))
+    assert (ended.status, ended.reasons) == ("refused", ("RUNTIME_DIFFERS torch",))
+    assert not again.composed
+    same = replace(again, events=[], steps={}, standing=_certified(runtime={"torch": "2.14.0"}))
+    assert go(same, replace(request_, mode="clinical")).status == "done"

@@ -10,8 +10,10 @@ from typing import Any
 
 from adapters.compose import Site, open_site
 from adapters.config import Configuration
+from adapters.governance.acts import waive
+from adapters.governance.persons import DEMONSTRATOR
 from adapters.home import Home
-from adapters.published import DEMONSTRATOR, sign_bundle, waive_release
+from adapters.published import sign_bundle
 from adapters.release_builder import build_release
 from adapters.rt.write_phantom import PhantomStudy, encode_limb
 from validation.phantoms.limb import LimbParameters, limb
@@ -45,7 +47,7 @@ def activate(site: Site, plugin: str, folder: Path) -> str:
     """Build, sign, add and waive a release; return its digest."""
     bundle = sign_bundle(site.keys, build_release(plugin, folder), site.now())
     digest = site.registry.add(bundle).digest
-    waive_release(site, digest, DEMONSTRATOR, "test", timedelta(days=1))
+    waive(site, digest, DEMONSTRATOR, "test", timedelta(days=1))
     return digest
 
 

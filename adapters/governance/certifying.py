@@ -1,0 +1,111 @@
+"""Certificates at a site: attached, recorded, suspended and reinstated.
+
+Read next: `governance/certification.py`.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from adapters.database import Transaction
+from adapters.governance.acts import ask_gates, subject_of, write_down
+from adapters.governance.persons import Person, decision_of
+from audit.errors import NotFoundError, RefusalError
+from governance.certificate import ADVICE, ATTACHMENT, decode, objections
+from governance.certification import STATE, suspended
+from governance.deployment import known
+from governance.lifecycle import Past, check_transition, transition
+from governance.ports import Deployment
+
+if TYPE_CHECKING:
+    from adapters.compose import Site
+
+CERTIFICATE = "certificate"
+"""Governed document by release digest: the certificate that is attached to it."""
+_JUDGES = ("approver", "compliance", "physicist")
+
+
+def certify(site: Site, digest: str, person: Person, raw: bytes | None = None) -> Deployment:
+    """Attach a certificate to a release; one that was only registered is validated by it.
+
+    Parameters
+    ----------
+    raw : the certificate; None takes the one that came with the release.
+
+    Raises
+    ------
+    NotFoundError : the release is not registered here.
+    RefusalError : the certificate does not hold for this release, or the table or a gate
+        does not permit it; nothing was attached.
+    """
+    content = raw if raw is not None else site.registry.attachment(digest, ATTACHMENT)
+    row, decision = transition("certify", "registered", Past()), decision_of(site, person)
+    check_transition(row, decision.role, {"certificate": "given"}, decision.mode)
+    with site.database.reading() as transaction:
+        known(transaction, site.configuration.site.name, digest)
+        found = objections(
+            content, digest, site.registry.trust(), site.now(), suspended(transaction)
+        )
+    if found or content is None:
+        raise RefusalError(
+            "the certificate is refused: " + "; ".join(item.text for item in found),
+            reasons=tuple(item.code for item in found),
+            advice=" ".join(dict.fromkeys(item.advice for item in found)),
+        )
+    site.registry.attach(digest, ATTACHMENT, content)  # again after a crash: the same bytes
+    return site.database.run(
+        lambda transaction: _record(site, transaction, digest, person, content)
+    )
+
+
+def _record(
+    site: Site, transaction: Transaction, digest: str, person: Person, raw: bytes
+) -> Deployment:
+    decision = decision_of(site, person)
+    document = transaction.put_governed(
+        CERTIFICATE, digest, json.loads(raw), decision.person, decision.decided_at
+    )
+    site.journal.governed(transaction, document)
+    present = known(transaction, decision.site, digest)
+    if present.state != "registered":
+        return present  # renewed: approvals of the old one no longer count
+    subject = subject_of(transaction, "certify", digest, decision)
+    certificate, _ = decode(raw)
+    evidence = {"certificate": document.digest, "certificate_id": certificate.certificate_id}
+    ask_gates(site, transaction, subject, decision, evidence)
+    return write_down(site, transaction, subject, decision, evidence)[-1].deployment
+
+
+def set_certificate_state(
+    site: Site, certificate_id: str, state: str, person: Person, reason: str
+) -> None:
+    """Suspend a certificate or reinstate it; a release on a suspended one runs no more.
+
+    Raises
+    ------
+    NotFoundError : no release here has this certificate.
+    RefusalError : the role may not, or the reason is missing.
+    """
+    decision = decision_of(site, person)
+    if state not in ("suspended", "valid") or decision.role not in _JUDGES or not reason.strip():
+        raise RefusalError(
+            f"expected suspended or valid, a reason, and a role of {', '.join(_JUDGES)}",
+            reasons=("ROLE_NOT_PERMITTED" if reason.strip() else "EVIDENCE_MISSING",),
+            advice=ADVICE["CERTIFICATE_SUSPENDED"],
+        )
+
+    def write(transaction: Transaction) -> None:
+        ids = {
+            item.content["certificate"]["certificate_id"]
+            for item in transaction.governed_all(CERTIFICATE)
+        }
+        if certificate_id not in ids:
+            raise NotFoundError(f"expected a known certificate, found {certificate_id[:64]!r}")
+        content = {"state": state, "reason": reason.strip()}
+        document = transaction.put_governed(
+            STATE, certificate_id, content, decision.person, decision.decided_at
+        )
+        site.journal.governed(transaction, document)
+
+    site.database.run(write)
