@@ -50,6 +50,7 @@ class Term:
 
     Parameters
     ----------
+    to : who gets it, by language.
     stage : what is to be sent; clock and stage together name the duty.
     amount, unit : the term; no amount where the law says "at once" or leaves it to the state.
     mark : how binding the source is and how it was checked (REGULATORY.md section 0).
@@ -62,7 +63,7 @@ class Term:
     stage: str
     amount: int | None
     unit: str
-    to: str
+    to: Mapping[str, str]
     basis: str
     mark: str
     starts: str
@@ -182,7 +183,7 @@ def _term(row: Mapping[str, Any]) -> Term:
         stage=str(row["stage"]),
         amount=row["limit"]["amount"],
         unit=row["limit"]["unit"],
-        to=str(row["to"]),
+        to={"en": str(row["to"]["en"]), "de": str(row["to"]["de"])},
         basis=str(row["basis"]),
         mark=str(row["mark"]),
         starts=row["starts"],

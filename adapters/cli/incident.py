@@ -149,7 +149,7 @@ def show(
     echo_table(
         "Clocks",
         ("duty", "to", "due", "state", "done", "basis"),
-        [(c.name, c.to, c.due, c.state, c.done, c.basis) for c in view.clocks],
+        [(c.name, c.to["en"], c.due, c.state, c.done, c.basis) for c in view.clocks],
     )
     echo_table(
         "History",

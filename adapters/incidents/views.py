@@ -33,7 +33,7 @@ class ClockLine:
     """One clock in words: when it is due in the zone of the site, and how it stands."""
 
     name: str
-    to: str
+    to: Mapping[str, str]
     basis: str
     due: str
     state: str
@@ -125,7 +125,7 @@ def as_json(site: Site, view: IncidentView) -> dict[str, Any]:
         "first_due": view.first_due,
         "clocks": [
             {
-                "clock": clock.name, "to": clock.to, "basis": clock.basis, "due": clock.due,
+                "clock": clock.name, "to": clock.to["en"], "basis": clock.basis, "due": clock.due,
                 "state": clock.state, "done": clock.done, "assumed": clock.is_assumed,
             }
             for clock in view.clocks

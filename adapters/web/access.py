@@ -17,6 +17,7 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 
+from governance import corrective, holds, incidents
 from governance.accounts import Account
 
 EVERYBODY = frozenset(
@@ -24,6 +25,26 @@ EVERYBODY = frozenset(
 )
 OPERATORS = frozenset({"physicist", "engineer", "administrator"})
 SEEDERS = OPERATORS | {"clinician"}
+
+INCIDENT_REPORTERS = frozenset(incidents.REPORTERS) - {"service"}
+_STAFF = frozenset(holds.PLACERS)
+_APPROVERS = frozenset(incidents.DECIDERS)
+INCIDENT_ACTS = {
+    "move": _STAFF,
+    "classify": INCIDENT_REPORTERS,
+    "hold": _STAFF,
+    "lift": _APPROVERS,
+    "snapshot": OPERATORS - {"administrator"} | _APPROVERS,
+    "aware": INCIDENT_REPORTERS,
+    "report": INCIDENT_REPORTERS,
+    "suspend": INCIDENT_REPORTERS,
+    "notice": _APPROVERS,
+    "acknowledge": INCIDENT_REPORTERS,
+    "plan": frozenset(corrective.ROLES),
+    "finish": frozenset(corrective.ROLES),
+    "verify": frozenset(corrective.VERIFIERS),
+}
+"""What may be done on the page of an incident, by whom; the rules of the office decide too."""
 
 # (method, route) -> roles; None means open, "token" means the metrics token.
 ROUTES: dict[tuple[str, str], frozenset[str] | str | None] = {
@@ -43,6 +64,10 @@ ROUTES: dict[tuple[str, str], frozenset[str] | str | None] = {
     ("POST", "/runs/{run_id}/seed"): SEEDERS,
     ("GET", "/account"): EVERYBODY,
     ("POST", "/account"): EVERYBODY,
+    ("GET", "/incidents"): EVERYBODY,
+    ("POST", "/incidents"): INCIDENT_REPORTERS,
+    ("GET", "/incidents/{incident_id}"): EVERYBODY,
+    **{("POST", f"/incidents/{{incident_id}}/{act}"): to for act, to in INCIDENT_ACTS.items()},
 }
 
 SESSION_LASTS = timedelta(hours=8)

@@ -20,6 +20,7 @@ from starlette.responses import Response
 
 from adapters.web import access, metrics, pages
 from adapters.web.access import COOKIE, ROUTES, Session
+from adapters.web.incidents import incident_routes
 from adapters.web.shell import HERE, Act, Pages, csrf_holds
 from adapters.web.sign_in import account_routes, sign_in_routes
 from adapters.web.texts import LANGUAGES
@@ -57,6 +58,7 @@ def build_app(site: Site, act: Act) -> FastAPI:
     account_routes(app, view)
     _run_routes(app, view)
     _act_routes(app, view)
+    incident_routes(app, view)
     return app
 
 

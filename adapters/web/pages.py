@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from adapters.database.runs import RunRow
 from adapters.hand import PERMITTED
 from adapters.run_record import explanation_body, inference_body, unwritten_refusal
-from adapters.web.access import OPERATORS, SEEDERS, Session
+from adapters.web.access import INCIDENT_REPORTERS, OPERATORS, SEEDERS, Session
 from audit.errors import NotFoundError
 from audit.merkle import leaf_hash
 from audit.ports import StoredLeaf
@@ -112,6 +112,7 @@ class RunPage:
     may_discard: bool
     may_force: bool
     may_seed: bool
+    may_report: bool
 
 
 def runs_page(site: Site, offset: int = 0) -> RunsPage:
@@ -187,6 +188,7 @@ def run_page(site: Site, run_id: str, session: Session) -> RunPage:
         may_discard=row.status in PERMITTED["discard"],
         may_force=row.status in PERMITTED["force"],
         may_seed=session.role in SEEDERS and _needs_seed(row),
+        may_report=session.role in INCIDENT_REPORTERS,
     )
 
 

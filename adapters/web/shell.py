@@ -16,7 +16,7 @@ from starlette.responses import Response
 from adapters.web.access import Session, same_text
 from adapters.web.texts import LANGUAGES, translator
 from adapters.web.throttle import Throttle
-from audit.errors import ConfigurationError, NotFoundError, SuiteError
+from audit.errors import ConfigurationError, NotFoundError, RefusalError, SuiteError
 
 if TYPE_CHECKING:
     from adapters.compose import Site
@@ -77,6 +77,8 @@ class Pages:
         """Return the page that says what an error means to the reader."""
         if isinstance(error, NotFoundError):
             return self.message(request, 404, "not_found")
+        if isinstance(error, RefusalError):
+            return self.message(request, 409, "refused", f"{error}. {error.advice}")
         if isinstance(error, ConfigurationError):
             return self.message(request, 409, "not_permitted", f"{error}. {error.advice}")
         return self.message(request, 503, "unavailable", f"{error.code}: {error.advice}")

@@ -6,6 +6,8 @@ templates use.
 
 from __future__ import annotations
 
+from adapters.web.texts_incidents import INCIDENT_TEXTS
+
 LANGUAGES = ("en", "de")
 
 TEXTS: dict[str, tuple[str, str]] = {
@@ -146,6 +148,7 @@ TEXTS: dict[str, tuple[str, str]] = {
         "Darüber wurde kein Bericht geschrieben:",
     ),
     "superseded": ("Superseded by a later run", "Durch einen späteren Lauf ersetzt"),
+    **INCIDENT_TEXTS,
 }
 
 

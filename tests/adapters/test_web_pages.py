@@ -128,7 +128,7 @@ def test_every_route_is_in_the_table(pages: Served) -> None:
     known = {(method, path) for method, path in ROUTES}
     for route in app.routes:
         for method in getattr(route, "methods", ()) or ():
-            path = route.path.replace("/{action}", "/retry")
+            path = route.path.replace("/{action}", "/retry").replace("/{act}", "/move")
             if method != "HEAD":
                 assert (method, path) in known, (method, path)
 
