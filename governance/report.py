@@ -101,10 +101,17 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Paragraph:
-    """Running text; ``language`` is given where it is not that of the report (a quotation)."""
+    """Running text.
+
+    Parameters
+    ----------
+    language : given where it is not that of the report (a quotation).
+    small : a note beside the text, e.g. where it comes from.
+    """
 
     text: str
     language: str = ""
+    small: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,12 +192,19 @@ Block = Paragraph | Bullets | Notice | Facts | Table | Forest | Plot
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A titled part; ``key`` names it for links and for what refers to it, e.g. ``limits``."""
+    """A titled part.
+
+    Parameters
+    ----------
+    key : names it for links and for what refers to it, e.g. ``limits``.
+    mark : stands before the title in place of its number, e.g. a point of the law.
+    """
 
     title: str
     blocks: tuple[Block, ...] = ()
     sections: tuple[Section, ...] = ()
     key: str = ""
+    mark: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,7 +83,7 @@ def _head(report: Report) -> Markup:
 def _contents(numbered: list[tuple[str, Section]], language: Language) -> Markup:
     lines = [
         Markup('<li><a href="#{}"><span class="mark">{}</span> {}</a></li>').format(
-            anchor(section, number), number, section.title
+            anchor(section, number), section.mark or number, section.title
         )
         for number, section in numbered
     ]
@@ -94,7 +94,7 @@ def _contents(numbered: list[tuple[str, Section]], language: Language) -> Markup
 
 def _section(section: Section, number: str, level: int, language: Language) -> Markup:
     head = Markup('<section id="{0}"><h{1}><span class="mark">{2}</span> {3}</h{1}>').format(
-        anchor(section, number), min(level, 6), number, section.title
+        anchor(section, number), min(level, 6), section.mark or number, section.title
     )
     blocks = [_block(block, language) for block in section.blocks]
     inner = [
@@ -107,7 +107,8 @@ def _section(section: Section, number: str, level: int, language: Language) -> M
 def _block(block: Block, language: Language) -> Markup:
     match block:
         case Paragraph():
-            return Markup("<p{}>{}</p>").format(_lang(block.language), block.text)
+            look = Markup(' class="note"') if block.small else Markup("")
+            return Markup("<p{}{}>{}</p>").format(look, _lang(block.language), block.text)
         case Bullets():
             items = Markup("").join(Markup("<li>{}</li>").format(item) for item in block.items)
             return Markup("<ul{}>{}</ul>").format(_lang(block.language), items)
@@ -164,6 +165,12 @@ def _kind(table: Table, index: int) -> str:
 
 def _cell(cell: Cell, language: Language) -> Markup:
     text = cell_text(cell, language)
+    if isinstance(cell, Number):
+        value, _, interval = text.partition(" (")
+        if interval:  # a line may end between the two, and not inside them
+            return Markup('<span>{}</span> <span class="interval">({}</span>').format(
+                value, interval
+            )
     if isinstance(cell, Status):
         return Markup('<span class="status {}">{}</span>').format(cell.tone, text)
     if isinstance(cell, Code):
