@@ -26,6 +26,9 @@ from plugins.host.discovery import InstalledPlugin
 from plugins.host.manifest import Manifest
 
 CARD, CRITERIA, SBOM = "card.md", "criteria.json", "sbom.json"
+RISK_REGISTER = "risk_register.json"
+"""Kept beside the code and recorded at a site: it changes with what is learned, not with code."""
+_NOT_MEMBERS = (CRITERIA, RISK_REGISTER)
 _NOT_CODE = ("releases", "tests", "weights", "__pycache__")
 
 
@@ -117,7 +120,7 @@ def _package_files(package: str) -> Iterator[tuple[str, bytes]]:
     folder = package_folder(package)
     for path in sorted(folder.rglob("*")):
         inner = path.relative_to(folder)
-        wanted = path.suffix == ".py" or (path.suffix == ".json" and path.name != CRITERIA)
+        wanted = path.suffix == ".py" or (path.suffix == ".json" and path.name not in _NOT_MEMBERS)
         if path.is_file() and wanted and not set(inner.parts) & set(_NOT_CODE):
             yield "/".join((*parts, *inner.parts)), path.read_bytes()
 
