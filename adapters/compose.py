@@ -15,7 +15,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from adapters.archives import build_archives, build_targets
-from adapters.change.origins import look
 from adapters.config import Configuration, load
 from adapters.database import Database
 from adapters.database.journal import SiteJournal
@@ -33,15 +32,14 @@ from adapters.passwords import add_account
 from adapters.registry import ReleaseRegistry
 from adapters.rt.read_folder import FolderScan
 from adapters.site_cases import SiteCases
+from adapters.technical_file.site_sources import SourceRoom
 from audit.bundle import write_bundle
 from audit.log import Log
 from audit.pseudonym import Pseudonyms
 from audit.record import Actor, Source
 from audit.verify import Summary, verify_store
 from governance.certification import CertificateGate
-from governance.change.gates import budget_gate, change_gate
 from governance.gates import Gate
-from governance.provider_shift import ProviderGate
 from plugins.host.ports import House
 from plugins.host.runner import ReleaseWorkers
 from plugins.host.staging import FolderStaging
@@ -258,7 +256,7 @@ def _build(stack: ExitStack, home: Home, configuration: Configuration, given: _G
         archives=archives,
         targets=doors.targets,
         registry=ground.registry,
-        gates=_gates(ground),
+        gates=_gates(ground, home, configuration),
         house=house,
         feed=StudyFeed(
             ground.database,
@@ -283,14 +281,11 @@ def _build(stack: ExitStack, home: Home, configuration: Configuration, given: _G
     )
 
 
-def _gates(ground: _Ground) -> tuple[Gate, ...]:
+def _gates(ground: _Ground, home: Home, configuration: Configuration) -> tuple[Gate, ...]:
     """Return every gate, in the order in which a person reads the objections; one line each."""
-    own_key = ground.keys.release_key_id
     return (
         CertificateGate(ground.registry.office),
-        change_gate,
-        budget_gate,
-        ProviderGate(lambda digest: look(ground.registry, own_key, digest)),
+        *SourceRoom(home, configuration, ground.database, ground.now).desk().gates(),
     )
 
 

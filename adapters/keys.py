@@ -1,8 +1,8 @@
 """The keys of a site: made once, secret files mode 0600, public ones in trust.json.
 
 log.key signs checkpoints, release.key signs releases built or shipped here, certificate.key
-signs certificates of validations made here, pseudonym.key keys the pseudonyms, session.key
-signs the sessions of the pages.
+signs certificates of validations made here, report.key seals documents that persons answer
+for, pseudonym.key keys the pseudonyms, session.key signs the sessions of the pages.
 
 Source: SEAMS Home; Ed25519 is RFC 8032.
 """
@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from adapters.home import Home
 from audit.checkpoint import Signer, load_signer
 from audit.keys import symmetric_key
+from governance.sealed import Sealer
 from governance.signing import TrustedKey, load_trust, store_trust
 
 
@@ -30,11 +31,18 @@ class SiteKeys:
     release_key_id: str
     certificate: Ed25519PrivateKey
     certificate_key_id: str
+    report: Ed25519PrivateKey
+    report_key_id: str
     pseudonym: bytes
     session: bytes
 
     def __repr__(self) -> str:
         return "SiteKeys(hidden)"
+
+    @property
+    def sealer(self) -> Sealer:
+        """Return the key that seals documents."""
+        return Sealer(self.report, self.report_key_id)
 
 
 def load_keys(home: Home, now: datetime) -> SiteKeys:
@@ -45,8 +53,9 @@ def load_keys(home: Home, now: datetime) -> SiteKeys:
     ConfigurationError : a key file is malformed or readable by others.
     """
     log = load_signer(home.keys / "log.key", log_origin(home))
-    release, release_id = signing_key(home, "release", now)
-    certificate, certificate_id = signing_key(home, "certificate", now)
+    release, release_id = _signing_key(home, "release", now)
+    certificate, certificate_id = _signing_key(home, "certificate", now)
+    report, report_id = _signing_key(home, "report", now)
     log_public = log.verifier.public
     _trust(home, TrustedKey(f"log-{log_public.hex()[:12]}", "log", log_public, now))
     return SiteKeys(
@@ -55,12 +64,14 @@ def load_keys(home: Home, now: datetime) -> SiteKeys:
         release_key_id=release_id,
         certificate=certificate,
         certificate_key_id=certificate_id,
+        report=report,
+        report_key_id=report_id,
         pseudonym=symmetric_key(home.keys / "pseudonym.key"),
         session=symmetric_key(home.keys / "session.key"),
     )
 
 
-def signing_key(home: Home, purpose: str, now: datetime) -> tuple[Ed25519PrivateKey, str]:
+def _signing_key(home: Home, purpose: str, now: datetime) -> tuple[Ed25519PrivateKey, str]:
     """Return the home's key for a purpose and its id; made and trusted at the first call."""
     key = Ed25519PrivateKey.from_private_bytes(symmetric_key(home.keys / f"{purpose}.key"))
     public = key.public_key().public_bytes_raw()

@@ -15,7 +15,6 @@ import typer
 from adapters.cli import (
     account,
     audit,
-    change,
     configuration,
     demo,
     governance,
@@ -25,6 +24,7 @@ from adapters.cli import (
     run,
     runs,
     serve,
+    technical_file,
 )
 from adapters.cli.terminal import report_error
 from audit.errors import SuiteError
@@ -56,7 +56,9 @@ app.add_typer(release.app, name="release", help="Build, verify and list releases
 app.add_typer(governance.app, name="governance", help="Decide which release runs here.")
 incident.app.add_typer(incident_evidence.app)
 app.add_typer(incident.app, name="incident", help="Report and handle serious incidents.")
-app.add_typer(change.app, name="change", help="Classify changes; plan, budget, duties.")
+app.add_typer(
+    technical_file.app, name="technical-file", help="Technical documentation of a release."
+)
 app.add_typer(account.app, name="account", help="Persons and their roles.")
 app.add_typer(audit.app, name="audit", help="Verify and read the audit log.")
 

@@ -66,18 +66,17 @@ def position(
     Parameters
     ----------
     ledger : change requests of the plugin; those against other baselines do not count.
-    candidate : the change in question; its own entry in the ledger is left out.
+    candidate : the change in question; its own older entry in the ledger is left out.
     stops : hard stop -> is it open now; one that is not there is unknown, and counts as open.
     """
-    own = (candidate.new_digest, candidate.report_digest) if candidate else ("", "")
+    name = candidate.new_digest if candidate else ""
     counted = [
         item
         for item in ledger
-        if item.baseline_digest == baseline.release_digest
-        and (item.new_digest, item.report_digest) != own
+        if item.baseline_digest == baseline.release_digest and item.new_digest != name
     ]
     looks = [*counted, *([candidate] if candidate else [])]
-    updates = [item for item in counted if item.is_update and item.new_digest != own[0]]
+    updates = [item for item in counted if item.is_update]
     path = [*updates, *([candidate] if candidate else [])]
     lines = (
         _at_most("updates", len(path), limits.max_updates, "updates since the baseline"),

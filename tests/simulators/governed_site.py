@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ from adapters.published import sign_bundle
 from audit.record import Record, decode
 from governance.accounts import ROLES, Account
 from governance.certificate import Certificate, issue
+from governance.certification import CertificateGate
+from governance.gates import Gate
 from tests.simulators.example_site import configuration
 from tests.simulators.released_plugins import bundle
 
@@ -51,14 +54,22 @@ class Clock:
 def governed_site(
     root: Path, *, mode: str = "research", **changes: Any
 ) -> Iterator[tuple[Site, Clock]]:
-    """Open an empty site with a movable clock and an account for each role."""
+    """Open an empty site with a movable clock and an account for each role.
+
+    Of the gates it has the one of the certificate alone: these tests are about the table, and
+    the documentation of a release has tests of its own (`test_technical_file_journey.py`).
+    """
     clock = Clock()
     settings = configuration(
         root, site={"name": "test-site", "node": "node-a", "mode": mode}, **changes
     )
     with open_site(Home(root / "home").create(), configuration=settings, now=clock) as site:
         add_accounts(site)
-        yield site, clock
+        yield replace(site, gates=_of_certificate(site)), clock
+
+
+def _of_certificate(site: Site) -> tuple[Gate, ...]:
+    return tuple(gate for gate in site.gates if isinstance(gate, CertificateGate))
 
 
 def add_accounts(site: Site) -> None:
