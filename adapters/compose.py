@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from adapters.archives import build_archives, build_targets
+from adapters.change.origins import look
 from adapters.config import Configuration, load
 from adapters.database import Database
 from adapters.database.journal import SiteJournal
@@ -39,7 +40,9 @@ from audit.pseudonym import Pseudonyms
 from audit.record import Actor, Source
 from audit.verify import Summary, verify_store
 from governance.certification import CertificateGate
+from governance.change.gates import budget_gate, change_gate
 from governance.gates import Gate
+from governance.provider_shift import ProviderGate
 from plugins.host.ports import House
 from plugins.host.runner import ReleaseWorkers
 from plugins.host.staging import FolderStaging
@@ -283,8 +286,12 @@ def _build(stack: ExitStack, home: Home, configuration: Configuration, given: _G
 
 def _gates(ground: _Ground, home: Home, configuration: Configuration) -> tuple[Gate, ...]:
     """Return every gate, in the order in which a person reads the objections; one line each."""
+    own_key = ground.keys.release_key_id
     return (
         CertificateGate(ground.registry.office),
+        change_gate,
+        budget_gate,
+        ProviderGate(lambda digest: look(ground.registry, own_key, digest)),
         *SourceRoom(home, configuration, ground.database, ground.now).desk().gates(),
     )
 

@@ -53,9 +53,9 @@ def load_keys(home: Home, now: datetime) -> SiteKeys:
     ConfigurationError : a key file is malformed or readable by others.
     """
     log = load_signer(home.keys / "log.key", log_origin(home))
-    release, release_id = _signing_key(home, "release", now)
-    certificate, certificate_id = _signing_key(home, "certificate", now)
-    report, report_id = _signing_key(home, "report", now)
+    release, release_id = signing_key(home, "release", now)
+    certificate, certificate_id = signing_key(home, "certificate", now)
+    report, report_id = signing_key(home, "report", now)
     log_public = log.verifier.public
     _trust(home, TrustedKey(f"log-{log_public.hex()[:12]}", "log", log_public, now))
     return SiteKeys(
@@ -71,7 +71,7 @@ def load_keys(home: Home, now: datetime) -> SiteKeys:
     )
 
 
-def _signing_key(home: Home, purpose: str, now: datetime) -> tuple[Ed25519PrivateKey, str]:
+def signing_key(home: Home, purpose: str, now: datetime) -> tuple[Ed25519PrivateKey, str]:
     """Return the home's key for a purpose and its id; made and trusted at the first call."""
     key = Ed25519PrivateKey.from_private_bytes(symmetric_key(home.keys / f"{purpose}.key"))
     public = key.public_key().public_bytes_raw()

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from adapters.change.origins import compare
 from adapters.governance.acts import waive
 from adapters.governance.persons import DEMONSTRATOR
 from adapters.keys import SiteKeys
@@ -43,14 +44,18 @@ def add_newest(
 ) -> str:
     """Add the newest published release of a plugin (or a given bundle); return its digest."""
     if bundle is not None:
-        return site.registry.add(bundle, person=person).digest
+        digest = site.registry.add(bundle, person=person).digest
+        compare(site, digest, person)
+        return digest
     version = newest_published(plugin)
     digest = published_digest(plugin, version)
     if _lies_here(site, plugin, digest):
         return digest
     with tempfile.TemporaryDirectory() as folder:
         path = sign_bundle(site.keys, assemble(plugin, version, Path(folder)), site.now())
-        return site.registry.add(path, person=person).digest
+        site.registry.add(path, person=person)
+    compare(site, digest, person)
+    return digest
 
 
 def published_digest(plugin: str, version: str) -> str:

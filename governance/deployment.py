@@ -73,6 +73,16 @@ def past_of(store: DeploymentStore, present: Deployment) -> Past:
     return Past(bool(active), present.release_digest in active)
 
 
+def predecessors(store: DeploymentStore, present: Deployment) -> tuple[str, ...]:
+    """Return the digests of the plugin's other releases that were ever active at the site."""
+    found = {
+        item.release_digest
+        for item in store.deployment_history(present.plugin)
+        if item.site == present.site and item.state == "active"
+    }
+    return tuple(sorted(found - {present.release_digest}))
+
+
 def registered_by(store: DeploymentStore, present: Deployment) -> str:
     """Return who registered a release."""
     for item in store.deployment_history(present.plugin):

@@ -13,14 +13,27 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
 
-from governance.applicability import Applicability, MarketHistory, legacy_end
-from governance.change.ledger import ChangeRequest
+from governance.applicability import (
+    Applicability,
+    MarketHistory,
+    Regime,
+    legacy_end,
+    shipped,
+    with_overrides,
+)
+from governance.change.ledger import ChangeRequest, ledger
+from governance.ports import GovernedStore
+from governance.reading import Table
 
 NOT_SIGNIFICANT, ACCEPTED = "not_significant_design_change", "legacy_end_accepted"
 """Statements of a change request."""
 REGIME = "aia-high-risk"
+APPLICABILITY, PLACING, CLASSIFICATION = "applicability", "placing", "classification"
+"""Kinds of governed documents: the site's own dates; first placing; class of the device."""
+SITE = "site"
+"""Name of a governed document that holds for the whole site."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +71,7 @@ def legacy_status(
     table: Applicability,
     route: str,
     placed: tuple[date | None, bool],
-    ledger: Iterable[ChangeRequest],
+    changes: Iterable[ChangeRequest],
     on: date,
 ) -> LegacyStatus:
     """Return the legacy status of a plugin on a day.
@@ -67,16 +80,16 @@ def legacy_status(
     ----------
     placed : when it was first placed on the market (None: not yet), and whether it is meant
         for public authorities.
-    ledger : its change requests; those after the day do not count.
+    changes : its change requests; those after the day do not count.
     """
-    regime = next((d.regime for d in table.duties if d.regime.regime_id == REGIME), None)
+    regime = _regime(table)
     legacy = regime.legacy if regime else None
     border = legacy.placed_before.get(route) if legacy else None
     if regime is None or legacy is None or border is None:
         return LegacyStatus(False, None, "", None)
     begins = regime.starts.get(route)
-    changes = [item for item in ledger if is_significant(item)]
-    days = {day_of(item.recorded_at): item for item in reversed(changes)}
+    significant = [item for item in changes if is_significant(item)]
+    days = {item.recorded_at.date(): item for item in reversed(significant)}
     past = tuple(day for day in days if day <= on)
     from_day = legacy_end(legacy, begins, route, MarketHistory(placed[0], past, placed[1]))
     freed = placed[0] is not None and placed[0] < border
@@ -90,14 +103,48 @@ def legacy_status(
     )
 
 
-def ends_legacy(status: LegacyStatus, request: ChangeRequest, begins: date | None) -> bool:
-    """Tell whether activating this change would end the legacy status."""
-    day = day_of(request.recorded_at)
-    return (
-        status.is_legacy and is_significant(request) and (begins is None or day >= begins)
-    )  # fmt: skip
+def status_of(documents: GovernedStore, plugin: str, on: date) -> LegacyStatus:
+    """Return the legacy status of a plugin at a site on a day."""
+    placed, route = placing_of(documents, plugin)
+    table = applicability_of(documents)
+    return legacy_status(table, route, (placed, False), ledger(documents, plugin), on)
 
 
-def day_of(moment: datetime) -> date:
-    """Return the calendar day of a moment in UTC."""
-    return moment.date()
+def must_be_accepted(documents: GovernedStore, request: ChangeRequest, on: date) -> bool:
+    """Tell whether a change would end legacy status, and nobody has accepted that yet.
+
+    Asked at the day on which it goes into use: a change that was decided before the duties
+    began and goes into use afterwards ends the status too.
+    """
+    placed, route = placing_of(documents, request.plugin)
+    regime = _regime(applicability_of(documents))
+    begins = regime.starts.get(route) if regime else None
+    border = regime.legacy.placed_before.get(route) if regime and regime.legacy else None
+    if border is None or placed is None or placed >= border:
+        return False
+    if not is_significant(request) or (begins is not None and on < begins):
+        return False
+    known = (request, *ledger(documents, request.plugin))
+    return not any(ACCEPTED in statements(item) for item in known if not item.withdrawn)
+
+
+def applicability_of(documents: GovernedStore) -> Applicability:
+    """Return the data of duties, with the site's own laid over where it has some."""
+    document = documents.governed(APPLICABILITY, SITE)
+    return shipped() if document is None else with_overrides(document.content)
+
+
+def placing_of(documents: GovernedStore, plugin: str) -> tuple[date | None, str]:
+    """Return when a plugin was first placed on the market, and its route.
+
+    Where nobody recorded the device class it is taken for IIb.
+    """
+    placing = documents.governed(PLACING, plugin)
+    placed = Table(PLACING, placing.content).day("first_placed") if placing else None
+    record = documents.governed(CLASSIFICATION, plugin)
+    found = Table(CLASSIFICATION, record.content).text("mdr_class", "IIb") if record else "IIb"
+    return placed, f"mdr-{found.lower()}"
+
+
+def _regime(table: Applicability) -> Regime | None:
+    return next((d.regime for d in table.duties if d.regime.regime_id == REGIME), None)

@@ -14,7 +14,7 @@ Read next: `change/gates.py`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -43,6 +43,7 @@ TEXTS: Mapping[str, str] = {
     "LOCAL_PURPOSE": "its purpose, inputs, outputs or limits are not the publisher's",
     "LOCAL_CODE": "its code is not the publisher's",
     "LOCAL_STATEMENT": "it states something that the publisher's release does not",
+    "LOCAL_RUN_PARAMETERS": "clinical runs used other parameters than the release states",
     "LOCAL_UNCOMPARED": "the publisher's release does not lie here to compare with",
 }
 
@@ -116,28 +117,31 @@ def decode(content: Mapping[str, Any]) -> Origin:
     )
 
 
-def provider_gate(passage: Passage, documents: GovernedStore) -> tuple[Objection, ...]:
-    """Object in clinical mode to a release that made this site a provider without saying so."""
-    if passage.mode != "clinical" or passage.after not in _USED:
-        return ()
-    document = documents.governed(KIND, passage.release_digest)
-    if document is None:
-        return (
+@dataclass(frozen=True, slots=True)
+class ProviderGate:
+    """Objects in clinical mode to a release that made this site a provider unsaid; a `Gate`.
+
+    Parameters
+    ----------
+    compare : returns the origin of a release that nobody has compared yet.
+    """
+
+    compare: Callable[[str], Origin]
+
+    def __call__(self, passage: Passage, documents: GovernedStore) -> tuple[Objection, ...]:
+        """Return one objection for each finding, unless the site declared itself the provider."""
+        if passage.mode != "clinical" or passage.after not in _USED:
+            return ()
+        document = documents.governed(KIND, passage.release_digest)
+        origin = decode(document.content) if document else self.compare(passage.release_digest)
+        if origin.publisher or origin.declared_by:
+            return ()
+        return tuple(
             Objection(
-                "ORIGIN_UNKNOWN",
-                "nobody has compared this release with its publisher's",
-                f"Compare it: `osteon change origin {passage.release_digest}`.",
-            ),
+                "PROVIDER_SHIFT",
+                f"{code}: {TEXTS[code]}; who modifies it becomes its provider (Art. 25(1))",
+                "Use the publisher's release, or declare this site the provider: "
+                f"`osteon change origin {passage.release_digest} --declare-provider`.",
+            )
+            for code in origin.findings
         )
-    origin = decode(document.content)
-    if origin.publisher or origin.declared_by or not origin.findings:
-        return ()
-    return tuple(
-        Objection(
-            "PROVIDER_SHIFT",
-            f"{code}: {TEXTS[code]}; who modifies it becomes its provider (Art. 25(1))",
-            "Use the publisher's release, or declare this site the provider: "
-            f"`osteon change origin {passage.release_digest} --declare-provider`.",
-        )
-        for code in origin.findings
-    )

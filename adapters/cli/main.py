@@ -15,6 +15,7 @@ import typer
 from adapters.cli import (
     account,
     audit,
+    change,
     configuration,
     demo,
     governance,
@@ -56,6 +57,7 @@ app.add_typer(release.app, name="release", help="Build, verify and list releases
 app.add_typer(governance.app, name="governance", help="Decide which release runs here.")
 incident.app.add_typer(incident_evidence.app)
 app.add_typer(incident.app, name="incident", help="Report and handle serious incidents.")
+app.add_typer(change.app, name="change", help="Classify changes; plan, budget, duties.")
 app.add_typer(
     technical_file.app, name="technical-file", help="Technical documentation of a release."
 )

@@ -99,11 +99,7 @@ def add(
         raise NotFoundError(f"expected a release file {name}, found none")
     with open_site(locate(home), config) as site:
         person = person_here(site)
-        digest = (
-            site.registry.add(bundle, person=person).digest
-            if is_file
-            else add_newest(site, name, person=person)
-        )
+        digest = add_newest(site, name, bundle if is_file else None, person=person)
         row = site.registry.row(digest)
     typer.echo(f"{row.plugin} {row.version}: {digest}")
 

@@ -24,6 +24,7 @@ from governance.deployment import (
     known,
     move,
     past_of,
+    predecessors,
     registered_by,
     waiver,
 )
@@ -133,6 +134,7 @@ def ask_gates(
         role=decision.role,
         decided_at=decision.decided_at,
         evidence={**kept, **evidence, "action": subject.row.action},
+        predecessors=predecessors(transaction, subject.present),
     )
     require_passage(site.gates, passage, transaction)
 

@@ -66,17 +66,18 @@ def position(
     Parameters
     ----------
     ledger : change requests of the plugin; those against other baselines do not count.
-    candidate : the change in question; its own older entry in the ledger is left out.
+    candidate : the change in question; its own entry in the ledger is left out.
     stops : hard stop -> is it open now; one that is not there is unknown, and counts as open.
     """
-    name = candidate.new_digest if candidate else ""
+    own = (candidate.new_digest, candidate.report_digest) if candidate else ("", "")
     counted = [
         item
         for item in ledger
-        if item.baseline_digest == baseline.release_digest and item.new_digest != name
+        if item.baseline_digest == baseline.release_digest
+        and (item.new_digest, item.report_digest) != own
     ]
     looks = [*counted, *([candidate] if candidate else [])]
-    updates = [item for item in counted if item.is_update]
+    updates = [item for item in counted if item.is_update and item.new_digest != own[0]]
     path = [*updates, *([candidate] if candidate else [])]
     lines = (
         _at_most("updates", len(path), limits.max_updates, "updates since the baseline"),

@@ -292,6 +292,7 @@ def _request(
         kinds=(),
         flags=ChangeFlags(),
         recorded_at=now,
+        report_digest=about.digest if about else "",
         per_update=previous.per_update if previous else {},
         vs_baseline=based.vs_baseline if based else {},
         alpha=about.alpha if about else None,

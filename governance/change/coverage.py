@@ -70,6 +70,8 @@ def new_data_fraction(from_baseline: ReleaseDifference | None) -> float | None:
     if from_baseline is None:
         return None
     training = from_baseline.training
+    if not from_baseline.weights and not training.changes:
+        return 0.0  # the baseline's weights: they have seen nothing new
     if not training.new_patient_count:
         return None
     return len(training.patients_added) / training.new_patient_count

@@ -65,7 +65,7 @@ def change_gate(passage: Passage, documents: GovernedStore) -> tuple[Objection, 
         *_of_request(passage, baseline, request, documents),
         *_of_class(passage, request, documents),
         *_of_udi(request),
-        *_of_legacy(request),
+        *_of_legacy(passage, request, documents),
     )
 
 
@@ -183,9 +183,10 @@ def _of_udi(request: ChangeRequest) -> list[Objection]:
     ]
 
 
-def _of_legacy(request: ChangeRequest) -> list[Objection]:
-    ends = request.facts.get("ends_legacy") is True
-    if not ends or legacy.ACCEPTED in legacy.statements(request):
+def _of_legacy(
+    passage: Passage, request: ChangeRequest, documents: GovernedStore
+) -> list[Objection]:
+    if not legacy.must_be_accepted(documents, request, passage.decided_at.date()):
         return []
     text = "this change ends the legacy status of the plugin (AI Act Art. 111(2))"
     advice = "Bring the plugin into full compliance, and classify with legacy_end_accepted."

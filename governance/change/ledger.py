@@ -66,6 +66,7 @@ class ChangeRequest:
     ----------
     flags : what was known; the class is decided from them again whenever it counts.
     kinds : keys of the rows of the table.
+    report_digest : the validation report that its figures are of; empty where there was none.
     facts : everything else that a reader needs: reasons, evidence, statements, UDI.
     alpha : statistical error spent; sealed_set_digest, refreshed_fraction: see `Report`.
     new_data_fraction : share of training patients that the baseline had not.
@@ -80,6 +81,7 @@ class ChangeRequest:
     kinds: tuple[str, ...]
     flags: ChangeFlags
     recorded_at: datetime
+    report_digest: str = ""
     per_update: Mapping[str, float] = field(default_factory=dict)
     vs_baseline: Mapping[str, float] = field(default_factory=dict)
     alpha: float | None = None
@@ -143,6 +145,7 @@ def decode(content: Mapping[str, Any]) -> ChangeRequest:
         kinds=row.texts("kinds"),
         flags=ChangeFlags(**{name: flags.flag(name, getattr(_WORST, name)) for name in FLAGS}),
         recorded_at=_moment(row, "recorded_at"),
+        report_digest=row.text("report_digest", ""),
         per_update=row.numbers("per_update"),
         vs_baseline=row.numbers("vs_baseline"),
         alpha=None if spent[0] is None else row.number("alpha"),
@@ -159,14 +162,22 @@ _WORST = ChangeFlags()
 
 
 def ledger(documents: GovernedStore, plugin: str) -> tuple[ChangeRequest, ...]:
-    """Return every change request of a plugin, oldest first."""
-    found = (decode(item.content) for item in documents.governed_all(REQUEST))
-    return tuple(
-        sorted(
-            (item for item in found if item.plugin == plugin),
-            key=lambda item: (item.recorded_at, item.new_digest),
-        )
-    )
+    """Return every change request of a plugin, oldest first.
+
+    A release that was classified again by another report looked at the sealed set again: its
+    earlier revisions stand in the ledger too, withdrawn, so that the look stays counted.
+    """
+    found: list[ChangeRequest] = []
+    for item in documents.governed_all(REQUEST):
+        if item.content.get("plugin") != plugin:
+            continue
+        newest = decode(item.content)
+        looks = {newest.report_digest: newest}
+        for revision in documents.governed_history(REQUEST, item.name):
+            earlier = decode(revision.content)
+            looks.setdefault(earlier.report_digest, replace(earlier, withdrawn=True))
+        found += looks.values()
+    return tuple(sorted(found, key=lambda item: (item.recorded_at, item.new_digest)))
 
 
 def request_of(documents: GovernedStore, release_digest: str) -> ChangeRequest | None:

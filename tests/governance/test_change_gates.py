@@ -6,13 +6,14 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import numpy as np
 import pytest
 
 from governance.change import ledger, stops
 from governance.change.gates import budget_gate, change_gate
 from governance.change.ledger import Baseline, ChangeRequest, Reference, encode, encode_baseline
 from governance.change.plan_reading import read_plan
-from governance.change_control import EFFECTS, FLAGS, NEW_DEVICE, ChangeFlags
+from governance.change_control import EFFECTS, FLAGS, NEW_DEVICE, ChangeFlags, decide
 from governance.gates import Passage
 from governance.holds import Hold
 from governance.holds import encode as encode_hold
@@ -244,10 +245,42 @@ def test_a_wrong_udi_blocks() -> None:
 @pytest.mark.reg("AIA-111.2")
 def test_ending_legacy_status_must_be_accepted() -> None:
     """A change that ends legacy status waits until somebody states that it is accepted."""
-    facts: dict[str, Any] = {"ends_legacy": True}
-    cleared = request(
-        APPROVABLE, "D2", references=(reference("change_approval"),), facts=facts
-    )  # fmt: skip
-    assert codes(documents(cleared)) == ["LEGACY_STATUS_ENDS"]
-    accepted = {**facts, "statements": {"legacy_end_accepted": "file is complete"}}
-    assert codes(documents(replace(cleared, facts=accepted))) == []
+    later = NOW.replace(year=2029)
+    approval = Reference("change_approval", "NB-7", NOW, later + timedelta(days=1))
+    one = request(APPROVABLE, "D2", references=(approval,))
+    store = documents(one)
+    store.put_governed("placing", "knee", {"first_placed": "2027-01-01"})
+    assert codes(store) == []
+    assert codes(store, decided_at=later) == ["LEGACY_STATUS_ENDS"]
+    accepted = replace(one, facts={"statements": {"legacy_end_accepted": "file is complete"}})
+    store.put_governed(ledger.REQUEST, NEW, encode(accepted))
+    assert codes(store, decided_at=later) == []
+
+
+@pytest.mark.reg("AIA-43.4")
+@pytest.mark.reg("MDR-IX")
+def test_of_generated_changes_none_passes_that_the_rule_forbids() -> None:
+    """Random flags and references: what passes the gate may activate, and no D3 uncertified."""
+    numbers = np.random.default_rng(20261125)
+    passed = {"D0": 0, "D1": 0, "D2": 0, "D3": 0}
+    for _ in range(1500):
+        values = numbers.random(len(FLAGS)) < numbers.random()
+        flags = ChangeFlags(**dict(zip(FLAGS, map(bool, values), strict=True)))
+        kinds = [k for k in ("change_approval", "certificate") if numbers.random() < 0.4]
+        given = tuple(reference(kind, int(numbers.integers(-1, 5))) for kind in kinds)
+        one = request(flags, "D0", references=given)
+        refused = change_gate(passage(), documents(one))
+        valid = {item.kind for item in given if item.holds(NOW)}
+        decision = decide(
+            replace(
+                flags,
+                open_incident_hold=False,
+                change_approved="change_approval" in valid,
+                newly_certified="certificate" in valid,
+            )
+        )
+        assert bool(refused) != decision.may_activate
+        if not refused:
+            passed[decision.change_class] += 1
+            assert decision.change_class != "D3" or "certificate" in valid
+    assert all(passed.values()), passed

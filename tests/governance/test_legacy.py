@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from governance.applicability import shipped
-from governance.change.ledger import ChangeRequest
+from governance.change.ledger import REQUEST, ChangeRequest, encode
 from governance.change_control import ChangeFlags
-from governance.legacy import LegacyStatus, ends_legacy, is_significant, legacy_status
+from governance.legacy import LegacyStatus, legacy_status, must_be_accepted, status_of
+from tests.simulators.governed_memory import GovernedMemory
 
 BEGINS = date(2028, 8, 2)
 
@@ -85,13 +86,49 @@ def test_public_authorities_comply_by_2030() -> None:
     assert (late.is_legacy, late.ended_by) == (False, "")
 
 
+def site(*requests: ChangeRequest, placed: str = "2027-01-01") -> GovernedMemory:
+    """Return the documents of a site whose plugin was placed on a day."""
+    found = GovernedMemory()
+    if placed:
+        found.put_governed("placing", "knee", {"first_placed": placed})
+    for item in requests:
+        found.put_governed(REQUEST, item.new_digest, encode(item))
+    return found
+
+
 @pytest.mark.reg("AIA-111.2")
-def test_the_change_that_would_end_it_is_told_beforehand() -> None:
-    """A significant change from the border on ends it; an earlier or smaller one does not."""
-    now = status(on=date(2029, 1, 1))
-    assert ends_legacy(now, change(date(2029, 1, 2)), BEGINS)
-    assert not ends_legacy(now, change(date(2029, 1, 2), "D1"), BEGINS)
-    assert not ends_legacy(now, change(date(2028, 1, 2)), BEGINS)
-    gone = status(change(date(2028, 12, 1)), on=date(2029, 1, 1))
-    assert not ends_legacy(gone, change(date(2029, 1, 2)), BEGINS)
-    assert is_significant(change(date(2029, 1, 2)))
+def test_ending_legacy_status_waits_for_acceptance() -> None:
+    """A significant change that goes into use from the border on has to be accepted by name."""
+    one, day = change(date(2028, 7, 1), "D2"), date(2028, 8, 2)
+    assert must_be_accepted(site(one), one, day)
+    assert not must_be_accepted(site(one), one, date(2028, 8, 1))
+    assert not must_be_accepted(site(one, placed=""), one, day)
+    assert not must_be_accepted(site(one, placed="2028-08-02"), one, day)
+    small = change(date(2028, 7, 1), "D1")
+    assert not must_be_accepted(site(small), small, day)
+    accepted = change(date(2028, 7, 1), "D2", statements={"legacy_end_accepted": "complete"})
+    assert not must_be_accepted(site(accepted), accepted, day)
+
+
+@pytest.mark.reg("AIA-111.2")
+def test_another_change_on_record_accepts_nothing() -> None:
+    """Only a change that was accepted and stands frees the next one; a class I device is free."""
+    day = date(2029, 2, 1)
+    one, other = change(date(2029, 1, 1)), change(date(2029, 1, 2))
+    assert must_be_accepted(site(one, other), other, day)
+    said = {"legacy_end_accepted": "complete"}
+    agreed = change(date(2029, 1, 1), statements=said)
+    assert not must_be_accepted(site(agreed, other), other, day)
+    gone = change(date(2029, 1, 1), statements=said, withdrawn=True)
+    assert must_be_accepted(site(gone, other), other, day)
+    store = site(other)
+    store.put_governed("classification", "knee", {"mdr_class": "I"})
+    assert not must_be_accepted(store, other, day)
+
+
+def test_the_status_at_a_site_is_that_of_its_documents() -> None:
+    """Placing, class and change requests of the site give the status; without placing: none."""
+    one = change(date(2029, 1, 5))
+    assert status_of(site(), "knee", date(2029, 1, 1)).is_legacy
+    assert status_of(site(one), "knee", date(2029, 1, 5)).ended_by == one.new_digest
+    assert not status_of(site(placed=""), "knee", date(2029, 1, 1)).is_legacy

@@ -13,11 +13,11 @@ from governance.provider_shift import (
     KIND,
     TEXTS,
     Origin,
+    ProviderGate,
     decode,
     encode,
     findings,
     parameter_edits,
-    provider_gate,
 )
 from tests.simulators.governed_memory import GovernedMemory
 from tests.simulators.small_releases import (
@@ -73,17 +73,18 @@ def test_parameters_of_a_run_are_compared_with_the_release() -> None:
     assert parameter_edits(stated, {**stated, "extra": 1}, ()) == ("extra",)
 
 
-def objections(origin: Origin | None, **changes: Any) -> list[str]:
-    """Return what the gate says of a release with this origin."""
+def objections(origin: Origin, kept: bool = True, **changes: Any) -> list[str]:
+    """Return what the gate says of a release with this origin, kept before or compared now."""
     store = GovernedMemory()
-    if origin is not None:
+    if kept:
         store.put_governed(KIND, "sha256:1", encode(origin))
     values: dict[str, Any] = {
         "site": "site", "mode": "clinical", "plugin": "knee", "release_digest": "sha256:1",
         "manifest": {}, "before": "approved", "after": "active", "person": "anna",
         "role": "approver", "decided_at": NOW,
     }  # fmt: skip
-    return [item.code for item in provider_gate(Passage(**{**values, **changes}), store)]
+    gate = ProviderGate({"sha256:1": origin}.__getitem__)
+    return [item.code for item in gate(Passage(**{**values, **changes}), store)]
 
 
 @pytest.mark.reg("AIA-25.1")
@@ -100,9 +101,11 @@ def test_a_shift_blocks_clinical_use_until_it_is_declared() -> None:
 
 
 @pytest.mark.reg("AIA-25.1")
-def test_a_release_that_nobody_compared_does_not_pass() -> None:
-    """Where the origin is unknown it is not taken for the publisher's."""
-    assert objections(None) == ["ORIGIN_UNKNOWN"]
+def test_a_release_that_nobody_compared_is_compared_now() -> None:
+    """Where no origin is on record, the gate has it compared and says the same."""
+    local = Origin("knee", False, "", ("LOCAL_UNCOMPARED",), NOW)
+    assert objections(local, kept=False) == ["PROVIDER_SHIFT"]
+    assert objections(Origin("knee", True, "", (), NOW), kept=False) == []
 
 
 def test_an_origin_is_kept_as_it_was() -> None:
