@@ -43,9 +43,10 @@ from governance.certification import CertificateGate
 from governance.change.gates import budget_gate, change_gate
 from governance.gates import Gate
 from governance.provider_shift import ProviderGate
-from plugins.host.ports import House
+from plugins.host.ports import Document, House
 from plugins.host.runner import ReleaseWorkers
 from plugins.host.staging import FolderStaging
+from plugins.host.steps import LEAVES
 
 
 def utc_now() -> datetime:
@@ -166,6 +167,14 @@ class _Ground:
     registry: ReleaseRegistry
     now: Callable[[], datetime]
 
+    def left_by(self, run_id: str) -> tuple[Document, ...]:
+        """Return the documents of a run that left or will; none of one that stays at home."""
+        with self.database.reading() as transaction:
+            row = transaction.run(run_id)
+            held = {item.state for item in transaction.deliveries(run_id)} == {"held"}
+            leaves = row is not None and row.mode in LEAVES and not held
+            return transaction.documents(run_id) if leaves else ()
+
 
 def _ground(
     stack: ExitStack, home: Home, configuration: Configuration, now: Callable[[], datetime]
@@ -216,6 +225,7 @@ def _house(
             configuration.site.name,
             headers=cases.headers,
             tells_refusals=configuration.answers.refusals,
+            written_by=ground.left_by,
         ),
         delivery=SiteDelivery(
             ground.database, doors.targets, require_recorded=require_recorded, now=doors.now

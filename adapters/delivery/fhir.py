@@ -1,5 +1,7 @@
 """A FHIR server as a target: post the run's transaction, then read every entry back.
 
+A run that replaces another brings a second bundle, which marks the results of that one.
+
 Read next: `adapters/fhir/client.py`.
 """
 
@@ -10,9 +12,13 @@ from collections.abc import Sequence
 
 from adapters.delivery.target import Found, Sent, read
 from adapters.fhir.client import FhirClient
+from adapters.fhir.superseding import is_superseding, supersede, superseded
 from adapters.fhir.terminology import Json
-from audit.errors import RejectedError, StorageError
+from audit.errors import NotStoredError, RejectedError, StorageError
 from plugins.host.ports import Document
+
+REPLACEMENT_MISSING = "REPLACEMENT_MISSING"
+"""The result that replaces another is not on the server, so that one is not marked yet."""
 
 
 class FhirTarget:
@@ -37,12 +43,23 @@ class FhirTarget:
         return tuple(self._compare(item) for item in documents)
 
     def _post(self, document: Document) -> Sent:
-        self._client.transact(_bundle(document))
+        bundle = _bundle(document)
+        if not is_superseding(bundle):
+            self._client.transact(bundle)
+            return Sent("stored")
+        try:
+            supersede(self._client, bundle)
+        except NotStoredError:
+            return Sent("again", REPLACEMENT_MISSING)
         return Sent("stored")
 
     def _compare(self, document: Document) -> Found:
+        bundle = _bundle(document)
+        if is_superseding(bundle):
+            whole, remark = superseded(self._client, bundle)
+            return Found("verified", remark) if whole else Found("missing")
         try:
-            missing = self._client.missing(_bundle(document))
+            missing = self._client.missing(bundle)
         except RejectedError:
             return Found("different", "OTHER_CONTENT")
         return Found("missing") if missing else Found("verified")

@@ -4,13 +4,14 @@
 the same files, byte by byte, so writing again after a crash changes nothing.  Outbox of a
 run: ``RTSTRUCT-1.dcm``, ``SEG-1.dcm``, ``PMAP-1.dcm`` ..., ``SC-1.dcm``, ``SR-1.dcm``,
 ``bundle.json``, ``overview-1.png``.  A refusal or an abstention is an SR and a bundle that
-say so.
+say so.  A run that replaces another adds ``superseded.json``, which marks that one's bundle.
 
 Read next: `objects.py` (which objects an answer becomes), `outbox.py`.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +31,13 @@ from plugins.host.manifest import Manifest
 from plugins.host.ports import Answer, Document, RunRequest
 
 Sources = Mapping[str, SourceSeries]
-BUNDLE = "bundle.json"
+BUNDLE, SUPERSEDED = "bundle.json", "superseded.json"
+UNMARKED = "unmarked:PREDECESSOR_GONE"
+"""Note of a bundle whose predecessor lies no longer in the outbox, so that it is not marked."""
+
+
+def _nothing(_: str) -> tuple[Document, ...]:
+    return ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +52,7 @@ class DocumentComposer:
     headers : what a refusal inherits from, also where nothing could be read; `sources`
         where it is not given.
     tells_refusals : the site wants refusals to leave as objects.
+    written_by : the documents of an earlier run, for one that replaces it.
     """
 
     outbox: Path
@@ -53,6 +61,7 @@ class DocumentComposer:
     site: str
     headers: Callable[[RunRequest], Sources] | None = None
     tells_refusals: bool = True
+    written_by: Callable[[str], tuple[Document, ...]] = _nothing
 
     def compose(self, request: RunRequest, case: Case, answer: Answer) -> tuple[Document, ...]:
         """Write all objects of the run into its outbox and return them.
@@ -112,7 +121,8 @@ class DocumentComposer:
     ) -> WritingContext:
         """Return what the objects share; ``texts`` are written into them besides."""
         inherited = inherit(source.first, (self.site, *texts))
-        return WritingContext(request, manifest, inherited, self.site)
+        earlier = self.written_by(request.supersedes) if request.supersedes else ()
+        return WritingContext(request, manifest, inherited, self.site, earlier)
 
     def _store(
         self,
@@ -142,16 +152,20 @@ class DocumentComposer:
                     notes=context.inherited.notes,
                 )
             )
-        fhir = bundle(tuple(documents))
-        files[BUNDLE] = encode_bundle(fhir)
-        documents.append(
-            Document(
-                kind="FHIR",
-                path=self.outbox / run_id / BUNDLE,
-                content_digest=bundle_digest(fhir),
-                study_instance_uid=context.inherited.text("StudyInstanceUID"),
+        fhir = {BUNDLE: bundle(tuple(documents))}
+        marking, notes = _superseding(context)
+        fhir |= {SUPERSEDED: marking} if marking else {}
+        for name, content in fhir.items():
+            files[name] = encode_bundle(content)
+            documents.append(
+                Document(
+                    kind="FHIR",
+                    path=self.outbox / run_id / name,
+                    content_digest=bundle_digest(content),
+                    study_instance_uid=context.inherited.text("StudyInstanceUID"),
+                    notes=notes if name == BUNDLE else (),
+                )
             )
-        )
         write_outbox(self.outbox, run_id, {**files, **pictures})
         return tuple(documents)
 
@@ -167,6 +181,22 @@ def _reference_role(manifest: Manifest, sources: Sources, answer: Answer | None)
         if item.role in sources:
             return item.role
     raise MissingAttributeError("expected the headers of a source series, found none")
+
+
+def _superseding(context: WritingContext) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Return the bundle that marks the replaced run's results, and a note where it cannot be."""
+    from adapters.fhir.marks import mark_for
+    from adapters.fhir.superseding import superseding_bundle
+
+    request = context.request
+    old = next((item for item in context.replaced("FHIR") if item.path.name == BUNDLE), None)
+    if old is None:
+        return {}, ()
+    try:
+        bundle = json.loads(old.path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):  # somebody emptied the outbox: the new result stands all the same
+        return {}, (UNMARKED,)
+    return superseding_bundle(bundle, mark_for(request.trigger, request.run_id)), ()
 
 
 def _identity(context: WritingContext) -> FhirIdentity:

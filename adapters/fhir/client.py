@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from adapters.fhir.faults import DOUBLED, WholeRefusedError, error_of
+from adapters.fhir.faults import DOUBLED, NewerVersionError, WholeRefusedError, error_of
 from adapters.fhir.parts import LARGEST_PART, located, parts, place_in
 from adapters.fhir.readback import SHARED, compare, place_of, relinked, search_of
 from adapters.fhir.terminology import Json
@@ -166,7 +166,7 @@ class FhirClient:
         kind = entry["request"]["url"]
         place = place_in(outcome.location, kind)
         if place is None:
-            kept = self._find(entry)
+            kept = self.find(entry)
             if kept is None:
                 raise NotStoredError(f"expected the posted {kind} on the FHIR server, found none")
             place = place_of(kept)
@@ -196,7 +196,7 @@ class FhirClient:
         RejectedError : an entry is there with other content, or more than once.
         UnavailableError, AuthenticationError : as for every request.
         """
-        compared = compare(bundle, self._found(bundle), self._base)
+        compared = compare(bundle, self.found(bundle), self._base)
         if compared.different:
             raise RejectedError(
                 f"expected {len(bundle['entry'])} resources of this run on the FHIR server, "
@@ -222,22 +222,33 @@ class FhirClient:
 
     def _relink(self, bundle: Json) -> None:
         """Update (FHIR R4 3.1.0.7, with If-Match) what points to resources that are gone."""
-        found = self._found(bundle)
+        found = self.found(bundle)
         for search in compare(bundle, found, self._base).dangling:
-            changed = relinked(bundle, found, search)
-            version = next(_objects([changed.get("meta")]), {}).get("versionId")
-            self._ask(
-                "PUT",
-                f"/{place_of(changed)}",
-                "updating references",
-                content=json.dumps(changed, ensure_ascii=False).encode(),
-                headers={"if-match": f'W/"{version}"'} if version else {},
-            )
+            self.update(relinked(bundle, found, search), "updating references")
 
-    def _found(self, bundle: Json) -> dict[str, Json | None]:
-        return {search_of(entry): self._find(entry) for entry in bundle["entry"]}
+    def update(self, resource: Json, doing: str) -> None:
+        """Replace a resource by what was made of it since it was read (FHIR R4 3.1.0.7).
 
-    def _find(self, entry: Json) -> Json | None:
+        Raises
+        ------
+        NewerVersionError : somebody changed it meanwhile; nothing was changed, read it again.
+        RejectedError, UnavailableError, AuthenticationError : as for every request.
+        """
+        version = next(_objects([resource.get("meta")]), {}).get("versionId")
+        self._ask(
+            "PUT",
+            f"/{place_of(resource)}",
+            doing,
+            content=json.dumps(resource, ensure_ascii=False).encode(),
+            headers={"if-match": f'W/"{version}"'} if version else {},
+        )
+
+    def found(self, bundle: Json) -> dict[str, Json | None]:
+        """Return what the server has of each entry of a bundle, by its search."""
+        return {search_of(entry): self.find(entry) for entry in bundle["entry"]}
+
+    def find(self, entry: Json) -> Json | None:
+        """Return what the server has of an entry; RejectedError where it has several."""
         name, _, value = search_of(entry).partition("=")
         kind = entry["request"]["url"]
         answer = self._ask("GET", f"/{kind}", f"searching a {kind}", query={name: value})
@@ -280,6 +291,8 @@ class FhirClient:
                 f"expected an answer from the FHIR server when {doing}, found {name}"
             ) from None
         body = _json(response)
+        if method == "PUT" and response.status_code == 412:
+            raise NewerVersionError(f"expected no newer version when {doing}, found one")
         if not response.is_success:
             wait_s = retry_after_s(response.headers)
             raise error_of(response.status_code, body, doing, wait_s)

@@ -33,6 +33,10 @@ class WholeRefusedError(RejectedError):
     """The server refuses a request without naming a place in it: perhaps it is too large."""
 
 
+class NewerVersionError(UnavailableError):
+    """Somebody changed a resource since it was read (FHIR R4 3.1.0.7.1); read it again."""
+
+
 def error_of(status: int, body: Any, doing: str, retry_after_s: float | None = None) -> DoorError:
     """Return the error for a status of 300 and more; it never quotes free text.
 

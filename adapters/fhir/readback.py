@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from adapters.fhir.content import content_digest, project, relink
+from adapters.fhir.marks import mark_of, marked
 from adapters.fhir.terminology import Json
 
 # Resources that others may have made first (the site's own study, an earlier run's
@@ -51,6 +52,8 @@ def compare(bundle: Json, found: Mapping[str, Json | None], base_url: str) -> Co
         kept = found[search]
         if kept is None or resource["resourceType"] in SHARED:
             continue
+        if mark := mark_of(kept):  # a later run has superseded it since
+            resource = marked(resource, mark)
         seen = project(resource, kept)
         if content_digest(resource, None) != content_digest(seen, None):
             different.append(search)

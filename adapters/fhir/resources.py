@@ -42,6 +42,7 @@ from plugins.host.case import Case
 from plugins.host.manifest import Manifest
 from plugins.host.ports import Document, RunRequest
 
+REPLACES = "http://hl7.org/fhir/StructureDefinition/diagnosticReport-replaces"
 _NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "urn:osteon:fhir/1")
 # Modality (0008,0060) of the objects that a run writes.
 _MODALITY = {"RTSTRUCT": "RTSTRUCT", "SEG": "SEG", "SR": "SR", "PMAP": "OT", "SC": "OT"}
@@ -164,7 +165,18 @@ def diagnostic_report(
         "conclusion": text,
         "conclusionCode": codes,
     }
-    return resource | order(identity)
+    return resource | order(identity) | replaces(request)
+
+
+def replaces(request: RunRequest) -> Json:
+    """Return the R4 extension that names the report which this one replaces, if any.
+
+    Source: http://hl7.org/fhir/StructureDefinition/diagnosticReport-replaces (4.0.1).
+    """
+    if not request.supersedes:
+        return {}
+    old = {"type": "DiagnosticReport", "identifier": identifier(RUN, request.supersedes)}
+    return {"extension": [{"url": REPLACES, "valueReference": old}]}
 
 
 def reason(text: str) -> Json:

@@ -27,7 +27,7 @@ from adapters.rt.identity import Inherited
 from adapters.rt.repair import repair_long
 from plugins.host.identity import uid_for
 from plugins.host.manifest import Manifest
-from plugins.host.ports import RunRequest
+from plugins.host.ports import Document, RunRequest
 
 MANUFACTURER = "Osteon"
 IMPLEMENTATION_CLASS_UID = uid_for("osteon", "implementation")
@@ -46,12 +46,18 @@ class WritingContext:
     ----------
     inherited : patient and study of the reference series.
     site : the site's code, written as Institution Name.
+    predecessors : what the run wrote that this one replaces; empty for a first run.
     """
 
     request: RunRequest
     manifest: Manifest
     inherited: Inherited
     site: str
+    predecessors: tuple[Document, ...] = ()
+
+    def replaced(self, kind: str) -> tuple[Document, ...]:
+        """Return the objects of a kind that the new one of that kind replaces."""
+        return tuple(item for item in self.predecessors if item.kind == kind)
 
     def uid(self, *parts: str | int) -> str:
         """Return the UID of a part of this run; the same whenever it is asked for."""
@@ -129,9 +135,15 @@ def contributing_equipment(context: WritingContext) -> Dataset:
     item.ContributionDescription = (
         f"run {request.run_id}; plugin {request.plugin} {request.plugin_version}; "
         f"release {request.release_digest}; mode {request.mode}; approval UNAPPROVED"
+        f"{_replacing(context)}"
     )[:1024]
     item.PurposeOfReferenceCodeSequence = [purpose]
     return item
+
+
+def _replacing(context: WritingContext) -> str:
+    supersedes = context.request.supersedes
+    return f"; replaces run {supersedes}" if supersedes else ""
 
 
 def stamp(dataset: Dataset, context: WritingContext, label: Label) -> Dataset:

@@ -18,15 +18,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pydicom import Dataset
-from pydicom.uid import Comprehensive3DSRStorage
 
 from adapters.rt.equipment import MANUFACTURER, PRIVATE_SCHEME, Label, WritingContext, stamp
 from adapters.rt.sources import SourceSeries
 from adapters.rt.write_report_groups import case_group, explanation_group, segment_group
 from adapters.rt.write_segmentation import coded
 from plugins.host.findings import Explanation, Prediction, Segmentation
-from plugins.host.identity import uid_for
 from plugins.host.images import Code
+from plugins.host.ports import Document
 
 TITLE = Code("126000", "DCM", "Imaging Measurement Report")
 PROCEDURE = Code("363679005", "SCT", "Imaging procedure")
@@ -85,8 +84,8 @@ def write_report(
         is_verified=False,
     )
     dataset.CodingSchemeIdentificationSequence = [_scheme()]
-    if context.request.supersedes:
-        dataset.PredecessorDocumentsSequence = [_predecessor(context, context.request.supersedes)]
+    if replaced := context.replaced("SR"):
+        dataset.PredecessorDocumentsSequence = [_predecessors(context, replaced)]
     return stamp(dataset, context, label)
 
 
@@ -134,18 +133,19 @@ def _evidence(
     return [*images, *written]
 
 
-def _predecessor(context: WritingContext, run_id: str) -> Dataset:
-    """Return the report of the run that this one replaces (PS3.3 C.17.2.1); its UIDs follow
-    from its run id."""
-    instance = Dataset()
-    instance.ReferencedSOPClassUID = Comprehensive3DSRStorage
-    instance.ReferencedSOPInstanceUID = uid_for(run_id, "SR", 1, "instance")
-    series = Dataset()
-    series.SeriesInstanceUID = uid_for(run_id, "SR", 1, "series")
-    series.ReferencedSOPSequence = [instance]
+def _predecessors(context: WritingContext, replaced: Sequence[Document]) -> Dataset:
+    """Return the reports of the run that this one replaces (PS3.3 C.17.2.1, Table 10-3b)."""
     study = Dataset()
     study.StudyInstanceUID = context.inherited.text("StudyInstanceUID")
-    study.ReferencedSeriesSequence = [series]
+    study.ReferencedSeriesSequence = []
+    for item in replaced:
+        instance = Dataset()
+        instance.ReferencedSOPClassUID = item.sop_class_uid
+        instance.ReferencedSOPInstanceUID = item.sop_instance_uid
+        series = Dataset()
+        series.SeriesInstanceUID = item.series_instance_uid
+        series.ReferencedSOPSequence = [instance]
+        study.ReferencedSeriesSequence.append(series)
     return study
 
 

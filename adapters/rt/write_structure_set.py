@@ -33,6 +33,7 @@ from adapters.rt.sources import FrameReference, SourceSeries
 from adapters.rt.write_contours import trace
 from plugins.host.findings import Segmentation
 from plugins.host.images import Code
+from plugins.host.ports import Document
 
 DECIMALS = 4
 DETACHED_STUDY = "1.2.840.10008.3.1.2.3.1"
@@ -71,6 +72,8 @@ def write_structure_set(
     dataset.StructureSetName = label.series_description(context)
     dataset.StructureSetDescription = _description(context)
     dataset.StructureSetDate = dataset.StructureSetTime = None  # set by `stamp`
+    if replaced := context.replaced("RTSTRUCT"):
+        dataset.PredecessorStructureSetSequence = [_predecessor(item) for item in replaced]
     dataset.ReferencedFrameOfReferenceSequence = [
         _referenced_frame(context, source, frame_of_reference_uid)
     ]
@@ -87,10 +90,20 @@ def write_structure_set(
 
 def _description(context: WritingContext) -> str:
     request = context.request
+    replaces = f" Replaces run {request.supersedes}." if request.supersedes else ""
     return (
         f"{context.mark}: made by {request.plugin} {request.plugin_version}, run "
         f"{request.run_id}; not approved. Contours follow voxel edges; holes are keyholes."
+        f"{replaces}"
     )[:1024]
+
+
+def _predecessor(replaced: Document) -> Dataset:
+    """Return the reference to a structure set that this one replaces (PS3.3 C.8.8.5)."""
+    reference = Dataset()
+    reference.ReferencedSOPClassUID = replaced.sop_class_uid
+    reference.ReferencedSOPInstanceUID = replaced.sop_instance_uid
+    return reference
 
 
 def _referenced_frame(

@@ -191,6 +191,94 @@ def test_flat_masks_have_a_diameter():
     assert maximum_diameter_mm(segmentation_of(mask, geometry)) == pytest.approx(diagonal, rel=1e-3)
 
 
+@pytest.fixture(scope="module")
+def superseding(composed, tmp_path_factory):
+    """A run that replaces the composed one, and what it writes."""
+    run, old = composed
+    request = replace(
+        run.request, run_id="12" * 16, supersedes=run.request.run_id, trigger="late-series"
+    )
+    composer = replace(
+        run.composer(tmp_path_factory.mktemp("later")),
+        written_by=lambda run_id: old if run_id == run.request.run_id else (),
+    )
+    return composer, replace(run, request=request), old
+
+
+def test_objects_name_what_they_replace_and_stay_valid(superseding):
+    """Report and structure set point to their predecessors; every object names the old run."""
+    composer, run, old = superseding
+    documents = composer.compose(run.request, run.case, run.answer)
+    uids = {item.kind: item.sop_instance_uid for item in old}
+    for item in documents:
+        if item.kind == "FHIR":
+            continue
+        assert dciodvfy_errors(item.path) == [], item.kind
+        dataset = pydicom.dcmread(item.path)
+        said = dataset.ContributingEquipmentSequence[0].ContributionDescription
+        assert said.endswith(f"replaces run {run.request.supersedes}")
+        if item.kind == "SR":
+            (study,) = dataset.PredecessorDocumentsSequence
+            (series,) = study.ReferencedSeriesSequence
+            (reference,) = series.ReferencedSOPSequence
+            assert study.StudyInstanceUID == dataset.StudyInstanceUID
+            assert reference.ReferencedSOPInstanceUID == uids["SR"]
+        if item.kind == "RTSTRUCT":
+            (reference,) = dataset.PredecessorStructureSetSequence
+            assert reference.ReferencedSOPInstanceUID == uids["RTSTRUCT"]
+            assert reference.ReferencedSOPClassUID == dataset.SOPClassUID
+            assert f"Replaces run {run.request.supersedes}" in dataset.StructureSetDescription
+
+
+def test_a_superseding_run_marks_the_old_bundle(superseding):
+    """A second bundle, recorded like the first, marks what the replaced run reported."""
+    composer, run, old = superseding
+    documents = composer.compose(run.request, run.case, run.answer)
+    new, marking = [item for item in documents if item.kind == "FHIR"]
+    assert (new.path.name, marking.path.name) == ("bundle.json", "superseded.json")
+    bundle = json.loads(marking.path.read_text())
+    before = json.loads(old[-1].path.read_text())
+    assert len(bundle["entry"]) == len(before["entry"])
+    statuses = {
+        entry["resource"]["resourceType"]: entry["resource"]["status"]
+        for entry in bundle["entry"]
+        if entry["request"]["method"] == "PUT"
+    }
+    assert statuses == {"DiagnosticReport": "cancelled", "Observation": "cancelled"}
+    report = next(
+        entry["resource"]
+        for entry in json.loads(new.path.read_text())["entry"]
+        if entry["resource"]["resourceType"] == "DiagnosticReport"
+    )
+    assert report["extension"][0]["valueReference"]["identifier"]["value"] == run.request.supersedes
+    again = composer.compose(run.request, run.case, run.answer)
+    assert [item.content_digest for item in again] == [item.content_digest for item in documents]
+
+
+def test_a_refusal_may_supersede_too(superseding):
+    """A refusal that replaces a result points to its report and marks its bundle."""
+    composer, run, old = superseding
+    documents = composer.compose_refusal(run.request, ("BODY_PART",))
+    assert [item.path.name for item in documents] == [
+        *("SR-1.dcm", "bundle.json", "superseded.json")
+    ]
+    dataset = pydicom.dcmread(documents[0].path)
+    (study,) = dataset.PredecessorDocumentsSequence
+    reference = study.ReferencedSeriesSequence[0].ReferencedSOPSequence[0]
+    assert reference.ReferencedSOPInstanceUID == old[-2].sop_instance_uid
+    assert dciodvfy_errors(documents[0].path) == []
+
+
+def test_a_predecessor_that_is_gone_from_the_outbox_is_noted(superseding, tmp_path):
+    """Without the old bundle nothing is marked, the result leaves, and its note says so."""
+    composer, run, old = superseding
+    gone = tuple(replace(item, path=tmp_path / "gone" / item.path.name) for item in old)
+    composer = replace(composer, outbox=tmp_path / "outbox", written_by=lambda _: gone)
+    documents = composer.compose(run.request, run.case, run.answer)
+    (fhir,) = [item for item in documents if item.kind == "FHIR"]
+    assert fhir.notes == ("unmarked:PREDECESSOR_GONE",)
+
+
 def test_an_abstention_writes_a_report_and_a_bundle_only(tmp_path):
     """No contour, no map and no picture leave when the plugin abstains."""
     run = limb_run()

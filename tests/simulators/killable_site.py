@@ -1,9 +1,9 @@
 """A serving site that dies (SIGKILL) at the n-th point around its commits, for every n.
 
 Run as a program: ``killable_site.py ROOT FIRST STEP ANSWER [POSTGRESQL_URL]``; prints one
-JSON line for each n.  ANSWER is done, or refused: then slices of the study are missing.  With
-a URL, site, vault and engine each have a PostgreSQL database; its name is the prefix of
-theirs.
+JSON line for each n.  ANSWER is done, or refused (slices of the study are missing), or
+superseding (the first series has its result already, the second one replaces it).  With a
+URL, site, vault and engine each have a PostgreSQL database; its name is the prefix of theirs.
 
 Every state of the path is written in one transaction of one of the three databases, or of
 the archive's index.  Point 2k is right after the k-th writing commit of the process; point
@@ -44,7 +44,7 @@ from adapters.engine.serving import settings_of
 from adapters.folder.index import Index
 from adapters.folder.pacs import FolderPacs
 from adapters.home import Home
-from tests.simulators.answers import PROMPT
+from tests.simulators.answers import PROMPT, drive
 from tests.simulators.example_site import configuration, prepare, served, small_phantom
 
 FINAL = ("done", "failed", "refused", "abstained")
@@ -121,12 +121,17 @@ class Place:
     def study(self) -> tuple[str, tuple[bytes, ...]]:
         """Return the study that arrives, and its files."""
         study, files = small_phantom()
-        return (study, files) if self.answer == "done" else (study, files[:5] + files[7:])
+        return (study, files[:5] + files[7:]) if self.answer == "refused" else (study, files)
+
+    @property
+    def runs(self) -> int:
+        """Return how many runs the study has in the end."""
+        return 2 if self.answer == "superseding" else 1
 
     @property
     def changes(self) -> dict[str, Any]:
         """Return what the configuration says of the databases."""
-        changes: dict[str, Any] = {} if self.answer == "done" else {"trigger": PROMPT}
+        changes: dict[str, Any] = {"trigger": PROMPT} if self.answer == "refused" else {}
         if self.postgresql:
             urls = {key: f"{self.postgresql}_{name}" for key, name in DATABASES.items()}
             changes["database"] = urls
@@ -148,6 +153,20 @@ def make(place: Place) -> None:
         WorkEngine(settings_of(site), site.executor),
     ):
         pass
+    if place.answer == "superseding":
+        _, files = place.study()
+        serve(place, files[: len(files) // 2])
+
+
+def serve(place: Place, files: tuple[bytes, ...]) -> None:
+    """Serve until every run of the study that arrives is final and no attempt is at work."""
+    study, _ = place.study()
+    home = Home(place.root / "home")
+    with served(home, place.root, **place.changes) as (site, turn):
+        site.archives["pacs"].store(study, files)
+        drive(site, turn, 1)
+        while at_work():
+            time.sleep(0.01)
 
 
 def live(place: Place, deadly: int) -> None:
@@ -163,7 +182,8 @@ def live(place: Place, deadly: int) -> None:
             turn()
             with site.database.reading() as transaction:
                 states = [row.status for row in transaction.runs(study=study)]
-            if states and all(state in FINAL for state in states) and not at_work():
+            over = len(states) >= place.runs and all(state in FINAL for state in states)
+            if over and not at_work():
                 return
             time.sleep(0.01)
     raise TimeoutError("the run did not end")
@@ -207,6 +227,7 @@ def outcome(place: Place) -> dict[str, Any]:
             "stored": sum(map(int, (place.root / STORED).read_text().split())),
             "bundles": len(list((place.root / "fhir").rglob("*.json"))),
             "kinds": sorted(kinds),
+            "superseded": [row.superseded_by is not None for row in rows],
             "delivery_states": sorted(states),
             "staged": len(list(site.home.staging.iterdir())),
         }
