@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from adapters.change.origins import declare_provider
 from adapters.compose import Site, open_site
 from adapters.governance.acts import act
 from adapters.governance.approving import approve
@@ -142,6 +143,7 @@ def test_documented_then_used(tmp_path: Path) -> None:
         _approve(site, digest)
         approve(site, digest, PHYSICIST, "review")
         assert marking_of(site, digest) is None
+        declare_provider(site, digest, APPROVER)  # it was built here, so this site provides it
         assert _refused(_activate, site, digest) == {
             "DECLARATION_MISSING",
             "TECHNICAL_FILE_INCOMPLETE",
