@@ -42,6 +42,7 @@ from audit.verify import Summary, verify_store
 from governance.certification import CertificateGate
 from governance.change.gates import budget_gate, change_gate
 from governance.gates import Gate
+from governance.holds import hold_gate
 from governance.provider_shift import ProviderGate
 from plugins.host.ports import Document, House
 from plugins.host.runner import ReleaseWorkers
@@ -303,6 +304,7 @@ def _gates(ground: _Ground, home: Home, configuration: Configuration) -> tuple[G
         budget_gate,
         ProviderGate(lambda digest: look(ground.registry, own_key, digest)),
         *SourceRoom(home, configuration, ground.database, ground.now).desk().gates(),
+        hold_gate,
     )
 
 

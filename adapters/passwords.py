@@ -23,7 +23,7 @@ from argon2.exceptions import InvalidHashError, VerificationError
 
 from adapters.database import Database, Transaction
 from audit.errors import AuthenticationError, ConfigurationError, NotFoundError
-from governance.accounts import Account
+from governance.accounts import PERSONS, Account
 
 if TYPE_CHECKING:
     from adapters.compose import Site
@@ -65,8 +65,10 @@ def add_account(books: Books, account_id: str, role: str, person: str = SERVICE)
 
     Raises
     ------
-    ConfigurationError : the id or the role is not one, or the id is in use.
+    ConfigurationError : the id or the role is not one of a person, or the id is in use.
     """
+    if role not in PERSONS:
+        raise ConfigurationError(f"expected a role in {', '.join(PERSONS)}, found {role[:40]!r}")
     password = secrets.token_urlsafe(12)
     account = Account(account_id, role, _verifier(password), True, books.now())
     with books.database.transaction() as transaction:
@@ -113,7 +115,11 @@ def check_password(database: Database, account_id: str, password: str, now: date
     """Return the account; AuthenticationError alike for a wrong id and a wrong password."""
     with database.reading() as transaction:
         account = _known(transaction, account_id)
-    usable = account is not None and (account.disabled_at is None or account.disabled_at > now)
+    usable = (
+        account is not None
+        and account.role in PERSONS
+        and (account.disabled_at is None or account.disabled_at > now)
+    )
     verifier = account.password_verifier if account is not None and usable else _NOBODY
     try:
         with _HASHING:

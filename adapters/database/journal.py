@@ -30,12 +30,15 @@ from audit.errors import LogUnavailableError
 from audit.kinds import NOT_EVALUATED
 from audit.log import Log
 from audit.pseudonym import Pseudonyms, age_band
-from audit.record import Outcome, Source, Subject
+from audit.record import Actor, Outcome, Source, Subject
+from governance.accounts import service_identity
 from plugins.host.case import Case
 from plugins.host.ports import Answer, Delivered, Document, Json, RunRequest
 
 _INFERENCE, _REFUSAL = "inference:", "refusal:"
 _UNREADABLE = "unreadable:"
+_BY_WORKER = ("input_read", "refusal", "inference", "explanation")
+"""Records of what the release itself did; who asked for the run stands in ``run_opened``."""
 _OUTCOMES = {"done": 0, "abstained": 0, "refused": 4, "discarded": 4, "failed": 8}
 """Status -> EventOutcomeIndicator (PS3.15 A.5): 0 success, 4 minor, 8 serious failure."""
 
@@ -282,7 +285,7 @@ class SiteJournal(SiteRecords):
             kind,
             body,
             mode=request.mode,
-            actor=self._actor(transaction, request.requested_by),
+            actor=self._actor_of(transaction, request, kind),
             run_id=request.run_id,
             release_digest=request.release_digest,
             subject=self._subject(request, row),
@@ -290,6 +293,16 @@ class SiteJournal(SiteRecords):
         )
         self._log.append(transaction, record)
         return transaction.add_run_step(request.run_id, step, record.event_id)
+
+    def _actor_of(self, transaction: Transaction, request: RunRequest, kind: str) -> Actor:
+        """Return who did a step: the worker of the release, or who asked for the run."""
+        if kind not in _BY_WORKER:
+            return self._actor(transaction, request.requested_by)
+        node = self._source.node
+        name = service_identity(
+            bodies.coded(request.plugin), bodies.coded(request.plugin_version), node
+        )
+        return Actor(name, "service")
 
     def _subject(self, request: RunRequest, row: RunRow) -> Subject:
         pseudonym = self._pseudonyms.subject(request.study_instance_uid)

@@ -8,7 +8,8 @@ Read next: `approving.py`.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -62,7 +63,23 @@ def act(
     def write(transaction: Transaction) -> tuple[Changed, ...]:
         return change(site, transaction, action, digest, decision_of(site, person), evidence)
 
-    return site.database.run(write)[-1].deployment
+    with refusals_recorded(site, action, digest, person):
+        return site.database.run(write)[-1].deployment
+
+
+@contextmanager
+def refusals_recorded(site: Site, action: str, digest: str, person: Person) -> Iterator[None]:
+    """Let a refusal through, and put on record who tried what and why it was refused."""
+    try:
+        yield
+    except RefusalError as refusal:
+        reasons = refusal.reasons
+
+        def write(transaction: Transaction) -> str:
+            return site.journal.refused_act(transaction, action, digest, reasons, person.account_id)
+
+        site.database.run(write)
+        raise
 
 
 def waive(site: Site, digest: str, person: Person, reason: str, lasts: timedelta) -> Deployment:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from adapters.database import Transaction
-from adapters.governance.acts import ask_gates, subject_of, write_down
+from adapters.governance.acts import ask_gates, refusals_recorded, subject_of, write_down
 from adapters.governance.certifying import CERTIFICATE
 from adapters.governance.persons import Person, decision_of
 from audit.errors import RefusalError
@@ -53,9 +53,10 @@ def approve(site: Site, digest: str, person: Person, meaning: str = "approval") 
     NotFoundError : the release is not registered here.
     RefusalError : the table, four eyes or a gate does not permit it; nothing changed.
     """
-    return site.database.run(
-        lambda transaction: _approve(site, transaction, digest, person, meaning)
-    )
+    with refusals_recorded(site, "approve", digest, person):
+        return site.database.run(
+            lambda transaction: _approve(site, transaction, digest, person, meaning)
+        )
 
 
 def _approve(

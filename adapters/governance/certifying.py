@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 CERTIFICATE = "certificate"
 """Governed document by release digest: the certificate that is attached to it."""
-_JUDGES = ("approver", "compliance", "physicist")
+_JUDGES = ("approver", "physicist")
 
 
 def certify(site: Site, digest: str, person: Person, raw: bytes | None = None) -> Deployment:

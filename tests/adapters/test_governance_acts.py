@@ -146,13 +146,14 @@ def test_expiry_suspension_and_revocation_end_the_use(tmp_path: Path) -> None:
         approved(site, digest, certificate_id="cert-1")
         act(site, "activate", digest, APPROVER, REASON)
         assert active(site) == [digest]
-        set_certificate_state(site, "cert-1", "suspended", COMPLIANCE, "metric defect")
+        set_certificate_state(site, "cert-1", "suspended", PHYSICIST, "metric defect")
         assert active(site) == []
-        set_certificate_state(site, "cert-1", "valid", COMPLIANCE, "cleared")
+        set_certificate_state(site, "cert-1", "valid", APPROVER, "cleared")
         assert active(site) == [digest]
-        assert refused(set_certificate_state, site, "cert-1", "suspended", ENGINEER, "no") == (
-            "ROLE_NOT_PERMITTED",
-        )
+        for person in (ENGINEER, COMPLIANCE, ADMINISTRATOR):
+            assert refused(set_certificate_state, site, "cert-1", "suspended", person, "no") == (
+                "ROLE_NOT_PERMITTED",
+            )
         trust = load_trust(site.home.keys / "trust.json")
         revoked = tuple(
             replace(key, revoked_at=site.now()) if key.purpose == "certificate" else key
