@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from adapters.configuration_watch import note_configuration
 from adapters.database import Transaction
 from adapters.database.runs import RunRow
 from adapters.engine.engine import EngineSettings, WorkEngine
@@ -66,6 +67,8 @@ def _start(stack: ExitStack, site: Site) -> WorkEngine:
     settings = settings_of(site)
     stack.enter_context(_alone(site, settings.executor_id))
     sweep(site)
+    if not site.works_on_files:
+        note_configuration(site)
     say_alive(site, settings.executor_id)
     engine = stack.enter_context(WorkEngine(settings, site.executor))
     lease = site.configuration.engine.lease_s
