@@ -26,6 +26,7 @@ SNAPSHOT = "evidence_snapshot"
 SCHEMA = "osteon.legal-hold/1"
 PLACERS = ("clinician", "physicist", "engineer", "approver")
 _RUNNING = ("canary", "active")
+_WAS_IN_USE = ("standby", "suspended")
 _UNTRIAGED = ("suspected", "triaged")
 
 
@@ -200,7 +201,7 @@ def _objections(passage: Passage, hold: Hold, documents: GovernedStore) -> list[
                 f"Keep it: `osteon incident snapshot {hold.incident_id}`.",
             )
         )
-    is_rollback = leaves or passage.before == "standby"
+    is_rollback = leaves or passage.before in _WAS_IN_USE
     known = incident(documents, hold.incident_id)
     if not is_rollback and (known is None or not known.informed):
         found.append(_hold_open(hold))

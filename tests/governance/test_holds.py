@@ -95,6 +95,7 @@ def test_rollback_only_after_the_evidence_was_kept() -> None:
     """An earlier release takes over once the snapshot is on record; a new one not even then."""
     assert objected(site(), "standby", "active", OTHER) == ("SNAPSHOT_MISSING",)
     assert objected(site(kept=True), "standby", "active", OTHER) == ()
+    assert objected(site(kept=True), "suspended", "active", OTHER) == ()
     assert objected(site(kept=True), "canary", "active", OTHER) == ("HOLD_OPEN",)
     informed = duty_done(NEW, "C1.report", NOW, APPROVER)
     assert objected(site(informed, kept=True), "canary", "active", OTHER) == ()
