@@ -1,15 +1,17 @@
 """Least privilege: what each role can do is no more than its work, at every door."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from adapters.compose import Site
+from adapters.compose import Site, open_site
 from adapters.governance.acts import act, waive
 from adapters.governance.approving import approve
 from adapters.governance.certifying import certify, set_certificate_state
+from adapters.home import Home
 from adapters.incidents.acts import Report, place_hold, record_duty, report_incident
 from adapters.incidents.snapshot import take_snapshot
 from adapters.passwords import add_account, check_password, sign_in
@@ -17,8 +19,10 @@ from adapters.web.access import ROUTES
 from audit.errors import AuthenticationError, ConfigurationError, RefusalError
 from audit.record import decode
 from governance.accounts import PERSONS, ROLES, Account, service_identity
+from governance.holds import hold_gate
 from governance.incident_states import TRANSITIONS as INCIDENT_TRANSITIONS
 from governance.lifecycle import STATES, TRANSITIONS
+from tests.simulators.example_site import configuration
 from tests.simulators.governed_site import (
     ADMINISTRATOR,
     APPROVER,
@@ -96,6 +100,7 @@ def test_an_administrator_can_approve_and_waive_nothing(site: Site, person: obje
 @pytest.mark.reg("AIA-73.6")
 def test_what_a_hold_refuses_is_denied_and_logged(site: Site) -> None:
     """Activation, retirement and an early rollback are refused while it stands; a stop is not."""
+    site = replace(site, gates=(*site.gates, hold_gate))
     old = approved(site, add_release(site, "1.0.0", evidence="real"))
     act(site, "activate", old, APPROVER, REASON)
     report = Report(old, "serious", site.now())
@@ -123,6 +128,13 @@ def test_what_a_hold_refuses_is_denied_and_logged(site: Site) -> None:
     assert {(r.body["action"], r.release_digest) for r in denied} == {
         ("retire", old), ("canary", new),
     }  # fmt: skip
+
+
+def test_the_hold_stands_in_the_one_list_of_gates(tmp_path: Path) -> None:
+    """Every site asks the hold before a release changes."""
+    home = Home(tmp_path / "home").create()
+    with open_site(home, configuration=configuration(tmp_path)) as opened:
+        assert hold_gate in opened.gates
 
 
 def test_compliance_sends_no_form_but_its_own() -> None:
