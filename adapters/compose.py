@@ -289,6 +289,7 @@ def _build(stack: ExitStack, home: Home, configuration: Configuration, given: _G
             Notices(configuration.notices, section.name),
             house.cases.forget,
             given.now,
+            None if given.scans else configuration.engine.global_concurrency or None,
         ),
         now=given.now,
         works_on_files=bool(given.scans),

@@ -18,6 +18,7 @@ from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
@@ -58,7 +59,7 @@ class SiteSection(_Section):
 
 
 class DatabaseSection(_Section):
-    """SQLAlchemy URLs; empty means SQLite files in the home.
+    """SQLAlchemy URLs of three databases; empty means SQLite files in the home.
 
     Several machines of one site share all three.
     """
@@ -67,9 +68,21 @@ class DatabaseSection(_Section):
     vault_url: SecretStr = SecretStr("")
     engine_url: SecretStr = SecretStr("")
 
+    @model_validator(mode="after")
+    def _apart(self) -> DatabaseSection:
+        urls = [item.get_secret_value() for item in (self.url, self.vault_url, self.engine_url)]
+        places = [(part.netloc.rpartition("@")[2], part.path) for part in map(urlsplit, urls)]
+        named = [place for place, url in zip(places, urls, strict=True) if url]
+        if len(set(named)) < len(named):
+            raise ValueError("url, vault_url and engine_url name one database, three are needed")
+        return self
+
 
 class EngineSection(_Section):
-    """The work engine: how many runs at once here, and everywhere together."""
+    """The work engine: how many runs at once on each machine, and everywhere together.
+
+    Give all machines of a site the same two: the one that starts last sets them for all.
+    """
 
     executor_id: str = ""
     concurrency: int = Field(default=1, ge=1, le=64)
@@ -83,13 +96,14 @@ class TriggerSection(_Section):
 
     ``patience_s`` is how long an announced count may stay unfulfilled.  ``first_look`` says
     what the very first look at an archive takes up: all that is there, or only what comes
-    from then on.
+    from then on.  Studies of ``urgent_senders`` (AE titles) overtake others.
     """
 
     first_look: Literal["beginning", "now"] = "beginning"
 
     quiet_time_s: float = Field(default=5.0, ge=0)
     quiet_time_by_sender_s: dict[str, float] = Field(default_factory=dict)
+    urgent_senders: list[str] = Field(default_factory=list)
     patience_s: float = Field(default=60.0, ge=0)
     poll_interval_s: float = Field(default=1.0, gt=0)
 

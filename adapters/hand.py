@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from adapters.database import Transaction
-from adapters.database.runs import OPEN_STATUSES, RunRow
+from adapters.database.runs import FOLDER, OPEN_STATUSES, RunRow
 from adapters.delivery.delivery import restart_failed
 from adapters.engine.waiting import WAITING
 from adapters.rt.read_folder import FolderScan, scan_folder
@@ -40,8 +40,6 @@ PERMITTED = {
 }
 ACTIONS = tuple(PERMITTED)
 INPUT_CHANGED = InputChangedError.code
-FOLDER = "folder"
-"""Name under which runs on files are kept; `SiteCases.scans` gives their files."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,7 @@ ROUTING_KEYWORDS = (
     "PixelSpacing",
     "PresentationIntentType",
     "ProtocolName",
+    "RequestedProcedurePriority",
     "Rows",
     "SeriesDescription",
     "SeriesNumber",

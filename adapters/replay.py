@@ -10,8 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from adapters.database.runs import RunRow
-from adapters.hand import FOLDER
+from adapters.database.runs import FOLDER, RunRow
 from adapters.replay_comparison import compare, contours_of
 from adapters.run_record import inference_body
 from audit.errors import ConfigurationError, InputChangedError, NotFoundError

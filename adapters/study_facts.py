@@ -20,6 +20,7 @@ _STUDY_KEYWORDS = (
     "InstitutionalDepartmentName",
     "PatientAge",
     "PatientSex",
+    "RequestedProcedurePriority",
     "StudyDescription",
 )
 _ONE_OBJECT = frozenset({"RTSTRUCT", "RTPLAN", "RTDOSE", "REG"})

@@ -37,7 +37,7 @@ def snapshot(
     set_up_logging()
     from adapters.cli.account import signed_in
     from adapters.compose import open_site
-    from adapters.hand import FOLDER
+    from adapters.database.runs import FOLDER
     from adapters.home import locate
     from adapters.incidents.snapshot import take_snapshot
     from adapters.incidents.snapshot_check import check_snapshot

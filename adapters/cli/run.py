@@ -54,8 +54,9 @@ def run(
     """Run one plugin on a folder of DICOM files and write its results as files."""
     set_up_logging(verbose=verbose)
     from adapters.compose import open_site
+    from adapters.database.runs import FOLDER
     from adapters.engine.serving import serving
-    from adapters.hand import FOLDER, deliver_again, parse_point, queue_by_hand
+    from adapters.hand import deliver_again, parse_point, queue_by_hand
     from adapters.home import locate
     from adapters.published import add_newest
     from adapters.rt.read_folder import scan_folder

@@ -208,7 +208,8 @@ def replay(
     """Run an old run again from its recorded release and inputs, and compare the answers."""
     set_up_logging()
     from adapters.compose import open_site
-    from adapters.hand import FOLDER, find_run
+    from adapters.database.runs import FOLDER
+    from adapters.hand import find_run
     from adapters.home import locate
     from adapters.replay import replay_run
     from adapters.rt.read_folder import scan_folder

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Row, Select, func, select, update
+from sqlalchemy import Row, Select, func, select, text, update
 
 from adapters.database.schema import RUN, RUN_STEP, put_if_absent
 from adapters.database.session import Session
@@ -25,6 +25,10 @@ OPEN_STATUSES = ("queued", "running", "waiting", "delivering")
 CLOSED_STATUSES = ("done", "refused", "abstained", "failed", "discarded")
 STATUSES = OPEN_STATUSES + CLOSED_STATUSES
 _ATTEMPTABLE = ("queued", "running")
+FOLDER = "folder"
+"""In place of an archive's name: a run on files, made by the process that was asked;
+`SiteCases.scans` gives the files."""
+_LOCK_ID = 0x6F7374656F6E04
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +163,17 @@ class Runs(Session):
             return None
         self._update(run_id, {"status": "running"})
         return row
+
+    def at_work(self, besides: str) -> int:
+        """Return how many other runs of the site's archives are at work, on any machine.
+
+        No other transaction counts until this one ends.
+        """
+        if self.connection.dialect.name == "postgresql":
+            self.connection.execute(text("SELECT pg_advisory_xact_lock(:id)"), {"id": _LOCK_ID})
+        query = select(func.count()).select_from(RUN)
+        query = query.where(RUN.c.status == "running", RUN.c.run_id != besides)
+        return int(self.connection.scalar(query.where(RUN.c.pacs != FOLDER)) or 0)
 
     def put_retry(self, run_id: str, attempt: int, due: datetime, reason: str) -> None:
         """Let a run wait (after a retryable error) until its next attempt is due."""

@@ -43,7 +43,9 @@ class Work(Protocol):
 class EngineSettings:
     """Where the engine keeps its state and how much it does at once.
 
-    ``executor_id`` is stable across restarts: work of a dead process waits for it.
+    ``executor_id`` is stable across restarts: work of a dead process waits for it.  The
+    engine keeps both limits with its queues, so the machine that started last sets them
+    for all.
     """
 
     url: str
@@ -138,10 +140,12 @@ class WorkEngine:
         }
         DBOS(config=config)
         DBOS.launch()
+        # A machine can never do more at once than all together, and DBOS refuses the words.
+        everywhere = self.settings.global_concurrency or self.settings.concurrency
         for queue in (RUNS, DELIVERIES):
             DBOS.register_queue(
                 queue,
-                worker_concurrency=self.settings.concurrency,
+                worker_concurrency=min(self.settings.concurrency, everywhere),
                 global_concurrency=self.settings.global_concurrency,
                 polling_interval_sec=self.settings.polling_interval_s,
                 on_conflict="always_update",

@@ -34,6 +34,8 @@ from plugins.host.ports import House, Json, RunRequest, StepRunner
 from plugins.host.result import RunResult, decode, encode
 
 GIVE_UP_AFTER = timedelta(days=7)
+NO_ROOM = "NO_ROOM"
+NO_ROOM_PAUSE = timedelta(seconds=1)
 
 _log = structlog.get_logger(__name__)
 
@@ -47,7 +49,10 @@ class DefectError(SuiteError):
 
 @dataclass(frozen=True, slots=True)
 class RunExecutor:
-    """Makes attempts at runs of one site; fulfils `adapters.engine.engine.Work`."""
+    """Makes attempts at runs of one site; fulfils `adapters.engine.engine.Work`.
+
+    ``cap`` is how many runs may be at work on all machines together; None is no limit.
+    """
 
     house: House
     database: Database
@@ -55,10 +60,11 @@ class RunExecutor:
     notices: Notices
     forget: Callable[[str], None]
     now: Callable[[], datetime]
+    cap: int | None = None
 
     def process(self, run_id: str, attempt: int, steps: StepRunner) -> Json:
         """Make one attempt at a run and return how it ended."""
-        row = self.database.run(lambda transaction: transaction.begin_attempt(run_id, attempt))
+        row = self.database.run(lambda transaction: self._begin(transaction, run_id, attempt))
         if row is None:
             return {"status": "not-its-turn"}
         request: RunRequest = row.request
@@ -71,6 +77,18 @@ class RunExecutor:
             return self._failed(request, attempt, _defect(error))
         finally:
             self.forget(run_id)
+
+    def _begin(self, transaction: Transaction, run_id: str, attempt: int) -> RunRow | None:
+        """Begin an attempt; None when it is not its turn, or has to wait for the others.
+
+        The engine counts before it claims, and two machines may count at once where new
+        work arrives between them; this count is taken by one after the other.
+        """
+        row = transaction.begin_attempt(run_id, attempt)
+        if row is None or self.cap is None or transaction.at_work(run_id) < self.cap:
+            return row
+        transaction.put_retry(run_id, attempt + 1, self.now() + NO_ROOM_PAUSE, NO_ROOM)
+        return None
 
     def deliver(self, run_id: str) -> Json:
         """Bring the documents of a run further to their targets; an error waits for the next."""

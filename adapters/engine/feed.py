@@ -38,6 +38,8 @@ from plugins.host.routing import Decision, decide
 
 BATCH = 1000
 UNREADABLE_PAUSE_S = 60.0
+URGENT = ("STAT", "HIGH")
+"""Requested Procedure Priority (PS3.3 C.4.11) of work that overtakes other work."""
 _log = structlog.get_logger(__name__)
 
 
@@ -248,12 +250,16 @@ class StudyFeed:
             sop_instance_uids=decision.sop_instance_uids,
             opened_at=self.now(),
             parameters=chosen,
-            priority="urgent"
-            if facts.tags.get("RequestedProcedurePriority") == "STAT"
-            else "normal",
+            priority=self._priority(facts),
             trigger=trigger,
             supersedes=before,
         )
+
+    def _priority(self, facts: StudyFacts) -> str:
+        """Return the lane: urgent where the order says so, or where the sender always is."""
+        ordered = facts.tags.get("RequestedProcedurePriority", "").strip().upper()
+        urgent = ordered in URGENT or facts.sender in self.trigger.urgent_senders
+        return "urgent" if urgent else "normal"
 
 
 @dataclass(frozen=True, slots=True)

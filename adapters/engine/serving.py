@@ -29,11 +29,10 @@ import structlog
 
 from adapters.configuration_watch import note_configuration
 from adapters.database import Transaction
-from adapters.database.runs import RunRow
+from adapters.database.runs import FOLDER, RunRow
 from adapters.engine.engine import EngineSettings, WorkEngine
 from adapters.engine.schedule import Periodic, Schedule
 from adapters.engine.waiting import LEASE
-from adapters.hand import FOLDER
 from adapters.incidents.sending import send_all_due
 from audit.errors import ConfigurationError, SuiteError
 

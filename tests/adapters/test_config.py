@@ -78,3 +78,17 @@ def test_broken_toml_is_named(tmp_path: Path) -> None:
     path.write_text("[site\n")
     with pytest.raises(ConfigurationError, match="expected TOML"):
         load(path, {})
+
+
+@pytest.mark.parametrize("other", ["vault_url", "engine_url"])
+def test_three_databases_are_three(other: str) -> None:
+    """One database for two purposes is refused: their tables would meet."""
+    url = "postgresql+psycopg://osteon:secret@db.example/site"
+    again = "postgresql+psycopg://another@db.example/site"
+    with pytest.raises(ConfigurationError, match="three are needed") as caught:
+        load(None, {"OSTEON__DATABASE__URL": url, f"OSTEON__DATABASE__{other.upper()}": again})
+    assert "secret" not in str(caught.value)
+    apart = load(
+        None, {"OSTEON__DATABASE__URL": url, f"OSTEON__DATABASE__{other.upper()}": url[:-4]}
+    )
+    assert apart.database.url.get_secret_value() == url

@@ -6,7 +6,8 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from adapters.database import Database
+from adapters.database import Database, Transaction
+from adapters.database.runs import FOLDER
 from audit.log import Log
 from audit.record import make_record
 from audit.verify import verify_site
@@ -51,6 +52,36 @@ def test_threads_append_and_integrate_together(recorded: Recorded) -> None:
     assert failures == []
     summary = verify_site(recorded.database, recorded.key, now=START)
     assert summary.tree_size == THREADS * EACH
+
+
+def test_machines_that_begin_together_keep_the_cap(database: Database) -> None:
+    """Workers that count what is at work at the same moment do not both find room."""
+    cap, asked = 2, THREADS * 3
+    requests = [request_for(number) for number in range(asked)]
+    with database.transaction() as transaction:
+        for request in requests:
+            transaction.add_run(request, "pacs")
+        transaction.add_run(request_for(asked), FOLDER, "running")
+
+    def begin(transaction: Transaction, run_id: str) -> None:
+        transaction.begin_attempt(run_id, 1)
+        if transaction.at_work(run_id) >= cap:
+            transaction.put_retry(run_id, 2, START, "NO_ROOM")
+
+    failures: list[BaseException] = []
+
+    def work(name: int) -> None:
+        try:
+            for request in requests[name::THREADS]:
+                database.run(lambda tx, run_id=request.run_id: begin(tx, run_id), attempts=20)
+        except BaseException as error:
+            failures.append(error)
+
+    _together(work)
+    assert failures == []
+    with database.reading() as transaction:
+        states = [row.status for row in transaction.runs() if row.pacs != FOLDER]
+    assert (states.count("running"), states.count("waiting")) == (cap, asked - cap)
 
 
 def test_threads_share_one_run_and_record_it_once(recorded: Recorded) -> None:

@@ -3,19 +3,24 @@
 import json
 import threading
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from adapters.compose import open_site
 from adapters.config import NoticesSection
 from adapters.engine.engine import error_of
 from adapters.engine.notices import Notices
 from adapters.engine.schedule import Periodic, Schedule
+from adapters.home import Home
 from audit import errors
 from audit.errors import DiskFullError, SuiteError
 from plugins.host.ports import RunRequest
+from tests.simulators.example_site import configuration
 
 REQUEST = RunRequest(
     run_id="a" * 32,
@@ -67,6 +72,33 @@ def test_a_notice_that_cannot_be_sent_fails_nothing() -> None:
         mail_from="a@example.org", mail_to=["b@example.org"],
     )  # fmt: skip
     Notices(settings, "ward").failed(REQUEST, "PLUGIN_TIMEOUT", "look")
+
+
+def test_an_attempt_that_finds_no_room_waits_and_counts_nothing(tmp_path: Path) -> None:
+    """Where the cap is reached a claimed attempt is put back; the pipeline is not entered."""
+    engine = {"global_concurrency": 1, "concurrency": 4}
+    chosen = configuration(tmp_path, engine=engine)
+    with open_site(Home(tmp_path / "home").create(), configuration=chosen) as site:
+        first, second = REQUEST, replace(REQUEST, run_id="b" * 32)
+        with site.database.transaction() as transaction:
+            transaction.add_run(first, "pacs", "running")
+            transaction.add_run(second, "pacs")
+        assert site.executor.process(second.run_id, 1, _NoSteps()) == {"status": "not-its-turn"}
+        with site.database.transaction() as transaction:
+            row = transaction.run(second.run_id)
+            assert row is not None
+            assert (row.status, row.reason, row.attempts) == ("waiting", "NO_ROOM", 2)
+            assert transaction.due_runs(site.now() + timedelta(seconds=2)) == (row,)
+            assert transaction.records_of(second.run_id) == ()
+            transaction.set_run_status(first.run_id, "delivering")
+            assert transaction.at_work(second.run_id) == 0
+
+
+class _NoSteps:
+    """Steps of a pipeline that must not be entered."""
+
+    def step(self, name: str, function: object) -> Any:
+        raise AssertionError(f"step {name} was taken")
 
 
 def test_one_broken_line_does_not_stop_the_others() -> None:

@@ -14,9 +14,10 @@ from typer.testing import CliRunner
 from adapters.cli.main import app
 from adapters.cli.progress import wait_for_runs
 from adapters.compose import open_site
+from adapters.database.runs import FOLDER
 from adapters.delivery.folder import FolderTarget
 from adapters.engine.serving import serving
-from adapters.hand import FOLDER, queue_by_hand
+from adapters.hand import queue_by_hand
 from adapters.home import Home
 from adapters.published import sign_bundle
 from adapters.release_builder import build_release

@@ -1,70 +1,175 @@
-"""Several worker processes on one PostgreSQL queue: each study once, work of the dead adopted."""
+"""Several worker processes on one PostgreSQL: one queue, one cap, lanes, work of the dead."""
+
+from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from adapters.compose import open_site
+from adapters.compose import Site, open_site
 from adapters.folder.pacs import FolderPacs
+from adapters.home import Home
 from tests.simulators.example_site import configuration, prepare, small_phantom
+from tests.simulators.postgresql import beside
 
 pytestmark = [pytest.mark.server, pytest.mark.slow]
 PROGRAM = Path(__file__).resolve().parents[1] / "simulators" / "serving_machine.py"
-STUDIES = 6
 TIMEOUT_S = 240.0
 
 
-def test_two_machines_share_a_queue_and_one_dies(postgresql_url: str, tmp_path: Path) -> None:
-    """Six studies on two machines, one killed at work: six runs done, none twice."""
-    changes = {
-        "database": {"url": postgresql_url, "engine_url": postgresql_url + "_engine"},
-        "engine": {"polling_interval_s": 0.1, "lease_s": 3.0},
-    }
-    home = prepare(tmp_path, **changes)
-    archive = FolderPacs("pacs", tmp_path / "pacs")
-    studies = [small_phantom(seed) for seed in range(STUDIES)]
-    for study, files in studies:
-        archive.store(study, files)
-    machines = [
-        subprocess.Popen(
-            [sys.executable, PROGRAM, str(tmp_path), f"node-{name}", json.dumps(changes)],
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-        )
-        for name in ("a", "b")
-    ]
+@dataclass
+class Machine:
+    """One worker process and what it has logged."""
+
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    def events(self) -> list[dict[str, Any]]:
+        """Return the whole lines of the program log."""
+        lines = self.log.read_text().split("\n")[:-1]
+        return [json.loads(line) for line in lines if line.startswith("{")]
+
+    def at_work(self) -> set[str]:
+        """Return the runs whose attempt began and has not ended."""
+        told = [(item["event"], item.get("run_id")) for item in self.events()]
+        begun = {run_id for event, run_id in told if event == "run attempt"}
+        return begun - {run_id for event, run_id in told if event == "run ended"}
+
+    def kill(self) -> None:
+        """End it as a power failure does."""
+        self.process.kill()
+        self.process.wait()
+
+
+@contextmanager
+def _machines(root: Path, changes: dict[str, Any]) -> Iterator[list[Machine]]:
+    machines = []
     try:
-        with open_site(home, configuration=configuration(tmp_path, **changes)) as site:
-            killed = False
-            ends = time.monotonic() + TIMEOUT_S
-            states: list[str] = []
-            while time.monotonic() < ends:
-                with site.database.reading() as transaction:
-                    states = [row.status for row in transaction.runs()]
-                if "running" in states and not killed:
-                    machines[0].send_signal(signal.SIGKILL)
-                    killed = True
-                if states == ["done"] * STUDIES:
-                    break
-                time.sleep(0.2)
-            assert states == ["done"] * STUDIES
-            assert killed
-            for study, files in studies:
-                count = sum(item.instance_count for item in archive.search_series(study))
-                assert count == len(files) + 4
-            with site.database.reading() as transaction:
-                for row in transaction.runs():
-                    kinds = [leaf.kind for leaf in transaction.records_of(row.run_id)]
-                    assert kinds.count("inference") == 1
-                    assert kinds.count("run_closed") == 1
-            site.verify_log()
+        for name in ("a", "b"):
+            log = root / f"{name}.log"
+            with log.open("wb") as sink:
+                process = subprocess.Popen(
+                    [sys.executable, PROGRAM, str(root), f"node-{name}", json.dumps(changes)],
+                    env={**os.environ, "OMP_NUM_THREADS": "1"},
+                    stderr=sink,
+                )
+            machines.append(Machine(process, log))
+        yield machines
     finally:
         for machine in machines:
             machine.kill()
-            machine.wait()
-        archive.close()
+
+
+def _until(site: Site, count: int, look: Callable[[], None] = lambda: None) -> None:
+    """Wait until so many runs are done."""
+    ends = time.monotonic() + TIMEOUT_S
+    states: list[str] = []
+    while states != ["done"] * count:
+        assert time.monotonic() < ends, states
+        look()
+        time.sleep(0.1)
+        with site.database.reading() as transaction:
+            states = [row.status for row in transaction.runs()]
+
+
+def _site(root: Path, url: str, **engine: Any) -> tuple[Home, dict[str, Any]]:
+    vault_url = beside(url, "_vault")
+    database = {"url": url, "vault_url": vault_url, "engine_url": url + "_engine"}
+    changes = {
+        "database": database,
+        "engine": {"polling_interval_s": 0.1, **engine},
+        "trigger": {
+            "quiet_time_s": 0.1,
+            "poll_interval_s": 0.05,
+            "urgent_senders": ["EMERGENCYCT"],
+        },
+    }
+    return prepare(root, **changes), changes
+
+
+def _check_once(site: Site, archive: FolderPacs, studies: list[tuple[str, Any]]) -> None:
+    """Each study has one run, one set of results and one record of each kind."""
+    for study, files in studies:
+        count = sum(item.instance_count for item in archive.search_series(study))
+        assert count == len(files) + 4
+    with site.database.reading() as transaction:
+        rows = transaction.runs()
+        for row in rows:
+            kinds = [leaf.kind for leaf in transaction.records_of(row.run_id)]
+            for kind in ("run_opened", "input_read", "inference", "run_closed"):
+                assert kinds.count(kind) == 1, (row.run_id, kinds)
+        assert {item.state for row in rows for item in transaction.deliveries(row.run_id)} == {
+            "verified"
+        }
+    assert sorted(row.study_instance_uid for row in rows) == sorted(study for study, _ in studies)
+    bundles = list((site.home.root.parent / "fhir").rglob("*.json"))
+    assert len(bundles) == len(studies)
+    site.verify_log()
+
+
+def test_two_machines_share_a_queue_and_one_dies(postgresql_url: str, tmp_path: Path) -> None:
+    """The one that is at work is killed: its run ends on the other, and none is done twice."""
+    home, changes = _site(tmp_path, postgresql_url, lease_s=3.0)
+    studies = [small_phantom(seed) for seed in range(5)]
+    with FolderPacs("pacs", tmp_path / "pacs") as archive:
+        for study, files in studies:
+            archive.store(study, files)
+        left: set[str] = set()
+        with (
+            open_site(home, configuration=configuration(tmp_path, **changes)) as site,
+            _machines(tmp_path, changes) as machines,
+        ):
+            dying, other = machines
+
+            def kill_at_work() -> None:
+                if not left and dying.at_work():
+                    dying.kill()
+                    left.update(dying.at_work())
+
+            _until(site, len(studies), kill_at_work)
+            assert left
+            ended = {i["run_id"] for i in other.events() if i["event"] == "run ended"}
+            assert left <= ended
+            _check_once(site, archive, studies)
+
+
+def test_the_cap_holds_over_machines_and_urgent_work_overtakes(
+    postgresql_url: str, tmp_path: Path
+) -> None:
+    """With one run at once everywhere, none overlap, and what is urgent goes before the rest."""
+    home, changes = _site(tmp_path, postgresql_url, concurrency=2, global_concurrency=1)
+    normal = [small_phantom(seed) for seed in range(3)]
+    urgent = [small_phantom(seed) for seed in (3, 4)]
+    with FolderPacs("pacs", tmp_path / "pacs") as archive:
+        for study, files in normal:
+            archive.store(study, files)
+        for study, files in urgent:
+            archive.store(study, files, sender="EMERGENCYCT")
+        with (
+            open_site(home, configuration=configuration(tmp_path, **changes)) as site,
+            _machines(tmp_path, changes) as machines,
+        ):
+            _until(site, len(normal + urgent))
+            _check_once(site, archive, normal + urgent)
+            with site.database.reading() as transaction:
+                lane = {row.run_id: row.priority for row in transaction.runs()}
+            told = sorted(
+                (item["timestamp"], item["event"], item["run_id"])
+                for machine in machines
+                for item in machine.events()
+                if item["event"] in ("run attempt", "run ended")
+            )
+    events = [event for _, event, _ in told]
+    assert events == ["run attempt", "run ended"] * 5, told
+    lanes = [lane[run_id] for _, event, run_id in told if event == "run attempt"]
+    # The queue is filled while the first attempt runs.
+    assert lanes[1:3] == ["urgent"] * 2 or lanes[:2] == ["urgent"] * 2, lanes

@@ -74,6 +74,16 @@ def postgresql_server() -> Iterator[str]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def beside(url: str, suffix: str) -> str:
+    """Make another empty database beside one; it goes with the server."""
+    import psycopg
+
+    name = f"{url.rsplit('/', 1)[1]}{suffix}"
+    with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as connection:
+        connection.execute(f'CREATE DATABASE "{name}"')
+    return url + suffix
+
+
 @pytest.fixture
 def postgresql_url(postgresql_server: str) -> Iterator[str]:
     """Yield the URL of a database that only this test uses."""

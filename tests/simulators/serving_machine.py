@@ -1,4 +1,4 @@
-"""One worker machine of a site: serves until it is killed.
+"""One worker machine of a site: serves until it is killed, and logs as JSON lines.
 
 Run as a program: ``serving_machine.py ROOT NODE CHANGES_AS_JSON``.
 """
@@ -17,7 +17,7 @@ from tests.simulators.example_site import served
 
 def main(root: Path, node: str, changes: dict) -> None:  # type: ignore[type-arg]
     """Serve for ever."""
-    set_up_logging()
+    set_up_logging(verbose=True, json_lines=True)
     changes = {**changes, "site": {"name": "test-site", "node": node}}
     with served(Home(root / "home"), root, **changes) as (_, turn):
         while True:
