@@ -121,9 +121,12 @@ def decode(content: Mapping[str, Any]) -> Origin:
 class ProviderGate:
     """Objects in clinical mode to a release that made this site a provider unsaid; a `Gate`.
 
+    The release is compared at the moment of the passage, since the publisher's may have come
+    after it; a declaration counts for the findings that it was made for.
+
     Parameters
     ----------
-    compare : returns the origin of a release that nobody has compared yet.
+    compare : returns the origin of a release as it is now.
     """
 
     compare: Callable[[str], Origin]
@@ -133,9 +136,8 @@ class ProviderGate:
         if passage.mode != "clinical" or passage.after not in _USED:
             return ()
         document = documents.governed(KIND, passage.release_digest)
-        origin = decode(document.content) if document else self.compare(passage.release_digest)
-        if origin.publisher or origin.declared_by:
-            return ()
+        known = decode(document.content) if document else None
+        declared = set(known.findings) if known and known.declared_by else set()
         return tuple(
             Objection(
                 "PROVIDER_SHIFT",
@@ -143,5 +145,6 @@ class ProviderGate:
                 "Use the publisher's release, or declare this site the provider: "
                 f"`osteon change origin {passage.release_digest} --declare-provider`.",
             )
-            for code in origin.findings
+            for code in self.compare(passage.release_digest).findings
+            if code not in declared
         )

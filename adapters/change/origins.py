@@ -116,19 +116,33 @@ def _edited_runs(transaction: Transaction, row: ReleaseRow) -> bool:
 
 
 def compare(site: Site, release_digest: str, person: str) -> Origin:
-    """Compare a release that lies here with its publisher's, and keep the result on record.
+    """Compare a release that lies here with its publisher's; keep on record what differs.
 
-    A declaration that was made for the same findings is kept.
+    Of a release that is the publisher's nothing is kept, unless it once seemed not to be.  A
+    declaration that was made for the same findings is kept.
     """
     found = look(site.registry, site.keys.release_key_id, release_digest)
     with site.database.reading() as transaction:
-        known = transaction.governed(KIND, release_digest)
-    if known is not None:
-        before = decode(known.content)
-        if replace(before, recorded_at=found.recorded_at, declared_by="") == found:
-            return before
+        document = transaction.governed(KIND, release_digest)
+    known = decode(document.content) if document else None
+    if known is None and found.publisher:
+        return found
+    if known is not None and _same(known, found):
+        return known
     keep(site, release_digest, found, person)
     return found
+
+
+def _same(known: Origin, found: Origin) -> bool:
+    """Tell whether two origins say the same, whenever they were looked at and declared."""
+    return replace(known, recorded_at=found.recorded_at, declared_by="") == found
+
+
+def site_findings(site: Site, release_digest: str) -> tuple[str, ...]:
+    """Return what is on record of a release that is not its publisher's."""
+    with site.database.reading() as transaction:
+        known = transaction.governed(KIND, release_digest)
+    return decode(known.content).findings if known else ()
 
 
 def declare_provider(site: Site, release_digest: str, person: Person) -> Origin:

@@ -88,6 +88,7 @@ def add(
     config: ConfigOption = None,
 ) -> None:
     """Verify a release and register it at this site."""
+    from adapters.change.origins import site_findings
     from adapters.cli.account import person_here
     from adapters.compose import open_site
     from adapters.home import locate
@@ -101,7 +102,10 @@ def add(
         person = person_here(site)
         digest = add_newest(site, name, bundle if is_file else None, person=person)
         row = site.registry.row(digest)
+        changed = site_findings(site, digest)
     typer.echo(f"{row.plugin} {row.version}: {digest}")
+    if changed:
+        typer.echo(f"not its publisher's ({', '.join(changed)}): see `osteon change origin`")
 
 
 @app.command("list")

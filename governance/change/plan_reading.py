@@ -252,6 +252,11 @@ def _require_complete(plan: ChangePlan, top: Table) -> None:
     missing = [name for name in plan.mandatory_strata if name not in seen]
     if missing:
         raise top.fault("step", f"a step for the mandatory stratum {missing[0]}")
+    for modification in plan.modifications:
+        if modification.monitoring_days > plan.budget.min_days_between:
+            raise top.table("budget").fault(
+                "min_days_between", "at least the monitoring window of every modification"
+            )
     assessed = {(i.modification_id, i.step_id, i.risk_id) for i in plan.impacts}
     for modification in plan.modifications:
         for step in plan.steps_of((modification.modification_id,)):

@@ -73,7 +73,7 @@ def open_plan(raw: bytes, trust: tuple[TrustedKey, ...]) -> SignedPlan:
     """
     try:
         document = canonical.decode(raw)
-    except RecordError as error:
+    except (RecordError, RecursionError) as error:
         raise ConfigurationError(
             "expected a signed change plan, found another file",
             advice="Sign the plan with `osteon change plan sign`.",

@@ -25,13 +25,14 @@ from adapters.change.acts import (
     withdraw,
 )
 from adapters.change.evidence import SIGNATURE, read_context
-from adapters.change.origins import compare, declare_provider
+from adapters.change.origins import compare, declare_provider, site_findings
 from adapters.change.signing import sign_evidence, sign_plan_file
 from adapters.change.standing import classified, standing_of
 from adapters.compose import Site
 from adapters.governance.acts import act
 from adapters.governance.persons import Somebody
 from audit.errors import ConfigurationError, NotFoundError, RefusalError, SignatureError
+from governance.change.gates import budget_gate, change_gate
 from governance.change.ledger import (
     REQUEST,
     RUN,
@@ -68,8 +69,9 @@ COMPARED = {**REASON, "comparison": "sha256:" + "4" * 64}
 
 @pytest.fixture
 def place(tmp_path: Path) -> Iterator[Place]:
-    """Open a clinical site."""
+    """Open a clinical site; its gates are those of every site, but the documentation's."""
     with governed_site(tmp_path, mode="clinical") as opened:
+        assert {change_gate, budget_gate} <= set(opened[0].gates)
         yield opened
 
 
@@ -375,7 +377,7 @@ def test_a_changed_release_of_another_publisher_waits_for_a_declaration(place: P
     _sign_as_publisher(site, publisher)
     found = compare(site, local, "engineer")
     assert (found.publisher, found.compared_with) == (False, publisher)
-    assert found.findings == ("LOCAL_THRESHOLD",)
+    assert found.findings == site_findings(site, local) == ("LOCAL_THRESHOLD",)
     assert refused(act, site, "shadow", approved(site, local), APPROVER, REASON) == (
         "PROVIDER_SHIFT",
     )

@@ -100,6 +100,7 @@ WRONG: tuple[tuple[str, Any, str], ...] = (
     ("budget.hard_stops", ["fire"], "hard_stops"),
     ("budget.vs_baseline", {"d_dsc_mean": float("nan"), "d_hd95_mm": 1}, "finite"),
     ("udi_in_plan", "none", "PI or DI"),
+    ("modification.0.monitoring_days", 31, "monitoring window"),
     ("baseline", "sha256:1", "digest"),
 )
 
@@ -179,6 +180,12 @@ def test_no_bytes_open_but_the_signed_ones(raw: bytes | int) -> None:
         raw = bytes(content)
     with pytest.raises(SuiteError):
         open_plan(raw, TRUST)
+
+
+def test_a_plan_nested_without_end_is_refused() -> None:
+    """A file that would exhaust the stack is no plan."""
+    with pytest.raises(ConfigurationError):
+        open_plan(b"[" * 100_000 + b"]" * 100_000, TRUST)
 
 
 @pytest.mark.parametrize("document", [None, [], 3, {"schema": "x"}])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -73,39 +74,47 @@ def test_parameters_of_a_run_are_compared_with_the_release() -> None:
     assert parameter_edits(stated, {**stated, "extra": 1}, ()) == ("extra",)
 
 
-def objections(origin: Origin, kept: bool = True, **changes: Any) -> list[str]:
-    """Return what the gate says of a release with this origin, kept before or compared now."""
+def objections(now: Origin, kept: Origin | None = None, **changes: Any) -> list[str]:
+    """Return what the gate says of a release with this origin, another one kept before."""
     store = GovernedMemory()
-    if kept:
-        store.put_governed(KIND, "sha256:1", encode(origin))
+    if kept is not None:
+        store.put_governed(KIND, "sha256:1", encode(kept))
     values: dict[str, Any] = {
         "site": "site", "mode": "clinical", "plugin": "knee", "release_digest": "sha256:1",
         "manifest": {}, "before": "approved", "after": "active", "person": "anna",
         "role": "approver", "decided_at": NOW,
     }  # fmt: skip
-    gate = ProviderGate({"sha256:1": origin}.__getitem__)
-    return [item.code for item in gate(Passage(**{**values, **changes}), store)]
+    gate = ProviderGate({"sha256:1": now}.__getitem__)
+    return [item.text[:10] for item in gate(Passage(**{**values, **changes}), store)]
+
+
+LOCAL = Origin("knee", False, OURS.digest, ("LOCAL_CODE", "LOCAL_NAME"), NOW)
 
 
 @pytest.mark.reg("AIA-25.1")
-def test_a_shift_blocks_clinical_use_until_it_is_declared() -> None:
+def test_a_shift_blocks_clinical_use() -> None:
     """In clinical mode every finding objects; in research mode it is on record and runs."""
-    local = Origin("knee", False, OURS.digest, ("LOCAL_CODE", "LOCAL_WEIGHTS"), NOW)
-    assert objections(local) == ["PROVIDER_SHIFT", "PROVIDER_SHIFT"]
-    assert objections(local, after="shadow") == ["PROVIDER_SHIFT", "PROVIDER_SHIFT"]
-    assert objections(local, mode="research") == []
-    assert objections(local, after="suspended") == []
-    declared = Origin("knee", False, OURS.digest, local.findings, NOW, "anna")
-    assert objections(declared) == []
+    assert objections(LOCAL) == ["LOCAL_CODE", "LOCAL_NAME"]
+    assert objections(LOCAL, after="shadow") == ["LOCAL_CODE", "LOCAL_NAME"]
+    assert objections(LOCAL, mode="research") == []
+    assert objections(LOCAL, after="suspended") == []
     assert objections(Origin("knee", True, "", (), NOW)) == []
 
 
 @pytest.mark.reg("AIA-25.1")
-def test_a_release_that_nobody_compared_is_compared_now() -> None:
-    """Where no origin is on record, the gate has it compared and says the same."""
-    local = Origin("knee", False, "", ("LOCAL_UNCOMPARED",), NOW)
-    assert objections(local, kept=False) == ["PROVIDER_SHIFT"]
-    assert objections(Origin("knee", True, "", (), NOW), kept=False) == []
+def test_a_declaration_counts_for_what_it_was_made_for() -> None:
+    """Who declared the site the provider of one change did not declare the next one."""
+    assert objections(LOCAL, replace(LOCAL, declared_by="anna")) == []
+    assert objections(LOCAL, LOCAL) == ["LOCAL_CODE", "LOCAL_NAME"]
+    earlier = replace(LOCAL, declared_by="anna", findings=("LOCAL_NAME",))
+    assert objections(LOCAL, earlier) == ["LOCAL_CODE"]
+
+
+@pytest.mark.reg("AIA-25.1")
+def test_what_was_kept_before_the_publishers_release_came_does_not_count() -> None:
+    """Once the site made the plugin alone; since the publisher's is here, it is compared."""
+    alone = Origin("knee", True, "", (), NOW)
+    assert objections(LOCAL, alone) == ["LOCAL_CODE", "LOCAL_NAME"]
 
 
 def test_an_origin_is_kept_as_it_was() -> None:

@@ -12,8 +12,10 @@ import pydicom
 import pytest
 
 from adapters.compose import open_site
+from adapters.governance.acts import waive
+from adapters.governance.persons import DEMONSTRATOR
 from adapters.home import Home
-from adapters.published import DEMONSTRATOR, sign_bundle, waive_release
+from adapters.published import sign_bundle
 from plugins.host.manifest import Input, Output
 from tests.simulators import dicom_objects as objects
 from tests.simulators.dicom_validators import dciodvfy_errors
@@ -39,7 +41,7 @@ def _site(root: Path) -> Home:
     path.write_bytes(bundle(METHODS, **declared))
     with open_site(home, configuration=configuration(root)) as site:
         digest = site.registry.add(sign_bundle(site.keys, path, site.now())).digest
-        waive_release(site, digest, DEMONSTRATOR, "test", timedelta(days=1))
+        waive(site, digest, DEMONSTRATOR, "test", timedelta(days=1))
     return home
 
 
