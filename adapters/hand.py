@@ -20,7 +20,13 @@ from adapters.delivery.delivery import restart_failed
 from adapters.engine.waiting import WAITING
 from adapters.rt.read_folder import FolderScan, scan_folder
 from adapters.study_facts import study_facts
-from audit.errors import ConfigurationError, InputChangedError, NotFoundError, NotStoredError
+from audit.errors import (
+    AnswerChangedError,
+    ConfigurationError,
+    InputChangedError,
+    NotFoundError,
+    NotStoredError,
+)
 from audit.pseudonym import short
 from plugins.host.facts import StudyFacts
 from plugins.host.identity import run_id_for
@@ -39,7 +45,8 @@ PERMITTED = {
     "seed": ("refused", "abstained", "done", "failed"),
 }
 ACTIONS = tuple(PERMITTED)
-INPUT_CHANGED = InputChangedError.code
+ANOTHER_REVISION = (InputChangedError.code, AnswerChangedError.code)
+"""Reasons of runs whose input or answer is now another: the next revision goes on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +116,7 @@ def _queue(
     with site.database.transaction() as transaction:
         revision = 1
         run_id = run_id_for(decision.sop_instance_uids, decision.release_digest, chosen, revision)
-        while (row := transaction.run(run_id)) is not None and row.reason == INPUT_CHANGED:
+        while (row := transaction.run(run_id)) is not None and row.reason in ANOTHER_REVISION:
             revision += 1
             run_id = run_id_for(
                 decision.sop_instance_uids, decision.release_digest, chosen, revision
@@ -247,7 +254,7 @@ def _retry(site: Site, transaction: Transaction, row: RunRow, person: str) -> st
 def _force(site: Site, transaction: Transaction, row: RunRow, person: str) -> str:
     """Run again: the same run, or a new revision where the input itself has changed."""
     before = row.request
-    if row.reason != INPUT_CHANGED:
+    if row.reason not in ANOTHER_REVISION:
         site.journal.by_hand(transaction, before, "force", person)
         _queue_afresh(site, transaction, row)
         return f"run {before.run_id} is queued again; its objects keep their UIDs"

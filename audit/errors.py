@@ -20,6 +20,7 @@ identifier; they never carry patient data.
     │   ├── TooLargeError             INPUT_TOO_LARGE
     │   ├── SeriesChangedError        INPUT_SERIES_CHANGED
     │   └── InputChangedError         INPUT_CHANGED
+    │       └── AnswerChangedError    INPUT_ANSWER_CHANGED
     ├── RefusalError                  REFUSED            outside the intended purpose: an answer
     │   └── BarredError               BARRED             the release was stopped meanwhile
     ├── ReleaseError                  RELEASE_*
@@ -170,6 +171,12 @@ class InputChangedError(InputError):
 
     code = "INPUT_CHANGED"
     advice = "Run it by hand as a new revision: `osteon runs force`."
+
+
+class AnswerChangedError(InputChangedError):
+    """The same run, asked for again, comes to another answer than the one it gave."""
+
+    code = "INPUT_ANSWER_CHANGED"
 
 
 class RefusalError(SuiteError):

@@ -36,7 +36,6 @@ from plugins.host.case import Case
 from plugins.host.ports import Answer, Delivered, Document, Json, RunRequest
 
 _INFERENCE, _REFUSAL = "inference:", "refusal:"
-_UNREADABLE = "unreadable:"
 _BY_WORKER = ("input_read", "refusal", "inference", "explanation")
 """Records of what the release itself did; who asked for the run stands in ``run_opened``."""
 _OUTCOMES = {"done": 0, "abstained": 0, "refused": 4, "discarded": 4, "failed": 8}
@@ -92,23 +91,6 @@ class SiteJournal(SiteRecords):
             transaction.set_run_facts(request.run_id, read)
             body = {key: read[key] for key in ("input", "acquisition", "notes")}
             self._step(transaction, request, f"input_read:{number}", "input_read", body)
-
-        self._write(write)
-
-    def input_unreadable(self, request: RunRequest, code: str) -> None:
-        """Keep that the input could not be read, in place of its digest.
-
-        A run's input is then either unreadable or has one digest, so that one run never
-        gives two answers: what becomes readable is another input.
-
-        Raises
-        ------
-        InputChangedError : it could be read before; nothing was changed.
-        """
-
-        def write(transaction: Transaction) -> None:
-            self._round(transaction, request)
-            transaction.set_input_digest(request.run_id, f"{_UNREADABLE}{code}")
 
         self._write(write)
 

@@ -12,7 +12,7 @@ Read next: `objects.py` (which objects an answer becomes), `outbox.py`.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from adapters.rt.digest import content_digest_of
 from adapters.rt.equipment import WritingContext, encode
 from adapters.rt.identity import inherit
 from adapters.rt.sources import SourceSeries
-from audit.errors import MissingAttributeError
+from audit.errors import AnswerChangedError, MissingAttributeError
 from plugins.host.case import Case
 from plugins.host.findings import Segmentation
 from plugins.host.manifest import Manifest
@@ -52,7 +52,8 @@ class DocumentComposer:
     headers : what a refusal inherits from, also where nothing could be read; `sources`
         where it is not given.
     tells_refusals : the site wants refusals to leave as objects.
-    written_by : the documents of an earlier run, for one that replaces it.
+    written_by : what a run has put on record and sent: of an earlier run, for one that
+        replaces it, and of the run itself, which must not give another answer now.
     """
 
     outbox: Path
@@ -68,6 +69,7 @@ class DocumentComposer:
 
         Raises
         ------
+        AnswerChangedError : the run has given another answer; that one is as it was.
         PluginOutputError : a measurement contradicts its mask; nothing was written.
         DiskFullError, StorageError : the outbox is as it was before.
         """
@@ -96,6 +98,7 @@ class DocumentComposer:
         Raises
         ------
         InputError : no header of the study can be read; nothing was written.
+        AnswerChangedError : the run has given another answer; that one is as it was.
         """
         from adapters.fhir.bundle import build_refusal_bundle
 
@@ -166,8 +169,19 @@ class DocumentComposer:
                     notes=notes if name == BUNDLE else (),
                 )
             )
+        self._require_same(run_id, documents)
         write_outbox(self.outbox, run_id, {**files, **pictures})
         return tuple(documents)
+
+    def _require_same(self, run_id: str, documents: Sequence[Document]) -> None:
+        """Return when the run gave no answer yet, or this one.
+
+        Its UIDs and identifiers follow from the run id: a second answer under them would be
+        another object under the same name, in every archive that has the first.
+        """
+        given = _answer(self.written_by(run_id))
+        if given and given != _answer(documents):
+            raise AnswerChangedError(f"expected the answer that run {run_id} gave, found another")
 
 
 def _reference_role(manifest: Manifest, sources: Sources, answer: Answer | None) -> str:
@@ -181,6 +195,13 @@ def _reference_role(manifest: Manifest, sources: Sources, answer: Answer | None)
         if item.role in sources:
             return item.role
     raise MissingAttributeError("expected the headers of a source series, found none")
+
+
+def _answer(documents: Sequence[Document]) -> dict[str, str]:
+    """Return the digests of an answer by file; what it says of an earlier run is no part of it."""
+    return {
+        item.path.name: item.content_digest for item in documents if item.path.name != SUPERSEDED
+    }
 
 
 def _superseding(context: WritingContext) -> tuple[dict[str, Any], tuple[str, ...]]:

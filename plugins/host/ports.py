@@ -169,10 +169,6 @@ class Journal(Protocol):
         """Record what was read; InputChangedError if the run id had another digest."""
         ...
 
-    def input_unreadable(self, request: RunRequest, code: str) -> None:
-        """Keep that the input could not be read; InputChangedError if it could be before."""
-        ...
-
     def refused(
         self,
         request: RunRequest,
@@ -205,7 +201,10 @@ class Composer(Protocol):
     """Turns an answer into standard objects; the same answer gives the same bytes."""
 
     def compose(self, request: RunRequest, case: Case, answer: Answer) -> tuple[Document, ...]:
-        """Write all objects of the run into its outbox and return them."""
+        """Write all objects of the run into its outbox and return them.
+
+        Raises AnswerChangedError where the run has given another answer already.
+        """
         ...
 
     def compose_refusal(
@@ -213,7 +212,7 @@ class Composer(Protocol):
     ) -> tuple[Document, ...]:
         """Write the objects that tell a refusal; none where the site wants none.
 
-        Raises InputError where no header of the study can be read.
+        Raises InputError where no header of the study can be read, and AnswerChangedError.
         """
         ...
 

@@ -17,10 +17,10 @@ from pathlib import Path
 import structlog
 
 from audit.errors import (
+    AnswerChangedError,
     BarredError,
     DoorError,
     InputChangedError,
-    InputError,
     MixedPatientsError,
     NotFoundError,
     RefusalError,
@@ -37,8 +37,8 @@ from plugins.host.result import RunResult
 from plugins.host.staging import answer_digest
 
 NO_ANSWER = (
-    *(InputChangedError.code, SeriesChangedError.code, MixedPatientsError.code),
-    BarredError.code,
+    *(InputChangedError.code, AnswerChangedError.code, SeriesChangedError.code),
+    *(MixedPatientsError.code, BarredError.code),
 )
 """Refusals that no object tells: another run answers, nobody knows in whose record, or
 nothing of the release may leave."""
@@ -66,12 +66,7 @@ class Run:
     @cached_property
     def read(self) -> tuple[Case, str]:
         """The case and its digest; read again after a crash, when the journal compares."""
-        try:
-            case = self.house.cases.fetch(self.request, self.manifest)
-        except InputError as error:
-            if error.code not in NO_ANSWER:
-                self.house.journal.input_unreadable(self.request, error.code)
-            raise
+        case = self.house.cases.fetch(self.request, self.manifest)
         digest = case_digest(case)
         self.house.journal.input_read(self.request, case, digest)
         return case, digest
@@ -135,10 +130,13 @@ class Run:
 
     def refuse(self, facts: Json) -> Json:
         """Tell a refusal in objects of its own; what cannot be written does not undo it."""
-        reasons = tuple(facts["reasons"])
-        documents, unwritten = self._told(facts["refusal"], reasons)
+        code, reasons = facts["refusal"], tuple(facts["reasons"])
+        documents, unwritten = self._told(code, reasons)
+        if unwritten == AnswerChangedError.code:
+            code, reasons = unwritten, (unwritten,)
         self.house.journal.refused(self.request, reasons, documents, unwritten)
-        return {"documents": [result.encode_document(item) for item in documents]}
+        told = [result.encode_document(item) for item in documents]
+        return {"documents": told, "refusal": code, "reasons": list(reasons)}
 
     def _told(self, code: str, reasons: tuple[str, ...]) -> tuple[tuple[Document, ...], str]:
         """Return the objects that tell a refusal, or why there are none."""

@@ -21,7 +21,12 @@ from adapters.rt.raster import mask_from_contours
 from adapters.rt.read_series import read_series
 from adapters.rt.read_structures import read_structures
 from adapters.rt.sources import SourceSeries
-from audit.errors import DiskFullError, MissingAttributeError, PluginOutputError
+from audit.errors import (
+    AnswerChangedError,
+    DiskFullError,
+    MissingAttributeError,
+    PluginOutputError,
+)
 from plugins.host.case import Case, Subject
 from plugins.host.findings import Measurement
 from tests.simulators.dicom_validators import dciodvfy_errors, dsc, plastimatch_mask
@@ -273,10 +278,29 @@ def test_a_predecessor_that_is_gone_from_the_outbox_is_noted(superseding, tmp_pa
     """Without the old bundle nothing is marked, the result leaves, and its note says so."""
     composer, run, old = superseding
     gone = tuple(replace(item, path=tmp_path / "gone" / item.path.name) for item in old)
-    composer = replace(composer, outbox=tmp_path / "outbox", written_by=lambda _: gone)
+
+    def written_by(run_id):
+        return gone if run_id == run.request.supersedes else ()
+
+    composer = replace(composer, outbox=tmp_path / "outbox", written_by=written_by)
     documents = composer.compose(run.request, run.case, run.answer)
     (fhir,) = [item for item in documents if item.kind == "FHIR"]
     assert fhir.notes == ("unmarked:PREDECESSOR_GONE",)
+
+
+def test_an_answer_that_was_given_is_not_overwritten(composed, tmp_path):
+    """Composing another answer of the same run is an error, and the outbox stays as it was."""
+    run, given = composed
+    composer = replace(run.composer(given[0].path.parents[1]), written_by=lambda _: given)
+    before = contents(given)
+    assert composer.compose(run.request, run.case, run.answer) == given
+    with pytest.raises(AnswerChangedError):
+        composer.compose_refusal(run.request, ("BODY_PART",))
+    score = replace(run.answer.prediction.uncertainty, score=0.123)
+    other = replace(run.answer, prediction=replace(run.answer.prediction, uncertainty=score))
+    with pytest.raises(AnswerChangedError):
+        composer.compose(run.request, run.case, other)
+    assert contents(given) == before
 
 
 def test_an_abstention_writes_a_report_and_a_bundle_only(tmp_path):

@@ -135,19 +135,6 @@ def test_refusal_without_objects_says_why_and_keeps_earlier_ones(recorded: Recor
         assert transaction.documents(request.run_id) == documents_for(request)
 
 
-def test_unreadable_input_that_becomes_readable_is_another(recorded: Recorded) -> None:
-    """A run is answered for one input: unreadable for one reason, or with one digest."""
-    request = request_for()
-    recorded.journal.opened(request)
-    for _ in range(2):
-        recorded.journal.input_unreadable(request, "INPUT_GEOMETRY")
-    with pytest.raises(InputChangedError):
-        recorded.journal.input_unreadable(request, "INPUT_UNITS")
-    with pytest.raises(InputChangedError):
-        recorded.journal.input_read(request, case_for(), DIGEST)
-    assert recorded.kinds() == ["run_opened"]
-
-
 def test_changed_input_is_refused_and_leaves_the_run_alone(recorded: Recorded) -> None:
     """The same run id with other pixel values is an error, and nothing is recorded of it."""
     request = request_for()

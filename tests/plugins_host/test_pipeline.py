@@ -13,6 +13,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from audit.errors import (
+    AnswerChangedError,
     AuthenticationError,
     GeometryError,
     InputChangedError,
@@ -148,9 +149,6 @@ class Room:
             raise InputChangedError("expected the recorded digest")
         self.world.at("input_read", nothing)
 
-    def input_unreadable(self, request: RunRequest, code: str) -> None:
-        self.input_read(request, self.world.case, f"unreadable:{code}")
-
     def refused(
         self,
         request: RunRequest,
@@ -188,6 +186,9 @@ class Room:
 
     def _written(self, content: str) -> tuple[Document, ...]:
         text, path = content.encode(), self.world.outbox / "sr.dcm"
+        recorded = any(event.startswith(RECORDED) for event in self.world.events)
+        if recorded and path.read_bytes() != text:
+            raise AnswerChangedError("expected the answer that the run gave, found another")
         path.write_bytes(text)
         digest = "sha256:" + hashlib.sha256(text).hexdigest()
         return (Document("SR", path, digest, "1.2.840", "2.25.1", "2.25.2", "2.25.3"),)
@@ -454,10 +455,8 @@ def test_what_is_no_answer_is_told_in_no_object(
     assert not world.stored
 
 
-def test_an_input_that_becomes_readable_is_another_input(
-    world: World, request_: RunRequest
-) -> None:
-    """One run never gives two answers: what was refused as unreadable is run anew."""
+def test_one_run_never_gives_two_answers(world: World, request_: RunRequest) -> None:
+    """What was refused as unreadable and can be read now is not answered under the same run."""
 
     def broken() -> Case:
         raise GeometryError("expected uniform spacing, found a gap after frame 12")
@@ -467,7 +466,21 @@ def test_an_input_that_becomes_readable_is_another_input(
     world.source_says = None
     world.steps.clear()
     again = go(world, request_)
-    assert (again.status, again.code) == ("refused", "INPUT_CHANGED")
+    assert (again.status, again.code) == ("refused", "INPUT_ANSWER_CHANGED")
+    assert "untold INPUT_ANSWER_CHANGED INPUT_ANSWER_CHANGED" in world.events
+    assert len(world.stored) == 1
+
+
+def test_a_result_is_not_followed_by_a_refusal_of_the_same_run(
+    world: World, request_: RunRequest
+) -> None:
+    """A result that left stays as it is; a refusal that comes later is another revision's."""
+    assert go(world, request_).status == "done"
+    narrow(world)
+    world.steps.clear()
+    again = go(world, request_)
+    assert (again.status, again.code) == ("refused", "INPUT_ANSWER_CHANGED")
+    assert again.reasons == ("INPUT_ANSWER_CHANGED",)
     assert len(world.stored) == 1
 
 
@@ -493,7 +506,7 @@ def test_an_input_that_cannot_be_read_is_refused_with_its_code(
     world.source_says = broken
     ended = go(world, request_)
     assert (ended.status, ended.reasons) == ("refused", ("INPUT_GEOMETRY",))
-    assert world.events[:3] == ["opened", "input_read", "refused INPUT_GEOMETRY"]
+    assert world.events[:2] == ["opened", "refused INPUT_GEOMETRY"]
     assert world.events[-2:] == ["closed refused INPUT_GEOMETRY", "wiped"]
 
 
