@@ -11,7 +11,7 @@ Read next: `bill_of_materials.py`.
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from importlib.metadata import packages_distributions, version
 from importlib.util import find_spec
@@ -43,16 +43,29 @@ def release_members(installed: InstalledPlugin, manifest: Manifest) -> dict[str,
     folder = package_folder(installed.package)
     if not (folder / CARD).is_file():
         raise ReleaseError(f"expected {CARD} in the folder of plugin {manifest.plugin}, found none")
-    members = {CARD: (folder / CARD).read_bytes()}
-    for package in (installed.package, *manifest.model_packages):
-        for path, content in _package_files(package):
-            members[CODE + path] = content
+    members = carried_code(manifest.plugin, installed.package, manifest.model_packages)
+    members[CARD] = (folder / CARD).read_bytes()
     if (folder / CRITERIA).is_file():
         members[CRITERIA] = (folder / CRITERIA).read_bytes()
     for name in manifest.weights:
         members[WEIGHTS + name] = _weight(name, weight_folders(installed, folder))
     members[SBOM] = bill_of_materials(manifest.plugin, manifest.version)
-    _check_closed(manifest.plugin, members)
+    return members
+
+
+def carried_code(plugin: str, package: str, model_packages: Sequence[str]) -> dict[str, bytes]:
+    """Return the code that a release of a plugin carries, by member name.
+
+    Raises
+    ------
+    ReleaseError : it imports something of the suite that would not be carried.
+    """
+    members = {
+        CODE + path: content
+        for own in (package, *model_packages)
+        for path, content in _package_files(own)
+    }
+    _check_closed(plugin, members)
     return members
 
 

@@ -29,6 +29,7 @@ identifier; they never carry patient data.
     │   │   ├── KeyUntrustedError     RELEASE_KEY_UNTRUSTED
     │   │   └── KeyRevokedError       RELEASE_KEY_REVOKED
     │   ├── HostApiError              RELEASE_HOST_API
+    │   ├── ModelImportError          RELEASE_IMPORT     a model from elsewhere cannot be one
     │   └── NotActiveError            RELEASE_NOT_ACTIVE
     ├── PluginError                   PLUGIN_*
     │   ├── PluginTimeoutError        PLUGIN_TIMEOUT
@@ -239,6 +240,17 @@ class HostApiError(ReleaseError):
 
     code = "RELEASE_HOST_API"
     advice = "Use a release built for this host, or the suite that the release names."
+
+
+class ModelImportError(ReleaseError):
+    """A model from elsewhere cannot become a release: this field is missing or contradicts."""
+
+    code = "RELEASE_IMPORT"
+    advice = "Correct the named field at the model, or in its statement, and import again."
+
+    def __init__(self, field: str, expected: str, found: object, *, advice: str | None = None):
+        super().__init__(f"{field}: expected {expected}, found {found}", advice=advice)
+        self.field = field
 
 
 class NotActiveError(ReleaseError):

@@ -152,7 +152,9 @@ _IMPORTED: Mapping[str, tuple[str, str]] = {
     "network": ("architecture", "ARCHITECTURE_CHANGED"),
     "preprocessing": ("preprocessing", "PREPROCESSING_CHANGED"),
     "inference": ("parameters", "INFERENCE_CHANGED"),
+    "channels": ("inputs", "INPUT_CODING_CHANGED"),
     "outputs": ("outputs", "OUTPUT_CODING_CHANGED"),
+    "explanation": ("parameters", "EXPLANATION_CHANGED"),
 }
 """Part of an imported model's description -> (area, code); see models/importers."""
 

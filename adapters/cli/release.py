@@ -1,4 +1,4 @@
-"""`osteon release`: build, publish, verify, add, list, show and compare releases."""
+"""`osteon release`: build, publish, verify, add, list, show, compare and import releases."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from adapters.cli.release_diff import diff
+from adapters.cli.release_import import import_release
 from adapters.cli.terminal import (
     ConfigOption,
     HomeOption,
@@ -20,6 +21,7 @@ from audit.errors import NotFoundError
 
 app = typer.Typer(no_args_is_help=True)
 app.command("diff")(diff)
+app.command("import")(import_release)
 PluginArgument = Annotated[str, typer.Argument(help="Plugin name, e.g. contouring.")]
 
 

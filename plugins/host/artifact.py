@@ -120,6 +120,11 @@ class ReleaseArtifact:
         self.digest = loaded.digest
         self._release = loaded.release
 
+    @property
+    def manifest(self) -> Mapping[str, Any]:
+        """Return the release's whole manifest as JSON values, to be read only."""
+        return self._release.manifest
+
     def weights(self, name: str) -> bytes:
         """Return the verified bytes of one weight file that the manifest lists."""
         return self._release.member(WEIGHTS + name)

@@ -9,7 +9,7 @@ Read next: `plugins/example/plugin.py`, the smallest plugin.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from plugins.host.case import Case
 from plugins.host.findings import Explanation, Prediction
@@ -19,9 +19,14 @@ Parameters = Mapping[str, str | float | bool]
 
 
 class Artifact(Protocol):
-    """The release as its own code sees it: bytes of members, by name."""
+    """The release as its own code sees it: its manifest, and bytes of members by name."""
 
     digest: str
+
+    @property
+    def manifest(self) -> Mapping[str, Any]:
+        """Return the release's whole manifest as JSON values, to be read only."""
+        ...
 
     def weights(self, name: str) -> bytes:
         """Return the verified bytes of one weight file that the manifest lists."""

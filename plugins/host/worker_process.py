@@ -28,6 +28,7 @@ from typing import Any, NoReturn
 import plugins.host
 from audit.errors import (
     HostApiError,
+    ModelImportError,
     PluginCrashedError,
     PluginError,
     PluginMemoryError,
@@ -65,6 +66,7 @@ _REPORTED: Mapping[Any, type[PluginError | ReleaseError]] = {
     PluginMemoryError.code: PluginMemoryError,
     PluginOutputError.code: PluginOutputError,
     HostApiError.code: HostApiError,
+    ModelImportError.code: ReleaseError,
     ReleaseTamperedError.code: ReleaseTamperedError,
     ReleaseError.code: ReleaseError,
 }

@@ -1,0 +1,4 @@
+"""Make a release from a model that was trained elsewhere.
+
+Read next: `build.py`.
+"""
