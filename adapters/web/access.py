@@ -64,6 +64,8 @@ ROUTES: dict[tuple[str, str], frozenset[str] | str | None] = {
     ("POST", "/runs/{run_id}/seed"): SEEDERS,
     ("GET", "/account"): EVERYBODY,
     ("POST", "/account"): EVERYBODY,
+    ("GET", "/technical-files"): EVERYBODY,
+    ("GET", "/releases/{digest}/technical-file"): EVERYBODY,
     ("GET", "/incidents"): EVERYBODY,
     ("POST", "/incidents"): INCIDENT_REPORTERS,
     ("GET", "/incidents/{incident_id}"): EVERYBODY,

@@ -23,6 +23,7 @@ from adapters.web.access import COOKIE, ROUTES, Session
 from adapters.web.incidents import incident_routes
 from adapters.web.shell import HERE, Act, Pages, csrf_holds
 from adapters.web.sign_in import account_routes, sign_in_routes
+from adapters.web.technical_files import technical_file_routes
 from adapters.web.texts import LANGUAGES
 from audit.errors import SuiteError
 
@@ -59,6 +60,7 @@ def build_app(site: Site, act: Act) -> FastAPI:
     _run_routes(app, view)
     _act_routes(app, view)
     incident_routes(app, view)
+    technical_file_routes(app, view)
     return app
 
 

@@ -31,6 +31,7 @@ from governance.report import (
 from governance.technical_file.fields import POINTS, head_of
 from governance.technical_file.file import Field, TechnicalFile
 from governance.technical_file.indexes import MDR_SECTIONS, point_counts
+from governance.technical_file.reasons import reason_text
 
 _TEXTS: Mapping[str, tuple[str, str]] = {
     "kind": ("Technical documentation", "Technische Dokumentation"),
@@ -111,7 +112,7 @@ def _overview(file: TechnicalFile, t: Mapping[str, str], language: Language) -> 
         yield Table(
             t["gaps"],
             (Column(t["point"]), Column(t["field"]), Column(t["reason"])),
-            tuple((g.rule.point, Code(g.rule.path), g.reason) for g in gaps),
+            tuple((g.rule.point, Code(g.rule.path), reason_text(g.reason, language)) for g in gaps),
         )
 
 
@@ -127,9 +128,9 @@ def _field(item: Field, t: Mapping[str, str], language: Language) -> Section:
     title = item.rule.en if language == "en" else item.rule.de
     blocks: list[Block] = []
     if item.status == "missing":
-        blocks.append(Notice(f"{t['missing']}: {item.reason}", "bad"))
+        blocks.append(Notice(f"{t['missing']}: {reason_text(item.reason, language)}", "bad"))
     elif item.status == "n/a":
-        blocks.append(Notice(f"{t['n/a']}: {item.reason}", "plain"))
+        blocks.append(Notice(f"{t['n/a']}: {reason_text(item.reason, language)}", "plain"))
     blocks += list(_value(item.value, item.status, t))
     blocks.append(Paragraph(_origin(item, t), small=True))
     key = f"field-{item.rule.path.replace('.', '-')}"
