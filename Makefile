@@ -37,7 +37,7 @@ $(STAMPS)/dev: $(STAMPS)/core
 	$(BIN)/python -m pip install -q -e '.[dev]' -c constraints.txt
 	@touch $@
 
-$(STAMPS)/system:
+$(STAMPS)/system: Makefile .ci/system-packages
 	@mkdir -p $(STAMPS)
 	@sh .ci/system-packages $(SYSTEM_PACKAGES)
 	@touch $@
@@ -52,10 +52,10 @@ check: $(STAMPS)/dev
 	$(BIN)/lint-imports
 
 test: $(STAMPS)/dev $(STAMPS)/system check
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup -m "not acceptance" -rs
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup -m "not acceptance"
 
 acceptance: $(STAMPS)/dev $(STAMPS)/system
-	$(BIN)/python -m pytest -m acceptance -rs
+	$(BIN)/python -m pytest -m acceptance
 
 bench: $(STAMPS)/dev
 	$(BIN)/osteon bench

@@ -24,6 +24,7 @@ pytest_plugins = [
     "tests.simulators.orthanc",
     "tests.simulators.postgresql",
     "tests.simulators.site_database",
+    "tests.simulators.skipped",
     "tests.simulators.tiny_pacs",
 ]
 

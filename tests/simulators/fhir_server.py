@@ -85,6 +85,8 @@ def fhir_server() -> Iterator[FhirServer]:
     node = shutil.which("node")
     if node is None:
         pytest.skip("FHIR server: node is not installed")
+    if not _is_new_enough(node):
+        pytest.skip("FHIR server: its packages need Node 20.19 or newer")
     environment = dict(os.environ, OSTEON_FHIR_MODULES=str(_modules()))
     process = subprocess.Popen(
         [node, str(_HERE / "server.cjs")],
@@ -112,6 +114,16 @@ def fhir_faults(fhir: FhirServer) -> Iterator[Proxy]:
     """A proxy before the empty server; without orders it passes everything on."""
     with Proxy(fhir.url) as proxy:
         yield proxy
+
+
+def _is_new_enough(node: str) -> bool:
+    """Return whether Node fulfils the `engines` of Medplum's packages."""
+    said = subprocess.run([node, "--version"], capture_output=True, text=True, check=False).stdout
+    try:
+        major, minor = (int(part) for part in said.strip().lstrip("v").split(".")[:2])
+    except ValueError:
+        return False
+    return (major, minor) >= (20, 19)
 
 
 def _modules() -> Path:
