@@ -24,6 +24,14 @@ def program(name: str) -> str:
     return found
 
 
+def dcmtk(name: str) -> str:
+    """Return the path of dcmtk's program: pynetdicom brings some of the same name."""
+    found = shutil.which(name, path="/usr/bin:/usr/local/bin")
+    if found is None:
+        pytest.skip(f"dcmtk ({name}) is not installed")
+    return found
+
+
 def dciodvfy_errors(path: Path) -> list[str]:
     """Return the error lines of dciodvfy (dicom3tools) on one object."""
     done = subprocess.run(
