@@ -79,7 +79,7 @@ GOLDEN: tuple[tuple[date, str, set[str]], ...] = (
 
 @pytest.mark.reg("AIA-2.13")
 @pytest.mark.parametrize(
-    ("day", "route", "begins"), GOLDEN, ids=lambda value: str(value) if value else ""
+    ("day", "route", "begins"), GOLDEN, ids=[f"{row[0]}-{row[1]}" for row in GOLDEN]
 )
 def test_what_begins_on_a_date(day: date, route: str, begins: set[str]) -> None:
     """Exactly these duties are in force on the day and were not on the day before."""
