@@ -143,6 +143,47 @@ class NoticesSection(_Section):
     mail_to: list[str] = Field(default_factory=list)
 
 
+class OidcSection(_Section):
+    """Sign-in at an OpenID Connect provider; without ``issuer`` there is none.
+
+    Parameters
+    ----------
+    public_url : how browsers reach these pages; the provider must know PUBLIC_URL/sign-in/return.
+    account_claim : claim that names the account; what no account id can have becomes a dash.
+    role_claim : claim with the values that ``roles`` maps; dots lead into objects.
+    roles : value of the claim -> role; the first line that fits counts.  Administrators are
+        local accounts: nobody becomes one by what a provider says.
+    """
+
+    issuer: str = Field(default="", pattern=r"^(https?://[^\s?#]+|)$")
+    client_id: str = ""
+    client_secret: SecretStr = SecretStr("")
+    public_url: str = Field(default="", pattern=r"^(https?://[^\s?#]+[^/]|)$")
+    scope: str = "openid profile"
+    account_claim: str = "preferred_username"
+    role_claim: str = "roles"
+    roles: dict[str, Literal["clinician", "physicist", "engineer", "approver", "compliance"]] = (
+        Field(default_factory=dict)
+    )
+    leeway_s: int = Field(default=30, ge=0, le=300)
+    timeout_s: float = Field(default=10.0, gt=0)
+
+    @model_validator(mode="after")
+    def _whole(self) -> OidcSection:
+        if not self.issuer:
+            return self
+        missing = [key for key in ("client_id", "public_url", "roles") if not getattr(self, key)]
+        if missing:
+            raise ValueError(f"sign-in at {self.issuer} needs {', '.join(missing)}")
+        if "openid" not in self.scope.split():
+            raise ValueError("scope must contain openid")
+        for url in (self.issuer, self.public_url):
+            host = urlsplit(url).hostname or ""
+            if url.startswith("http://") and host not in ("127.0.0.1", "localhost", "::1"):
+                raise ValueError("expected https:// for a provider or pages that are not local")
+        return self
+
+
 class ContactSection(_Section):
     """Somebody who has to be told of an incident; ``verified_on`` is when it last worked.
 
@@ -256,6 +297,7 @@ class Configuration(_Section):
     answers: AnswersSection = AnswersSection()
     web: WebSection = WebSection()
     notices: NoticesSection = NoticesSection()
+    oidc: OidcSection = OidcSection()
     incidents: IncidentsSection = IncidentsSection()
     pacs: list[PacsSection] = Field(default_factory=list)
     targets: list[TargetSection] = Field(default_factory=list)

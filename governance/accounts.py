@@ -14,11 +14,11 @@ under an identity that no account can have, and nobody can sign in as one.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Protocol
 
-from audit.errors import ConfigurationError
+from audit.errors import AuthenticationError, ConfigurationError
 
 ROLES = (
     "clinician", "physicist", "engineer", "approver", "compliance", "administrator", "service",
@@ -62,6 +62,46 @@ def service_identity(plugin: str, version: str, node: str) -> str:
     'service:contouring-0.1.0@node-a'
     """
     return f"service:{plugin}-{version}@{node}"
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who somebody is, by the word of an identity provider.
+
+    Parameters
+    ----------
+    binding : digest of the provider and its own name of the person, which never changes hands.
+    account_id, role : what the site calls the person, and what the person may do here.
+    """
+
+    binding: str
+    account_id: str
+    role: str
+
+
+def federated_account(known: Account | None, identity: Identity, now: datetime) -> Account:
+    """Return the account of somebody whom a provider has identified.
+
+    Parameters
+    ----------
+    known : the account of that id, None where the site has none yet.
+
+    Raises
+    ------
+    AuthenticationError : the id belongs to a local account or to another person, the account
+        is closed, or the role is one that no provider may give.
+    """
+    if identity.role not in PERSONS or identity.role == "administrator":
+        raise AuthenticationError("expected a role that a provider may give, found another")
+    if known is None:
+        return Account(identity.account_id, identity.role, identity.binding, False, now)
+    if known.password_verifier != identity.binding:
+        raise AuthenticationError(
+            "expected an account of this person, found one of somebody else under the same id"
+        )
+    if known.disabled_at is not None and known.disabled_at <= now:
+        raise AuthenticationError("expected an open account, found it closed")
+    return replace(known, role=identity.role)
 
 
 class AccountStore(Protocol):

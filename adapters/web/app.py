@@ -23,6 +23,7 @@ from adapters.web.access import COOKIE, ROUTES, Session
 from adapters.web.incidents import incident_routes
 from adapters.web.shell import HERE, Act, Pages, csrf_holds
 from adapters.web.sign_in import account_routes, sign_in_routes
+from adapters.web.sign_in_provider import provider_routes
 from adapters.web.technical_files import technical_file_routes
 from adapters.web.texts import LANGUAGES
 from audit.errors import SuiteError
@@ -56,6 +57,7 @@ def build_app(site: Site, act: Act) -> FastAPI:
     _fault_pages(app, view)
     _open_routes(app, view)
     sign_in_routes(app, view)
+    provider_routes(app, view)
     account_routes(app, view)
     _run_routes(app, view)
     _act_routes(app, view)

@@ -8,12 +8,14 @@ from __future__ import annotations
 import re
 import secrets
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from fastapi import FastAPI, Form, Request
 from fastapi.responses import RedirectResponse
 from starlette.responses import Response
 
 from adapters import passwords
+from adapters.federation import is_federated
 from adapters.web import access
 from adapters.web.access import COOKIE, Session, same_text
 from adapters.web.shell import Pages, csrf_holds, language_of
@@ -47,17 +49,18 @@ def sign_in_routes(app: FastAPI, view: Pages) -> None:
             account = passwords.sign_in(view.site, account_id, password, "pages")
         except AuthenticationError:
             return _sign_in_form(view, request, translator(language_of(request))["wrong"], 401)
-        view.throttle.succeeded(account_id, _address(request))
+        view.throttle.succeeded(account_id, client_address(request))
         session = access.open_session(account, view.site.now())
         response = RedirectResponse("/", 303)
-        _set_session(request, response, access.encode(session, view.site.keys.session))
+        set_session(request, response, access.encode(session, view.site.keys.session))
         return response
 
     @app.post("/sign-out")
     def sign_out(request: Request, csrf: Annotated[str, Form()]) -> Response:
         if not csrf_holds(request, csrf):
             return view.message(request, 403, "forbidden")
-        response = RedirectResponse("/sign-in", 303)
+        federated = _is_federated(view, request.state.session.account_id)
+        response = RedirectResponse("/signed-out" if federated else "/sign-in", 303)
         response.delete_cookie(COOKIE)
         return response
 
@@ -90,13 +93,13 @@ def account_routes(app: FastAPI, view: Pages) -> None:
         except AuthenticationError:
             return view.render(request, "account.html", 401, message=t["wrong"])
         except ConfigurationError:
-            view.throttle.succeeded(session.account_id, _address(request))
+            view.throttle.succeeded(session.account_id, client_address(request))
             return view.render(request, "account.html", 400, message=t["password_short"])
-        view.throttle.succeeded(session.account_id, _address(request))
+        view.throttle.succeeded(session.account_id, client_address(request))
         fresh = access.open_session(account, view.site.now())
         request.state.session = fresh
         response = view.render(request, "account.html", message=t["password_changed"])
-        _set_session(request, response, access.encode(fresh, view.site.keys.session))
+        set_session(request, response, access.encode(fresh, view.site.keys.session))
         return response
 
 
@@ -104,10 +107,20 @@ def _sign_in_form(view: Pages, request: Request, message: str, status: int = 200
     # A browser asks for other addresses beside the form (favicon.ico); a fresh token for each
     # would make the form that is on the screen useless.
     token = _form_token(request) or secrets.token_urlsafe(24)
-    response = view.render(request, "sign_in.html", status, message=message, csrf=token)
+    settings = view.site.configuration.oidc
+    provider = urlsplit(settings.issuer).hostname or ""
+    response = view.render(
+        request, "sign_in.html", status, message=message, csrf=token, provider=provider
+    )
     secure = request.url.scheme == "https"
     response.set_cookie(FORM_COOKIE, token, samesite="strict", httponly=True, secure=secure)
     return response
+
+
+def _is_federated(view: Pages, account_id: str) -> bool:
+    with view.site.database.reading() as transaction:
+        account = transaction.account(account_id)
+    return account is not None and is_federated(account)
 
 
 def _form_token(request: Request) -> str:
@@ -117,10 +130,11 @@ def _form_token(request: Request) -> str:
 
 
 def _admit(view: Pages, request: Request, account_id: str) -> int:
-    return view.throttle.admit(account_id, _address(request), view.site.now())
+    return view.throttle.admit(account_id, client_address(request), view.site.now())
 
 
-def _address(request: Request) -> str:
+def client_address(request: Request) -> str:
+    """Return where a request comes from, as far as the server sees it."""
     return request.client.host if request.client is not None else ""
 
 
@@ -136,11 +150,14 @@ def _later(response: Response, wait_s: int) -> Response:
 def _account_page(view: Pages, request: Request) -> Response:
     t = translator(language_of(request))
     session: Session = request.state.session
+    if _is_federated(view, session.account_id):
+        return view.render(request, "account.html", message=t["password_elsewhere"], no_password=1)
     message = t["must_change"] if session.must_change_password else ""
     return view.render(request, "account.html", message=message)
 
 
-def _set_session(request: Request, response: Response, cookie: str) -> None:
+def set_session(request: Request, response: Response, cookie: str) -> None:
+    """Set the cookie of a session: never readable by script, never sent from another site."""
     secure = request.url.scheme == "https"
     response.set_cookie(
         COOKIE,

@@ -30,6 +30,25 @@ TEXTS: dict[str, tuple[str, str]] = {
         "This password was given out once. Choose your own before you go on.",
         "Dieses Passwort wurde einmalig vergeben. Wählen Sie zuerst ein eigenes.",
     ),
+    "sign_in_provider": ("Sign in with", "Anmelden mit"),
+    "local_account": ("Or with an account of this site", "Oder mit einem Konto dieses Hauses"),
+    "provider_refused": (
+        "The identity provider's answer does not let you in. Begin again from the sign-in page; "
+        "if that does not help, ask your administrator.",
+        "Die Antwort des Identitätsanbieters lässt Sie nicht ein. Beginnen Sie auf der "
+        "Anmeldeseite noch einmal; hilft das nicht, fragen Sie Ihre Administration.",
+    ),
+    "go_on": ("Go on", "Weiter"),
+    "signed_out": ("Signed out", "Abgemeldet"),
+    "signed_out_here": (
+        "You are signed out here. At the identity provider you may still be signed in.",
+        "Hier sind Sie abgemeldet. Beim Identitätsanbieter sind Sie es vielleicht noch nicht.",
+    ),
+    "sign_out_there": ("Sign out there too", "Auch dort abmelden"),
+    "password_elsewhere": (
+        "You sign in at the identity provider; there is no password here.",
+        "Sie melden sich beim Identitätsanbieter an; hier gibt es kein Passwort.",
+    ),
     "wrong": ("Account or password is wrong.", "Konto oder Passwort ist falsch."),
     "too_many": (
         "Too many failed attempts. Try again in {seconds} seconds.",

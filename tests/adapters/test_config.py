@@ -17,9 +17,9 @@ def test_every_example_is_valid(path: Path) -> None:
     assert load(path, {}).pacs
 
 
-def test_there_are_three_examples() -> None:
-    """Orthanc, a plain DICOMweb PACS and a DIMSE-only site each have an example."""
-    assert [path.stem for path in EXAMPLES] == ["dicomweb", "dimse", "orthanc"]
+def test_there_are_four_examples() -> None:
+    """Orthanc, a plain DICOMweb PACS, a DIMSE-only site and sign-in at a provider."""
+    assert [path.stem for path in EXAMPLES] == ["dicomweb", "dimse", "oidc", "orthanc"]
 
 
 @pytest.mark.parametrize(
