@@ -19,9 +19,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 
 from pydicom import Dataset
+from pydicom.charset import convert_encodings, default_encoding
 from pydicom.dataset import FileMetaDataset
-from pydicom.filewriter import dcmwrite
+from pydicom.filewriter import correct_ambiguous_vr_element, dcmwrite
 from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pydicom.valuerep import AMBIGUOUS_VR, VR
 
 from adapters.rt.identity import Inherited
 from adapters.rt.repair import repair_long
@@ -199,5 +201,25 @@ def encode(dataset: Dataset) -> bytes:
     """Return the object as Part 10 bytes (PS3.10) in its stated transfer syntax."""
     buffer = io.BytesIO()
     dataset.preamble = bytes(128)
+    _settle(dataset, dataset.file_meta.TransferSyntaxUID.is_implicit_VR)
     dcmwrite(buffer, dataset, enforce_file_format=True)
     return buffer.getvalue()
+
+
+def _settle(dataset: Dataset, is_implicit_vr: bool) -> None:
+    """Resolve ambiguous VRs once, and say so of every data set within.
+
+    pydicom's writer would look for them again at every level of every sequence, which is
+    half of its time; and it would parse sequences that stand here as encoded bytes.
+    """
+    if dataset.original_encoding != (None, None):
+        return  # read from a file, or a writer's own: pydicom compares the encodings
+    for element in tuple(dataset.elements()):
+        if element.VR == VR.SQ and not element.is_raw:
+            for item in element.value:
+                _settle(item, is_implicit_vr)
+        elif element.VR in AMBIGUOUS_VR:
+            correct_ambiguous_vr_element(element, dataset, True)
+    stated = dataset.get("SpecificCharacterSet")
+    character_set = convert_encodings(stated) if stated else default_encoding
+    dataset.set_original_encoding(is_implicit_vr, True, character_set)

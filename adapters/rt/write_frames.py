@@ -3,10 +3,9 @@
 highdicom takes geometry and identity of a SEG or parametric map from source headers.
 Real ones are untidy, so it gets headers made from the decoded `Geometry` and the
 inherited patient and study, one for each frame; an enhanced multi-frame source becomes
-one header a frame, and `name_source_frames` writes the frame numbers afterwards
-(PS3.3 Table 10-3).
+one header a frame.
 
-Read next: `write_segmentation.py`, `write_parametric_map.py`.
+Read next: `write_multiframe.py`.
 """
 
 from __future__ import annotations
@@ -30,30 +29,38 @@ def decimal(value: float) -> str:
 
 @dataclass(frozen=True, slots=True)
 class ReferenceGrid:
-    """A source series with its grid, and one valid header for each of its frames.
+    """A source series with its grid, and what the headers of all of its frames say alike.
 
-    ``headers`` are shared by all objects that are written and must not be changed.
+    ``shared`` belongs to all objects that are written and must not be changed.
     """
 
     source: SourceSeries
     geometry: Geometry
-    headers: tuple[Dataset, ...]
+    shared: Dataset
+
+    def header(self, frame_index: int) -> Dataset:
+        """Return a valid single-frame header of one frame."""
+        reference = self.source.frame(frame_index)
+        header = Dataset()
+        header.update(self.shared)
+        # highdicom takes a multi-frame SOP Class for one image: a plain one stands in for it
+        # until the frames are named.
+        plain = not self.source.frame_numbers
+        header.SOPClassUID = reference.sop_class_uid if plain else CTImageStorage
+        header.SOPInstanceUID = reference.sop_instance_uid
+        header.ImagePositionPatient = position(self.geometry, frame_index)
+        return header
 
 
 def reference_grid(
     context: WritingContext, source: SourceSeries, geometry: Geometry
 ) -> ReferenceGrid:
-    """Return the grid of a source series with headers for its frames.
+    """Return the grid of a source series, for headers of its frames.
 
     Parameters
     ----------
     source : the series whose frames have this geometry.
     """
-    return ReferenceGrid(source, geometry, tuple(_headers(context, source, geometry)))
-
-
-def _headers(context: WritingContext, source: SourceSeries, geometry: Geometry) -> list[Dataset]:
-    """Return one single-frame header for each frame; they share what is the same for all."""
     spacing = [decimal(geometry.spacing_mm[1]), decimal(geometry.spacing_mm[2])]
     # PS3.3 C.7.6.2.1.1: first the direction of a row (increasing column), then of a column.
     orientation = [decimal(value) for value in (*geometry.axes[2], *geometry.axes[1])]
@@ -68,18 +75,7 @@ def _headers(context: WritingContext, source: SourceSeries, geometry: Geometry) 
     shared.SliceThickness = decimal(geometry.spacing_mm[0])
     shared.SpacingBetweenSlices = decimal(geometry.spacing_mm[0])
     shared.ImageOrientationPatient = orientation
-    headers = []
-    for frame_index in range(geometry.shape[0]):
-        reference = source.frame(frame_index)
-        header = Dataset()
-        header.update(shared)
-        # highdicom takes a multi-frame SOP Class for one image: a plain one stands in for it
-        # until `name_source_frames`.
-        header.SOPClassUID = CTImageStorage if source.frame_numbers else reference.sop_class_uid
-        header.SOPInstanceUID = reference.sop_instance_uid
-        header.ImagePositionPatient = position(geometry, frame_index)
-        headers.append(header)
-    return headers
+    return ReferenceGrid(source, geometry, shared)
 
 
 def position(geometry: Geometry, frame_index: int) -> list[str]:

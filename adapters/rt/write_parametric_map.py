@@ -23,6 +23,7 @@ from adapters.rt.write_frames import (
     pin_dimensions,
     position,
 )
+from adapters.rt.write_multiframe import Frame, in_frame_order, template_planes, with_frames
 from adapters.rt.write_segmentation import coded
 from audit.errors import PluginOutputError
 from plugins.host.images import Code, Geometry
@@ -80,10 +81,11 @@ def write_parametric_map(
     filled = np.flatnonzero(values.any(axis=(1, 2)))
     planes = range(filled[0], filled[-1] + 1) if len(filled) else range(1)
     same_grid = voxel_map.geometry == reference.geometry
-    headers = list(reference.headers)
+    given = template_planes(planes) if same_grid else list(planes)
+    sources = given if same_grid else range(reference.geometry.shape[0])
     dataset = ParametricMap(
-        source_images=headers[planes.start : planes.stop] if same_grid else headers,
-        pixel_array=values[planes.start : planes.stop],
+        source_images=[reference.header(plane) for plane in sources],
+        pixel_array=values[given],
         series_instance_uid=context.uid("PMAP", number, "series"),
         series_number=1,
         sop_instance_uid=context.uid("PMAP", number, "instance"),
@@ -101,6 +103,11 @@ def write_parametric_map(
         **({} if same_grid else _own_grid(voxel_map.geometry, planes)),
     )
     if same_grid:
+        ordered = in_frame_order(voxel_map.geometry, planes)
+        frames = [Frame(plane, (place,)) for place, plane in enumerate(ordered, start=1)]
+        dataset = with_frames(dataset, reference, planes, frames)
+        dataset.FloatPixelData = values[ordered].astype("<f4", copy=False).tobytes()
+    else:
         name_source_frames(dataset, reference)
     pin_dimensions(dataset, context, "PMAP", number)
     return stamp(dataset, context, label)

@@ -14,11 +14,13 @@ import warnings
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 from pydicom import Dataset
 
 from adapters.rt.equipment import MANUFACTURER, Label, WritingContext, stamp
 from adapters.rt.repair import repair_long
-from adapters.rt.write_frames import ReferenceGrid, name_source_frames, pin_dimensions
+from adapters.rt.write_frames import ReferenceGrid, pin_dimensions
+from adapters.rt.write_multiframe import Frame, in_frame_order, template_planes, with_frames
 from plugins.host.findings import Segmentation
 from plugins.host.images import Code
 
@@ -48,14 +50,14 @@ def write_segmentation(
     import highdicom
 
     label = Label("SEG", number, "SEG")
-    masks = np.stack([item.mask for item in segmentations], axis=-1)
-    filled = np.flatnonzero(masks.any(axis=(1, 2, 3)))
-    planes = range(len(masks)) if not len(filled) else range(filled[0], filled[-1] + 1)
+    filled = np.stack([item.mask.any(axis=(1, 2)) for item in segmentations])
+    planes = np.flatnonzero(filled.any(axis=0)).tolist() or list(range(filled.shape[1]))
+    few = template_planes(planes)
     with warnings.catch_warnings():  # an empty mask is written as it is, without a remark
         warnings.simplefilter("ignore")
-        dataset = highdicom.seg.Segmentation(
-            source_images=[reference.headers[plane] for plane in planes],
-            pixel_array=masks[planes.start : planes.stop],
+        template = highdicom.seg.Segmentation(
+            source_images=[reference.header(plane) for plane in few],
+            pixel_array=np.stack([item.mask[few] for item in segmentations], axis=-1),
             segmentation_type="BINARY",
             segment_descriptions=[
                 _describe(context, index, item) for index, item in enumerate(segmentations, 1)
@@ -70,11 +72,45 @@ def write_segmentation(
             device_serial_number=context.release_hex,
             content_label="SEGMENTATION",
             content_description=label.series_description(context),
-            omit_empty_frames=len(filled) > 0,
+            omit_empty_frames=False,
         )
-    name_source_frames(dataset, reference)
+    frames = _frames(reference, planes, filled)
+    dataset = with_frames(template, reference, range(planes[0], planes[-1] + 1), frames)
+    dataset.SegmentsOverlap = "YES" if _overlap(segmentations) else "NO"
+    dataset.PixelData = _bits(segmentations, frames)
     pin_dimensions(dataset, context, "SEG", number)
     return stamp(dataset, context, label)
+
+
+def _frames(
+    reference: ReferenceGrid, planes: Sequence[int], filled: NDArray[np.bool_]
+) -> list[Frame]:
+    """Return segment after segment the planes that hold it; all planes where none does."""
+    ordered = list(enumerate(in_frame_order(reference.geometry, planes), start=1))
+    several = len(filled) > 1
+    return [
+        Frame(plane, (segment_number, place), segment_number if several else 0)
+        for segment_number, held in enumerate(filled, start=1)
+        for place, plane in ordered
+        if held[plane] or not filled.any()
+    ]
+
+
+def _overlap(segmentations: Sequence[Segmentation]) -> bool:
+    """Say whether a voxel belongs to more than one segment (PS3.3 C.8.20.2)."""
+    seen = np.zeros(segmentations[0].mask.shape, dtype=np.bool_)
+    for item in segmentations:
+        if (seen & item.mask).any():
+            return True
+        seen |= item.mask
+    return False
+
+
+def _bits(segmentations: Sequence[Segmentation], frames: Sequence[Frame]) -> bytes:
+    """Return the frames one bit a voxel, one after another (PS3.5 Section 8.1.1, Annex D)."""
+    voxels = [segmentations[frame.dimensions[0] - 1].mask[frame.plane] for frame in frames]
+    packed = np.packbits(np.stack(voxels).ravel(), bitorder="little").tobytes()
+    return packed + b"\0" * (len(packed) % 2)
 
 
 def _describe(context: WritingContext, segment_number: int, item: Segmentation) -> Dataset:

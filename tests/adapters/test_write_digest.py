@@ -37,6 +37,16 @@ def rewritten(content, syntax, **attributes):
     return buffer.getvalue()
 
 
+def test_what_is_settled_before_encoding_changes_no_byte():
+    """Objects come out as pydicom alone would write them."""
+    run = limb_run()
+    for item in objects_of(run.context(), run.sources, "ct", run.case, run.answer):
+        plain, buffer = item.dataset, io.BytesIO()
+        plain.preamble = bytes(128)
+        pydicom.dcmwrite(buffer, plain, enforce_file_format=True)
+        assert encode(item.dataset) == buffer.getvalue(), item.name
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, ExplicitVRLittleEndian])
 def test_another_encoding_and_other_headers_change_nothing(objects, kind, syntax):
