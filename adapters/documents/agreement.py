@@ -42,12 +42,11 @@ def maximum_diameter_mm(segmentation: Segmentation) -> float:
     most one voxel.
     """
     mask = segmentation.mask
-    first, last = mask.argmax(axis=2), mask.shape[2] - 1 - mask[:, :, ::-1].argmax(axis=2)
-    rows = np.argwhere(mask.any(axis=2))
-    if not len(rows):
+    frames, lines = np.nonzero(mask.any(axis=2))
+    if not len(frames):
         return 0.0
-    frames, lines = rows[:, 0], rows[:, 1]
-    ends = np.concatenate([first[frames, lines], last[frames, lines]])
+    rows = mask[frames, lines]
+    ends = np.concatenate([rows.argmax(axis=1), mask.shape[2] - 1 - rows[:, ::-1].argmax(axis=1)])
     index = np.column_stack([np.tile(frames, 2), np.tile(lines, 2), ends]).astype(np.float64)
     points = np.unique(segmentation.geometry.to_patient(index), axis=0)
     if len(points) < 2:

@@ -112,9 +112,11 @@ def draw_overview(overview: Overview) -> Rgb:
 def lesion_point(segmentation: Segmentation) -> NDArray[np.float64]:
     """Return the LPS point of the mask's voxel that is nearest to its centroid."""
     geometry = segmentation.geometry
-    index = np.argwhere(segmentation.mask)
-    if not len(index):
+    frames = np.flatnonzero(segmentation.mask.any(axis=(1, 2)))
+    if not len(frames):
         return geometry.to_patient((np.asarray(geometry.shape) - 1) / 2)
+    index = np.argwhere(segmentation.mask[frames[0] : frames[-1] + 1])
+    index[:, 0] += frames[0]
     scaled = (index - index.mean(axis=0)) * np.asarray(geometry.spacing_mm)
     nearest = index[int(np.argmin(np.einsum("ij,ij->i", scaled, scaled)))]
     return geometry.to_patient(nearest.astype(np.float64))
@@ -134,7 +136,8 @@ def _rows(overview: Overview) -> list[Row]:
         rows.append(Row("uncertainty [0-1]", uncertainty.voxels, place, (0.0, 1.0), "heat"))
     if explanation is not None and explanation.attribution is not None:
         values = explanation.attribution
-        limit = float(np.percentile(np.abs(values[values != 0]), 99)) if values.any() else 1.0
+        held = np.abs(values[values != 0])
+        limit = float(np.percentile(held, 99)) if held.size else 1.0
         place = explanation.geometry or grid
         rows.append(Row("attribution", values, place, (-limit, limit), "signed"))
     return rows
@@ -154,9 +157,8 @@ def _pixel_mm(segmentation: Segmentation) -> float:
 
 def _plane(view: View, centre: NDArray[np.float64], pixel_mm: float) -> Plane:
     """Return the view's pixels as points of the patient, (TILE, TILE)."""
-    steps = (np.arange(TILE) - (TILE - 1) / 2) * pixel_mm
-    right, down = np.asarray(view.right), np.asarray(view.down)
-    return Plane(centre + steps[:, None, None] * down + steps[None, :, None] * right)
+    right, down = np.asarray(view.right) * pixel_mm, np.asarray(view.down) * pixel_mm
+    return Plane(centre - (TILE - 1) / 2 * (down + right), down, right, TILE)
 
 
 def _grey(volume: Volume, plane: Plane) -> NDArray[np.float32]:
@@ -176,15 +178,17 @@ def _outline(segmentation: Segmentation, plane: Plane) -> NDArray[np.bool_]:
 
 def _tile(grey: NDArray[np.float32], outline: NDArray[np.bool_], row: Row, plane: Plane) -> Rgb:
     """Return one tile: grey image, coloured map over it, contour on top."""
-    tile = np.repeat((grey * 255).astype(np.uint8)[:, :, None], 3, axis=2)
+    base = (grey * 255).astype(np.uint8)
+    tile = np.repeat(base[:, :, None], 3, axis=2)
     if row.values is not None and row.geometry is not None:
         low, high = row.limits
         values = plane.on(row.geometry).linear(row.values, 0.0)
         share = np.clip((values - low) / (high - low), 0.0, 1.0)
         strength = np.abs(share - 0.5) * 2 if row.scheme == "signed" else share
-        opacity = np.minimum(strength * 2.0, 0.75)[:, :, None]
-        colours = colour_map(row.scheme)[(share * 255).astype(np.uint8)]
-        tile = (tile + (colours - tile) * opacity).astype(np.uint8)
+        opacity = np.minimum(strength * 2.0, 0.75)
+        place = (share * 255).astype(np.uint8)
+        for channel, colours in enumerate(colour_map(row.scheme).T):
+            tile[:, :, channel] = base + (colours[place] - base) * opacity
     tile[outline] = CONTOUR_COLOURS[row.scheme]
     return tile
 
