@@ -12,13 +12,16 @@ Read next: `objects.py` (which objects an answer becomes), `outbox.py`.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from adapters.documents.canvas import encode_png
 from adapters.documents.objects import Written, objects_of, refusal_objects, texts_of
-from adapters.documents.outbox import write_outbox
+from adapters.documents.outbox import open_outbox
 from adapters.fhir.identity import FhirIdentity
 from adapters.rt.digest import content_digest_of
 from adapters.rt.equipment import WritingContext, encode
@@ -79,12 +82,11 @@ class DocumentComposer:
         role = _reference_role(manifest, sources, answer)
         context = self._context(request, manifest, sources[role], texts_of(answer))
         written = objects_of(context, sources, role, case, answer)
-        pictures = {item.picture_name: item.picture for item in written if item.picture is not None}
 
         def bundle(documents: tuple[Document, ...]) -> dict[str, Any]:
             return build_bundle(request, case, answer, manifest, documents, _identity(context))
 
-        return self._store(context, written, bundle, pictures)
+        return self._store(context, written, bundle)
 
     def compose_refusal(
         self, request: RunRequest, reasons: tuple[str, ...]
@@ -113,7 +115,7 @@ class DocumentComposer:
         def bundle(documents: tuple[Document, ...]) -> dict[str, Any]:
             return build_refusal_bundle(request, manifest, reasons, documents, _identity(context))
 
-        return self._store(context, written, bundle, {})
+        return self._store(context, written, bundle)
 
     def _context(
         self,
@@ -130,48 +132,55 @@ class DocumentComposer:
     def _store(
         self,
         context: WritingContext,
-        written: tuple[Written, ...],
+        written: Iterable[Written],
         bundle: Callable[[tuple[Document, ...]], dict[str, Any]],
-        pictures: Mapping[str, bytes],
     ) -> tuple[Document, ...]:
-        """Write objects, bundle and pictures in one step and return the documents."""
+        """Write objects, pictures and bundle in one step and return the documents."""
         from adapters.fhir.bundle import bundle_digest
         from adapters.fhir.bundle import encode as encode_bundle
 
         run_id = context.request.run_id
-        files: dict[str, bytes] = {}
         documents: list[Document] = []
-        for item in written:
-            files[item.name] = encode(item.dataset)
-            documents.append(
-                Document(
-                    kind=item.kind,
-                    path=self.outbox / run_id / item.name,
-                    content_digest=content_digest_of(files[item.name]),
-                    sop_class_uid=str(item.dataset.SOPClassUID),
-                    sop_instance_uid=str(item.dataset.SOPInstanceUID),
-                    series_instance_uid=str(item.dataset.SeriesInstanceUID),
-                    study_instance_uid=str(item.dataset.StudyInstanceUID),
-                    notes=context.inherited.notes,
+        digests: list[Future[str]] = []
+        with open_outbox(self.outbox, run_id) as folder:
+            for item in written:
+                content = encode(item.dataset)
+                digests.append(folder.put(item.name, content))
+                if item.picture is not None:
+                    folder.put(item.picture_name, partial(encode_png, item.picture))
+                documents.append(self._document(context, item, content))
+            fhir = {BUNDLE: bundle(tuple(documents))}
+            marking, notes = _superseding(context)
+            fhir |= {SUPERSEDED: marking} if marking else {}
+            for name, message in fhir.items():
+                digests.append(folder.put(name, encode_bundle(message)))
+                documents.append(
+                    Document(
+                        kind="FHIR",
+                        path=self.outbox / run_id / name,
+                        content_digest=bundle_digest(message),
+                        study_instance_uid=context.inherited.text("StudyInstanceUID"),
+                        notes=notes if name == BUNDLE else (),
+                    )
                 )
-            )
-        fhir = {BUNDLE: bundle(tuple(documents))}
-        marking, notes = _superseding(context)
-        fhir |= {SUPERSEDED: marking} if marking else {}
-        for name, content in fhir.items():
-            files[name] = encode_bundle(content)
-            documents.append(
-                Document(
-                    kind="FHIR",
-                    path=self.outbox / run_id / name,
-                    content_digest=bundle_digest(content),
-                    study_instance_uid=context.inherited.text("StudyInstanceUID"),
-                    notes=notes if name == BUNDLE else (),
-                )
-            )
-        self._require_same(run_id, documents)
-        write_outbox(self.outbox, run_id, {**files, **pictures})
-        return tuple(documents)
+            self._require_same(run_id, documents)
+        return tuple(
+            replace(item, file_digest=digest.result())
+            for item, digest in zip(documents, digests, strict=True)
+        )
+
+    def _document(self, context: WritingContext, item: Written, content: bytes) -> Document:
+        """Return the document of one object."""
+        return Document(
+            kind=item.kind,
+            path=self.outbox / context.request.run_id / item.name,
+            content_digest=content_digest_of(content),
+            sop_class_uid=str(item.dataset.SOPClassUID),
+            sop_instance_uid=str(item.dataset.SOPInstanceUID),
+            series_instance_uid=str(item.dataset.SeriesInstanceUID),
+            study_instance_uid=str(item.dataset.StudyInstanceUID),
+            notes=context.inherited.notes,
+        )
 
     def _require_same(self, run_id: str, documents: Sequence[Document]) -> None:
         """Return when the run gave no answer yet, or this one.

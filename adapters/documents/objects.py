@@ -9,14 +9,15 @@ Read next: `composer.py`, and `adapters/rt/write_*.py`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
+from itertools import count
 
 from pydicom import Dataset
 
 from adapters.documents.agreement import check_agreement, volume_ml
-from adapters.documents.canvas import encode_png
+from adapters.documents.canvas import Rgb
 from adapters.documents.pictures import Overview, caption, draw_overview
 from adapters.rt.equipment import PRIVATE_SCHEME, WritingContext
 from adapters.rt.sources import SourceSeries
@@ -40,7 +41,7 @@ class Written:
     kind: str
     number: int
     dataset: Dataset
-    picture: bytes | None = None
+    picture: Rgb | None = None
 
     @property
     def name(self) -> str:
@@ -59,8 +60,8 @@ def objects_of(
     role: str,
     case: Case,
     answer: Answer,
-) -> tuple[Written, ...]:
-    """Return all objects of an answer.
+) -> Iterator[Written]:
+    """Yield all objects of an answer, each as soon as it is made.
 
     Parameters
     ----------
@@ -74,11 +75,11 @@ def objects_of(
     if prediction.uncertainty.abstain:
         reasons = prediction.uncertainty.reasons
         content = ReportContent("abstained", reasons, prediction)
-        return (Written("SR", 1, write_report(context, sources[role], content)),)
+        yield Written("SR", 1, write_report(context, sources[role], content))
+        return
     maps = _maps(answer, case.images[role].geometry) if role in case.images else []
-    written: list[Written] = []
     segmented: list[tuple[Segmentation, Dataset, int]] = []
-    captures = 0
+    captures = count(1)
 
     @cache
     def grid(name: str) -> ReferenceGrid:
@@ -86,19 +87,18 @@ def objects_of(
 
     for number, (name, group) in enumerate(_by_role(answer, case, sources).items(), start=1):
         structures = write_structure_set(context, sources[name], group, number)
+        yield Written("RTSTRUCT", number, structures)
         segments = write_segmentation(context, grid(name), group, number)
-        written += [Written("RTSTRUCT", number, structures), Written("SEG", number, segments)]
-        segmented += [(item, segments, place) for place, item in enumerate(group, start=1)]
-        for item in group:
-            captures += 1
-            written.append(_capture(context, case, answer, item, captures))
+        yield Written("SEG", number, segments)
+        for place, item in enumerate(group, start=1):
+            segmented.append((item, segments, place))
+            yield _capture(context, case, answer, item, next(captures))
     for number, voxel_map in enumerate(maps, start=1):
         dataset = write_parametric_map(context, grid(role), voxel_map, number)
-        written.append(Written("PMAP", number, dataset))
+        yield Written("PMAP", number, dataset)
     marks = prediction.uncertainty.reasons
     content = ReportContent("done", marks, prediction, answer.explanation, segmented)
-    written.append(Written("SR", 1, write_report(context, sources[role], content)))
-    return tuple(written)
+    yield Written("SR", 1, write_report(context, sources[role], content))
 
 
 def refusal_objects(
@@ -181,7 +181,7 @@ def _maps(answer: Answer, grid: Geometry) -> list[VoxelMap]:
 def _capture(
     context: WritingContext, case: Case, answer: Answer, item: Segmentation, number: int
 ) -> Written:
-    """Return the secondary capture of a segmentation, with the picture as PNG."""
+    """Return the secondary capture of a segmentation, with its picture."""
     request = context.request
     overview = Overview(
         reference=case.images[item.reference_role],
@@ -202,7 +202,7 @@ def _capture(
     )
     picture = draw_overview(overview)
     dataset = write_capture(context, picture, f"{item.name} overview", number)
-    return Written("SC", number, dataset, encode_png(picture))
+    return Written("SC", number, dataset, picture)
 
 
 def _mark(context: WritingContext) -> str:

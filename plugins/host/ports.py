@@ -78,6 +78,8 @@ class Document:
     kind : RTSTRUCT | SEG | SR | PMAP | SC | FHIR.
     path : file inside the outbox.
     content_digest : over the decoded content, the same after a PACS changed headers.
+    file_digest : over the bytes as they were composed; empty where nobody kept it.  What
+        comes back with these bytes has this content.
     notes : what was repaired in inherited attributes, as stable codes.
     """
 
@@ -89,6 +91,7 @@ class Document:
     series_instance_uid: str = ""
     study_instance_uid: str = ""
     notes: tuple[str, ...] = ()
+    file_digest: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "notes", tuple(self.notes))  # JSON brings back a list

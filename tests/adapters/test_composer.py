@@ -2,6 +2,7 @@
 
 import copy
 import errno
+import hashlib
 import io
 import json
 import os
@@ -15,7 +16,7 @@ import pytest
 from pydicom.uid import LegacyConvertedEnhancedCTImageStorage
 
 from adapters.documents.agreement import check_agreement, maximum_diameter_mm, volume_ml
-from adapters.documents.outbox import write_outbox
+from adapters.documents.outbox import open_outbox
 from adapters.rt.digest import content_digest_of
 from adapters.rt.raster import mask_from_contours
 from adapters.rt.read_series import read_series
@@ -78,6 +79,13 @@ def test_the_same_answer_gives_the_same_bytes(composed, tmp_path):
     again = run.composer(tmp_path).compose(run.request, run.case, run.answer)
     assert contents(first) == contents(again)
     assert [item.content_digest for item in first] == [item.content_digest for item in again]
+
+
+def test_the_file_digest_is_that_of_the_file(composed):
+    """Every document names the bytes that lie in the outbox."""
+    for document in composed[1]:
+        digest = hashlib.sha256(document.path.read_bytes()).hexdigest()
+        assert document.file_digest == f"sha256:{digest}"
 
 
 def test_another_run_writes_other_uids(composed, tmp_path):
@@ -438,9 +446,16 @@ def _items(dataset):
                 yield from _items(item)
 
 
+def fill(outbox, files):
+    """Write the outbox of a run."""
+    with open_outbox(outbox, "run") as folder:
+        for name, content in files.items():
+            folder.put(name, content)
+
+
 def test_the_outbox_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
     """When the disk is full the earlier files stay and nothing half-written is left."""
-    write_outbox(tmp_path, "run", {"a": b"old", "b": b"old"})
+    fill(tmp_path, {"a": b"old", "b": b"old"})
     calls = []
 
     def full(descriptor):
@@ -450,7 +465,7 @@ def test_the_outbox_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(DiskFullError):
-        write_outbox(tmp_path, "run", {"a": b"new", "b": b"new"})
+        fill(tmp_path, {"a": b"new", "b": b"new"})
     assert {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()} == {
         "a": b"old",
         "b": b"old",
@@ -458,12 +473,26 @@ def test_the_outbox_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
 
 
+def test_what_fails_while_the_outbox_is_filled_leaves_the_earlier_files(tmp_path):
+    """A file that cannot be made ends the writing: the earlier files stay, alone, and the
+    error is the one that was raised."""
+    fill(tmp_path, {"a": b"old"})
+
+    def fail():
+        raise ValueError("no such object")
+
+    with pytest.raises(ValueError, match="no such object"):
+        fill(tmp_path, {"a": b"new", "b": fail})
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+    assert (tmp_path / "run" / "a").read_bytes() == b"old"
+
+
 def test_an_outbox_left_by_a_crash_is_replaced(tmp_path):
     """Remains of an interrupted writing do not stand in the way, nor survive."""
     for name in ("run.new", "run.old", "run"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "stale").write_bytes(b"stale")
-    write_outbox(tmp_path, "run", {"a": b"fresh"})
+    fill(tmp_path, {"a": b"fresh"})
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["a"]
 

@@ -6,13 +6,15 @@ import json
 import os
 from dataclasses import replace
 from datetime import timedelta
+from io import BytesIO
 
 import pytest
+from pydicom import dcmread
 
 from adapters.delivery.dimse import DimseTarget
 from adapters.delivery.fhir import FhirTarget
 from adapters.delivery.folder import FolderTarget, fhir_folder, write_whole
-from adapters.delivery.pacs import PacsTarget
+from adapters.delivery.pacs import PacsTarget, compared
 from adapters.dicomweb.pacs import DicomwebPacs
 from adapters.fhir.client import FhirClient
 from adapters.orthanc.pacs import OrthancPacs
@@ -31,6 +33,27 @@ def _fhir_document(made_run, folder):
     path = folder / "bundle.json"
     path.write_text(json.dumps(made_run.bundle()))
     return Document("FHIR", path, "sha256:" + "0" * 64)
+
+
+# what came back
+
+
+def test_what_came_back_is_compared_with_what_was_composed(delivery_site):
+    """The same bytes are the document, and so are other bytes with the same content; other
+    content is not, whatever has become of the file in the outbox meanwhile."""
+    document = next(item for item in delivery_site.run()[1] if item.kind == "SC")
+    data = document.path.read_bytes()
+    assert compared(document, data).state == "verified"
+    dataset, changed = dcmread(BytesIO(data)), BytesIO()
+    dataset.StudyDescription = "CHANGED IN THE ARCHIVE"
+    dataset.save_as(changed)
+    assert compared(document, changed.getvalue()).state == "verified"
+    assert compared(replace(document, file_digest=""), data).state == "verified"
+    dataset.PixelData, tampered = bytes(16), BytesIO()
+    dataset.save_as(tampered)
+    document.path.write_bytes(tampered.getvalue())
+    assert compared(document, tampered.getvalue()).state == "different"
+    assert compared(document, b"not DICOM").state == "different"
 
 
 # folder

@@ -214,4 +214,5 @@ def _written(path: Path, kind: str, request: RunRequest) -> Document:
         str(dataset.SOPInstanceUID),
         str(dataset.SeriesInstanceUID),
         str(dataset.StudyInstanceUID),
+        file_digest=f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}",
     )
