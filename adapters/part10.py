@@ -108,8 +108,9 @@ def facts_of(dataset: Dataset) -> Part10:
     )
 
 
-def readable(data: bytes) -> bytes:
-    """Return the same object as a complete Part 10 file: with preamble and file meta.
+def complete_part10(data: bytes) -> tuple[bytes, Part10]:
+    """Return the same object as a complete Part 10 file, with preamble and file meta, and
+    what an archive keeps of it.
 
     Bytes that already have both are returned unchanged.
 
@@ -117,11 +118,13 @@ def readable(data: bytes) -> bytes:
     ------
     NotDicomError : the bytes are no DICOM object.
     TruncatedError : the object ends before its last element does.
+    MissingAttributeError : a UID is absent or is not a UID.
     """
     dataset = _read(data)
     _check_end(dataset)
+    facts = facts_of(dataset)
     if data[128:132] == b"DICM" and "TransferSyntaxUID" in dataset.file_meta:
-        return data
+        return data, facts
     meta = dataset.file_meta
     if "TransferSyntaxUID" not in meta:
         meta.TransferSyntaxUID = _transfer_syntax(dataset)
@@ -132,7 +135,7 @@ def readable(data: bytes) -> bytes:
         dcmwrite(sink, dataset, enforce_file_format=True)
     except (AttributeError, ValueError) as error:
         raise MissingAttributeError("expected SOP Class and Instance UID, found none") from error
-    return sink.getvalue()
+    return sink.getvalue(), facts
 
 
 def same_content(first: bytes, second: bytes) -> bool:

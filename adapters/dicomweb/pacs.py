@@ -27,7 +27,7 @@ from pydicom.errors import InvalidDicomError
 from adapters.dicomweb import polling, stow
 from adapters.http_status import error_for, malformed
 from adapters.pacs import ChangeBatch, InstanceReference, SeriesSummary, StoreOutcome
-from adapters.part10 import Part10, facts_of, read_part10, readable, same_content
+from adapters.part10 import Part10, complete_part10, facts_of, read_part10, same_content
 from audit.errors import (
     AuthenticationError,
     InputError,
@@ -189,11 +189,11 @@ class DicomwebPacs:
         usable: dict[int, tuple[InstanceReference, bytes]] = {}
         for position, data in enumerate(files):
             try:
-                complete = readable(data)
-                reference = read_part10(complete).reference
+                complete, part10 = complete_part10(data)
             except InputError as error:
                 outcomes[position] = StoreOutcome("", "failed", CANNOT_UNDERSTAND, error.code)
                 continue
+            reference = part10.reference
             if reference.study_instance_uid != study_instance_uid:
                 outcomes[position] = StoreOutcome(
                     reference.sop_instance_uid,

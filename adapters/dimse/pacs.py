@@ -36,7 +36,7 @@ from adapters.pacs import (
     SeriesSummary,
     StoreOutcome,
 )
-from adapters.part10 import read_part10, readable, text_of
+from adapters.part10 import complete_part10, text_of
 from audit.errors import (
     ConfigurationError,
     InputError,
@@ -243,11 +243,11 @@ class DimsePacs:
         outgoing: dict[int, Outgoing] = {}
         for position, data in enumerate(files):
             try:
-                complete = readable(data)
-                reference = read_part10(complete).reference
+                complete, part10 = complete_part10(data)
             except InputError as error:
                 outcomes[position] = StoreOutcome("", "failed", CANNOT_UNDERSTAND, error.code)
                 continue
+            reference = part10.reference
             if reference.study_instance_uid == study_instance_uid:
                 outgoing[position] = Outgoing(reference, complete)
                 continue

@@ -28,7 +28,9 @@ import secrets
 import shutil
 import sqlite3
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self
@@ -36,7 +38,7 @@ from typing import Self
 from adapters.folder.importing import ImportResult, import_files, take_inbox
 from adapters.folder.index import Entry, Index
 from adapters.pacs import Change, ChangeBatch, InstanceReference, SeriesSummary, StoreOutcome
-from adapters.part10 import Part10, read_part10, readable, same_content
+from adapters.part10 import Part10, complete_part10, same_content
 from audit.errors import DiskFullError, InputError, NotFoundError, RejectedError, StorageError
 from audit.pseudonym import short
 
@@ -44,6 +46,26 @@ DUPLICATE_INSTANCE = 0x0111  # PS3.7 C.5.3, Duplicate SOP Instance
 OUT_OF_RESOURCES = 0xA700  # PS3.4 B.2.3
 WRONG_STUDY = 0xA900  # PS3.4 B.2.3, the data set does not match what was announced
 CANNOT_UNDERSTAND = 0xC000  # PS3.4 B.2.3
+WRITERS = 4
+"""Files that are brought to disk at the same time, which a disk does in one go."""
+
+
+@dataclass(slots=True)
+class _Storing:
+    """One call of `store`: what was taken so far, while it is brought to disk."""
+
+    study_instance_uid: str
+    pool: ThreadPoolExecutor
+    contents: dict[str, bytes] = field(default_factory=dict)
+    arriving: list[tuple[Part10, str, Future[str]]] = field(default_factory=list)
+
+    def entries(self, sender: str) -> tuple[Entry, ...]:
+        """Wait until every file is on disk and return the rows that announce them."""
+        at = datetime.now(UTC)
+        return tuple(
+            Entry(part10, path, written.result(), at, sender)
+            for part10, path, written in self.arriving
+        )
 
 
 class FolderPacs:
@@ -170,21 +192,14 @@ class FolderPacs:
         self, study_instance_uid: str, files: Sequence[bytes], *, sender: str = ""
     ) -> tuple[StoreOutcome, ...]:
         """Store files of one study durably; the same instance again is a duplicate."""
-        outcomes: list[StoreOutcome] = []
-        entries: dict[str, Entry] = {}
-        for data in files:
-            try:
-                complete = readable(data)
-                part10 = read_part10(complete)
-            except InputError as error:
-                outcomes.append(StoreOutcome("", "failed", CANNOT_UNDERSTAND, error.code))
-                continue
-            outcomes.append(self._store(study_instance_uid, complete, part10, entries, sender))
-        with _translated():
+        with ThreadPoolExecutor(WRITERS, thread_name_prefix="folder-pacs") as pool, _translated():
+            storing = _Storing(study_instance_uid, pool)
+            outcomes = tuple(self._store(data, storing) for data in files)
+            entries = storing.entries(sender)
             # the folders once for all files: a row must never outlive its file's name
-            _flush_folders(self.root, [self.root / entry.path for entry in entries.values()])
-        self._index.add(tuple(entries.values()))
-        return tuple(outcomes)
+            _flush_folders(self.root, [self.root / entry.path for entry in entries], pool)
+        self._index.add(entries)
+        return outcomes
 
     def delete_study(self, study_instance_uid: str) -> None:
         """Take a study out, announce it as deleted, then remove its files."""
@@ -203,31 +218,27 @@ class FolderPacs:
         """Take up every DICOM file below ``folder``; the files stay where they are."""
         return import_files(self, folder, sender)
 
-    def _store(
-        self,
-        study_uid: str,
-        data: bytes,
-        part10: Part10,
-        entries: dict[str, Entry],
-        sender: str,
-    ) -> StoreOutcome:
+    def _store(self, data: bytes, storing: _Storing) -> StoreOutcome:
+        try:
+            complete, part10 = complete_part10(data)
+        except InputError as error:
+            return StoreOutcome("", "failed", CANNOT_UNDERSTAND, error.code)
         reference = part10.reference
         sop = reference.sop_instance_uid
-        if reference.study_instance_uid != study_uid:
+        if reference.study_instance_uid != storing.study_instance_uid:
             return StoreOutcome(sop, "failed", WRONG_STUDY, "the object is of another study")
         known = self._index.instance(sop)
-        place = entries[sop].path if sop in entries else known["path"] if known else None
-        if place is not None:
-            if same_content(self._bytes(place), data):
+        if sop in storing.contents or known is not None:
+            kept = storing.contents[sop] if known is None else self._bytes(known["path"])
+            if same_content(kept, complete):
                 return StoreOutcome(sop, "duplicate")
             reason = "another object has this SOP Instance UID; the first one was kept"
             return StoreOutcome(sop, "failed", DUPLICATE_INSTANCE, reason)
-        path = "/".join(_name(uid) for uid in (study_uid, reference.series_instance_uid, sop))
-        path = f"objects/{path}.dcm"
-        with _translated():
-            _write(self.root / "incoming", self.root / path, data)
-        digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
-        entries[sop] = Entry(part10, path, digest, datetime.now(UTC), sender)
+        uids = (storing.study_instance_uid, reference.series_instance_uid, sop)
+        path = f"objects/{'/'.join(_name(uid) for uid in uids)}.dcm"
+        written = storing.pool.submit(_write, self.root / "incoming", self.root / path, complete)
+        storing.contents[sop] = complete
+        storing.arriving.append((part10, path, written))
         return StoreOutcome(sop, "stored")
 
     def _series_rows(self, study_uid: str, series_uid: str) -> list[sqlite3.Row]:
@@ -259,8 +270,8 @@ def _event_number(cursor: str | None) -> int:
     return int(cursor)
 
 
-def _write(incoming: Path, path: Path, data: bytes) -> None:
-    """Write a file so that it is whole or absent after a crash."""
+def _write(incoming: Path, path: Path, data: bytes) -> str:
+    """Write a file so that it is whole or absent after a crash, and return its digest."""
     temporary = incoming / secrets.token_hex(16)
     try:
         with temporary.open("wb") as sink:
@@ -272,17 +283,22 @@ def _write(incoming: Path, path: Path, data: bytes) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+    return f"sha256:{hashlib.sha256(data).hexdigest()}"
 
 
-def _flush_folders(root: Path, files: Sequence[Path]) -> None:
+def _flush_folders(root: Path, files: Sequence[Path], pool: ThreadPoolExecutor) -> None:
     """Flush the folders of new files, up to the root of the archive."""
     folders = {parent for path in files for parent in path.parents if root in parent.parents}
-    for folder in sorted(folders, reverse=True):
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+    for flushed in [pool.submit(_flush, folder) for folder in sorted(folders, reverse=True)]:
+        flushed.result()
+
+
+def _flush(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 @contextmanager

@@ -33,7 +33,7 @@ from adapters.pacs import (
     SeriesSummary,
     StoreOutcome,
 )
-from adapters.part10 import announced_count, read_part10, readable
+from adapters.part10 import announced_count, complete_part10
 from audit.errors import (
     InputError,
     NotFoundError,
@@ -171,12 +171,11 @@ class OrthancPacs:
 
     def _store(self, study_uid: str, data: bytes) -> StoreOutcome:
         try:
-            complete = readable(data)
-            reference = read_part10(complete).reference
+            complete, part10 = complete_part10(data)
         except InputError as error:
             return StoreOutcome("", "failed", CANNOT_UNDERSTAND, error.code)
-        sop = reference.sop_instance_uid
-        if reference.study_instance_uid != study_uid:
+        sop = part10.reference.sop_instance_uid
+        if part10.reference.study_instance_uid != study_uid:
             return StoreOutcome(sop, "failed", WRONG_STUDY, "the object is of another study")
         try:
             answer = self._mapping("store request", self._client.post_instances, complete)

@@ -12,7 +12,7 @@ import pytest
 
 from adapters.folder import FolderPacs
 from adapters.folder.importing import PATIENCE_S
-from adapters.part10 import read_part10, readable
+from adapters.part10 import complete_part10, read_part10
 from audit.errors import (
     DiskFullError,
     MissingAttributeError,
@@ -199,4 +199,4 @@ def test_every_cut_of_a_file_is_noticed() -> None:
     data = tiny_study(slices=1).files[0]
     for length in range(1, len(data), 13):
         with pytest.raises((TruncatedError, NotDicomError, MissingAttributeError)):
-            read_part10(readable(data[:length]))
+            complete_part10(data[:length])
