@@ -96,7 +96,9 @@ class TriggerSection(_Section):
 
     ``patience_s`` is how long an announced count may stay unfulfilled.  ``first_look`` says
     what the very first look at an archive takes up: all that is there, or only what comes
-    from then on.  Studies of ``urgent_senders`` (AE titles) overtake others.
+    from then on.  ``poll_interval_s`` is how often a remote archive is asked; one on this
+    machine (folder, dimse) is looked at every tenth of a second.  Studies of
+    ``urgent_senders`` (AE titles) overtake others.
     """
 
     first_look: Literal["beginning", "now"] = "beginning"

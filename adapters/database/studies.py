@@ -10,12 +10,13 @@ Read next: `runs.py`.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import case, delete, select, update
 
-from adapters.database.schema import CURSOR, STUDY, STUDY_CHANGE, insert, put, put_if_absent
+from adapters.database.schema import CURSOR, STUDY, STUDY_CHANGE, insert, put
 from adapters.database.session import Session
 from adapters.pacs import Change
 
@@ -50,16 +51,37 @@ class Studies(Session):
 
     def add_change(self, pacs: str, change: Change) -> bool:
         """Note a change of a study; False, and nothing changed, when it is known."""
-        known = {"change_key": _key(pacs, change), "arrived_at": change.arrived_at}
-        if not put_if_absent(self.connection, STUDY_CHANGE, known):
-            return False
+        return bool(self.add_changes(pacs, [change]))
+
+    def add_changes(self, pacs: str, changes: Sequence[Change]) -> tuple[Change, ...]:
+        """Note changes of studies and return those that were not known."""
+        keyed = {_key(pacs, change): change for change in changes}
+        new = self._add_keys(keyed)
+        fresh = tuple(change for key, change in keyed.items() if key in new)
+        by_study: dict[str, list[Change]] = {}
+        for change in fresh:
+            by_study.setdefault(change.study_instance_uid, []).append(change)
+        for uid, group in by_study.items():
+            self._put_study(pacs, uid, group)
+        return fresh
+
+    def _add_keys(self, keyed: Mapping[str, Change]) -> set[str]:
+        """Keep the keys of changes and return those that were not there."""
+        rows = [{"change_key": key, "arrived_at": item.arrived_at} for key, item in keyed.items()]
+        if not rows:
+            return set()
+        statement = insert(self.connection, STUDY_CHANGE).on_conflict_do_nothing()
+        return set(self.connection.scalars(statement.returning(STUDY_CHANGE.c.change_key), rows))
+
+    def _put_study(self, pacs: str, study_instance_uid: str, changes: Sequence[Change]) -> None:
+        """Let a study wait that has changed; the sender is the last one that said who it is."""
         row = {
             "pacs": pacs,
-            "study_instance_uid": change.study_instance_uid,
+            "study_instance_uid": study_instance_uid,
             "state": "waiting",
-            "last_arrival_at": change.arrived_at,
-            "sender": change.sender,
-            "instance_count_seen": int(change.kind == "new_instance"),
+            "last_arrival_at": max(change.arrived_at for change in changes),
+            "sender": next((item.sender for item in reversed(changes) if item.sender), ""),
+            "instance_count_seen": sum(item.kind == "new_instance" for item in changes),
             "generation": 1,
         }
         statement = insert(self.connection, STUDY).values(**row)
@@ -80,7 +102,6 @@ class Studies(Session):
                 },
             )
         )
-        return True
 
     def studies_waiting(self, pacs: str) -> tuple[StudyRow, ...]:
         """Return the studies that the feed has to decide (waiting or forced), oldest first."""

@@ -25,6 +25,8 @@ from plugins.host.ports import Json, StepRunner
 APPLICATION_VERSION = "osteon-1"
 PRIORITIES = {"urgent": 1, "normal": 10}
 RUNS, DELIVERIES = "runs", "deliveries"
+DELIVERY_PATIENCE = 5
+"""A later round of a delivery has waited for seconds already: its queue is asked less often."""
 
 
 class Work(Protocol):
@@ -142,12 +144,12 @@ class WorkEngine:
         DBOS.launch()
         # A machine can never do more at once than all together, and DBOS refuses the words.
         everywhere = self.settings.global_concurrency or self.settings.concurrency
-        for queue in (RUNS, DELIVERIES):
+        for queue, patience in ((RUNS, 1), (DELIVERIES, DELIVERY_PATIENCE)):
             DBOS.register_queue(
                 queue,
                 worker_concurrency=min(self.settings.concurrency, everywhere),
                 global_concurrency=self.settings.global_concurrency,
-                polling_interval_sec=self.settings.polling_interval_s,
+                polling_interval_sec=self.settings.polling_interval_s * patience,
                 on_conflict="always_update",
             )
         return self

@@ -11,7 +11,8 @@ Read next: `execution.py`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -40,6 +41,7 @@ BATCH = 1000
 UNREADABLE_PAUSE_S = 60.0
 URGENT = ("STAT", "HIGH")
 """Requested Procedure Priority (PS3.3 C.4.11) of work that overtakes other work."""
+LOOK_S = 1.0
 _log = structlog.get_logger(__name__)
 
 
@@ -56,15 +58,34 @@ class StudyFeed:
     mode: str
     now: Callable[[], datetime]
     _next_look: dict[tuple[str, str], tuple[int, datetime]] = field(default_factory=dict)
+    _cursors: dict[str, str] = field(default_factory=dict)
+    _looked_at_s: list[float] = field(default_factory=list)
 
-    def poll(self) -> int:
-        """Note what arrived at every watched archive; return how many changes were new.
+    def turn(self, names: Collection[str]) -> tuple[str, ...]:
+        """Poll these archives, and route where something may be ready; return queued run ids.
+
+        Studies that only wait are looked at when their wait is over, and once in a second,
+        because another process may have decided something about them.
+        """
+        if not self.poll(names) and not self._may_be_ready():
+            return ()
+        self._looked_at_s[:] = [time.monotonic()]
+        return self.settle()
+
+    def _may_be_ready(self) -> bool:
+        now = self.now()
+        if any(due <= now for _, due in self._next_look.values()):
+            return True
+        return not self._looked_at_s or time.monotonic() - self._looked_at_s[0] >= LOOK_S
+
+    def poll(self, names: Collection[str] | None = None) -> int:
+        """Note what arrived at these archives (all by default); return how many changes are new.
 
         An archive that is away is told in the log and asked again at the next turn.
         """
         noted = 0
         for pacs in self.archives.values():
-            if "changes" not in pacs.capabilities:
+            if "changes" not in pacs.capabilities or (names is not None and pacs.name not in names):
                 continue
             try:
                 noted += self._poll(pacs)
@@ -73,42 +94,49 @@ class StudyFeed:
         return noted
 
     def _poll(self, pacs: Pacs) -> int:
+        """Note what an archive tells after the stored cursor.
+
+        The cursor is remembered, so that an archive with nothing new costs no transaction;
+        when there is something the stored one decides, which another process may have moved.
+        """
+        known = self._cursors.get(pacs.name)
+        batch = None if known is None else pacs.changes(known, BATCH)
+        if batch is not None and not batch.changes and batch.cursor == known:
+            return 0
         with self.database.reading() as transaction:
             cursor = transaction.cursor(_cursor(pacs))
         skip = cursor is None and self.trigger.first_look == "now"
-        noted = 0
-        more = True
-        while more:
+        if batch is None or cursor != known:
             batch = pacs.changes(cursor, BATCH)
+        noted = 0
+        while True:
             if skip:
                 batch = replace(batch, changes=())
             if batch.changes or batch.cursor != cursor:
                 noted += self.database.run(partial(self._note, pacs=pacs, batch=batch))
-            more, cursor = batch.more, batch.cursor
-        return noted
+            cursor = self._cursors[pacs.name] = batch.cursor
+            if not batch.more:
+                return noted
+            batch = pacs.changes(cursor, BATCH)
 
     def _note(self, transaction: Transaction, pacs: Pacs, batch: ChangeBatch) -> int:
-        changes = batch.changes
-        candidates = [c.sop_instance_uid for c in changes if c.sop_instance_uid]
+        candidates = [c.sop_instance_uid for c in batch.changes if c.sop_instance_uid]
         ours = transaction.own_sop_uids(candidates) if candidates else set()
-        noted = 0
-        told: set[str] = set()
-        for change in changes:
-            if change.sop_instance_uid in ours:
-                continue
+        theirs = [change for change in batch.changes if change.sop_instance_uid not in ours]
+        for change in theirs:
             if change.kind == "deleted":
                 self._deleted(transaction, pacs.name, change)
-                continue
-            uid = change.study_instance_uid
-            before = transaction.study(pacs.name, uid) if uid not in told else None
-            if transaction.add_change(pacs.name, change):
-                noted += 1
-                if uid not in told and (before is None or before.state == "routed"):
-                    what = "arrived" if before is None else "changed"
-                    self.journal.study_event(transaction, what, uid, pacs=pacs.name)
-                told.add(uid)
+        arrived = [change for change in theirs if change.kind != "deleted"]
+        studies = dict.fromkeys(change.study_instance_uid for change in arrived)
+        before = {uid: transaction.study(pacs.name, uid) for uid in studies}
+        fresh = transaction.add_changes(pacs.name, arrived)
+        for uid in dict.fromkeys(change.study_instance_uid for change in fresh):
+            study = before[uid]
+            if study is None or study.state == "routed":
+                what = "arrived" if study is None else "changed"
+                self.journal.study_event(transaction, what, uid, pacs=pacs.name)
         transaction.set_cursor(_cursor(pacs), batch.cursor)
-        return noted
+        return len(fresh)
 
     def _deleted(self, transaction: Transaction, pacs: str, change: Change) -> None:
         """A source object left the archive: its results stand, and the log says so."""
