@@ -61,10 +61,8 @@ from __future__ import annotations
 class SuiteError(Exception):
     """Report a failure in words that the operator can act on.
 
-    Parameters
-    ----------
-    message : what was expected, what was found, and which object; no patient data.
-    advice : one sentence for the operator; the class's own advice by default.
+    ``message`` says what was expected, what was found, and which object, without patient data;
+    ``advice`` is one sentence for the operator, by default that of the class.
     """
 
     code = "SUITE"
@@ -248,9 +246,9 @@ class ModelImportError(ReleaseError):
     code = "RELEASE_IMPORT"
     advice = "Correct the named field at the model, or in its statement, and import again."
 
-    def __init__(self, field: str, expected: str, found: object, *, advice: str | None = None):
-        super().__init__(f"{field}: expected {expected}, found {found}", advice=advice)
-        self.field = field
+    def __init__(self, field: str, expected: str = "", found: object = "", **kept: str | None):
+        text = f"{field}: expected {expected}, found {found}" if expected else field
+        super().__init__(text, **kept)
 
 
 class NotActiveError(ReleaseError):
