@@ -15,6 +15,7 @@ Read next: `technical_file/evidence.py`, `instructions.py`.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -156,6 +157,24 @@ def fits_weights(accuracy: Accuracy, manifest: Mapping[str, Any]) -> bool:
         digest for name, digest in manifest["members"].items() if name.startswith("weights/")
     }
     return set(accuracy.weights) == released
+
+
+def held_against(accuracy: Accuracy, criterion: Mapping[str, Any]) -> tuple[Number, bool] | None:
+    """Return the figure that a criterion is about and whether it is met; None where none is.
+
+    Only means and the lower ends of their intervals are judged here; what else a criterion asks
+    for (times, geometry, faithfulness) is judged by the validation report.
+    """
+    key, statistic = str(criterion["metric"]), criterion["statistic"]
+    place = (criterion["given"], criterion["stratum"])
+    group = next((g for g in accuracy.groups if (g.given, g.name) == place), None)
+    figure = group.figures.get(key) if group and not group.insufficient else None
+    if figure is None or statistic not in ("mean", "interval_low"):
+        return None
+    value = figure.value if statistic == "mean" else figure.low
+    low, high = criterion.get("at_least", -math.inf), criterion.get("at_most", math.inf)
+    metric = next(item for item in accuracy.metrics if item.key == key)
+    return Number(value, metric.digits, signed=metric.signed), low <= value <= high
 
 
 def figure_number(accuracy: Accuracy, key: str, figure: Figure, *, n: int | None) -> Number:

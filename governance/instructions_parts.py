@@ -8,7 +8,13 @@ from __future__ import annotations
 from typing import Any
 
 from governance import classification, risk
-from governance.accuracy import accuracy_forest, accuracy_table, given_text
+from governance.accuracy import (
+    Accuracy,
+    accuracy_forest,
+    accuracy_table,
+    given_text,
+    held_against,
+)
 from governance.instructions_texts import localised, words
 from governance.log_guide import kinds_table
 from governance.provider import PROVIDER, read_provider
@@ -69,7 +75,7 @@ def accuracy(sources: Sources, language: Language) -> Blocks:
     if isinstance(measured, Missing):
         return _missing(measured.reason)
     blocks: Blocks = (accuracy_table(measured, measured.overall(), language, overall=True),)
-    return blocks + _criteria(sources, language)
+    return blocks + _criteria(measured, sources, language)
 
 
 def groups(sources: Sources, language: Language) -> Blocks:
@@ -204,22 +210,30 @@ def intended_class(sources: Sources) -> Status:
     return Status(str(document["mdr_class"])) if document else Status(MISSING, "bad")
 
 
-def _criteria(sources: Sources, language: Language) -> Blocks:
+def _criteria(measured: Accuracy, sources: Sources, language: Language) -> Blocks:
     document = sources.content(CRITERIA)
     if document is None:
         return ()
     t = words(language)
-    columns = tuple(Column(t[key]) for key in ("criterion", "given", "bound", "reason"))
-    rows = tuple(
-        (
-            f"{row['metric']}, {row['statistic']}",
-            given_text(row["given"]),
-            localised(_bound(row), language),
-            row.get("reason", ""),
-        )
-        for row in document["criteria"]
+    heads = ("criterion", "given", "bound", "measured", "verdict", "reason")
+    rows = tuple(_criterion(row, measured, language) for row in document["criteria"])
+    return (Table(t["criteria"], tuple(Column(t[key]) for key in heads), rows),)
+
+
+def _criterion(row: dict[str, Any], measured: Accuracy, language: Language) -> tuple[Cell, ...]:
+    t, judged = words(language), held_against(measured, row)
+    figure: Cell = "–" if judged is None else judged[0]
+    verdict = Status(t["elsewhere"])
+    if judged is not None:
+        verdict = Status(t["met"], "good") if judged[1] else Status(t["missed"], "bad")
+    return (
+        f"{row['metric']}, {row['statistic']}",
+        given_text(row["given"]),
+        localised(_bound(row), language),
+        figure,
+        verdict,
+        row.get("reason", ""),
     )
-    return (Table(t["criteria"], columns, rows),)
 
 
 def _bound(row: dict[str, Any]) -> str:

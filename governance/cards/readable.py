@@ -27,6 +27,7 @@ from governance.report import (
 _TITLES: Mapping[str, tuple[str, str]] = {
     "kind": ("Model card", "Modellkarte"),
     "purpose": ("Intended use", "Bestimmungsgemäßer Gebrauch"),
+    "not_meant_for": ("Not meant for", "Nicht bestimmt für"),
     "input": ("Input and output", "Eingabe und Ausgabe"),
     "method": ("Method", "Methode"),
     "data": ("Data", "Daten"),
@@ -44,7 +45,7 @@ def readable_card(facts: CardFacts, language: Language) -> Report:
     """Return the card in one language; what the plugin's author wrote is quoted in English."""
     t = {key: pair[0 if language == "en" else 1] for key, pair in _TITLES.items()}
     sections = (
-        Section(t["purpose"], _texts(facts.purpose, facts.text("not meant for")), key="purpose"),
+        Section(t["purpose"], _purpose(facts, t["not_meant_for"]), key="purpose"),
         Section(t["input"], _texts(facts.text("input"), facts.text("output")), key="input"),
         Section(t["accuracy"], _accuracy(facts, language), key="accuracy"),
         Section(t["groups"], _groups(facts, language), key="groups"),
@@ -65,6 +66,11 @@ def readable_card(facts: CardFacts, language: Language) -> Report:
         sections=sections,
         standing=Status(facts.stage, "wait"),
     )
+
+
+def _purpose(facts: CardFacts, not_meant_for: str) -> tuple[Block, ...]:
+    excluded = facts.text("not meant for")
+    return (*_texts(facts.purpose), Notice(f"{not_meant_for}: {excluded}"))
 
 
 def _accuracy(facts: CardFacts, language: Language) -> tuple[Block, ...]:

@@ -9,11 +9,19 @@ from typing import Any
 
 from audit.errors import ConfigurationError
 from governance.accuracy import KIND as ACCURACY
-from governance.accuracy import MINORS, Accuracy, Group, fits_weights, read_accuracy
+from governance.accuracy import (
+    MINORS,
+    Accuracy,
+    Group,
+    fits_weights,
+    held_against,
+    read_accuracy,
+)
 from governance.release import MANIFEST
 from governance.risk_trace import EVIDENCE_KIND, read_evidence
+from governance.technical_file.contents_release import metrics as criteria
 from governance.technical_file.found import Answer, Found, Missing, Rule, needs
-from governance.technical_file.sources import CERTIFICATE, Sources
+from governance.technical_file.sources import CERTIFICATE, CRITERIA, Sources
 
 
 def accuracy_of(sources: Sources) -> Accuracy | Missing:
@@ -28,6 +36,23 @@ def accuracy_of(sources: Sources) -> Accuracy | Missing:
     if accuracy.release_digest != sources.release_digest or not fits_weights(accuracy, manifest):
         return Missing("the recorded accuracy is of another release or of other weights")
     return accuracy
+
+
+@needs(CRITERIA)
+def metrics(sources: Sources) -> Answer:
+    """Return the criteria fixed beforehand, each with what was measured and whether it is met."""
+    answer, measured = criteria(sources), accuracy_of(sources)
+    if not isinstance(answer, Found) or isinstance(measured, Missing):
+        return answer
+    rows = []
+    written = sources.content(CRITERIA)["criteria"]
+    for row, criterion in zip(answer.value, written, strict=True):
+        judged = held_against(measured, criterion)
+        verdict = "see the validation report"
+        if judged is not None:
+            verdict = "met" if judged[1] else "MISSED"
+        rows.append(row | {"measured": judged[0].value if judged else "–", "verdict": verdict})
+    return Found(rows, (CRITERIA, ACCURACY))
 
 
 def test_data(sources: Sources) -> Answer:
@@ -135,6 +160,7 @@ def signed_reports(sources: Sources) -> Answer:
 
 
 RULES: dict[str, Rule] = {
+    "p2.g.metrics": metrics,
     "p2.g.test_data": test_data,
     "p2.g.discriminatory_impacts": discriminatory_impacts,
     "p2.g.test_logs": test_logs,

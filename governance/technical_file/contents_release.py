@@ -300,7 +300,6 @@ RULES: dict[str, Rule] = {
     "p2.c.component_flow": component_flow,
     "p2.d.datasheets": datasheets,
     "p2.g.vv_procedures": vv_procedures,
-    "p2.g.metrics": metrics,
     "p3.capabilities_limits": capabilities_limits,
     "p3.input_specs": input_specs,
 }

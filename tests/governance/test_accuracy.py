@@ -10,6 +10,7 @@ from governance.accuracy import (
     accuracy_table,
     fits_weights,
     given_text,
+    held_against,
     read_accuracy,
 )
 from governance.report import Number
@@ -80,3 +81,26 @@ def test_modalities_are_written_as_people_write_them() -> None:
     """ct+pet is CT+PET, and words around it stay."""
     assert given_text("ct+pet with seed point") == "CT+PET with seed point"
     assert given_text("phantom") == "phantom"
+
+
+@pytest.mark.parametrize(
+    ("change", "met"),
+    [
+        ({"at_least": 0.81}, True),
+        ({"at_least": 0.82}, False),
+        ({"at_most": 0.81}, False),
+        ({"statistic": "interval_low", "at_least": 0.79}, True),
+        ({"statistic": "interval_low", "at_least": 0.80}, False),
+        ({"statistic": "highest", "at_least": 0.1}, None),
+        ({"metric": "seconds", "at_most": 10}, None),
+        ({"stratum": "under 18", "at_least": 0.1}, None),
+        ({"given": "ct+pet", "at_least": 0.1}, None),
+    ],
+)
+def test_a_criterion_is_held_against_its_own_figure(
+    change: dict[str, Any], met: bool | None
+) -> None:
+    """Met, missed, or not judged here: too small a group and other statistics decide nothing."""
+    criterion = {"given": "ct", "stratum": "all", "metric": "dsc", "statistic": "mean"} | change
+    judged = held_against(ACCURACY, criterion)
+    assert (judged is None) if met is None else (judged is not None and judged[1] is met)
