@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from adapters.home import Home
 from audit.errors import NotFoundError, SignatureError
 from governance.certificate import ATTACHMENT
 from governance.certification import Office, Standing
-from governance.deployment import Certified, Decision, known, register
+from governance.deployment import Certified, Decision, register
 from governance.release import (
     Release,
     attach,
@@ -34,7 +34,6 @@ from governance.release import (
     verify_unpacked,
 )
 from governance.signing import FOLDER, TrustedKey, load_trust, verify_signature
-from governance.stops import barred
 from plugins.host import manifest as manifests
 from plugins.host.manifest import Manifest
 from plugins.host.ports import RunRequest
@@ -121,17 +120,9 @@ class ReleaseRegistry:
         return lambda digest: self.certificate_standing(transaction, digest).holds
 
     def standing(self, request: RunRequest) -> Standing:
-        """Return whether the release may run this request now, and on which certificate.
-
-        A run by hand on files asks for no activation; only a stop bars it.
-        """
-        digest, present = request.release_digest, None
+        """Return whether the release may run this request now, and on which certificate."""
         with self.database.reading() as transaction:
-            found = self.certificate_standing(transaction, digest)
-            if request.trigger != "manual":
-                present = known(transaction, self.site, digest)
-            reasons = barred(transaction, present, request.plugin, shadow=request.mode == "shadow")
-        return replace(found, barred=reasons)
+            return self.certificate_standing(transaction, request.release_digest)
 
     def attachment(self, release_digest: str, name: str) -> bytes | None:
         """Return an attachment of a release that lies here; None where it has none."""

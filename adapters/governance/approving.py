@@ -96,4 +96,5 @@ def _approve(
     # 3. All have signed: the state follows.
     people = "+".join(item.person for item in (*counting, new))
     evidence = {**certified, "approved_by": people, "approval": signed.digest}
-    return Approved(write_down(site, transaction, subject, decision, evidence).deployment, ())
+    changed = write_down(site, transaction, subject, decision, evidence)
+    return Approved(changed[-1].deployment, ())
