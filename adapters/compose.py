@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from adapters.archives import build_archives, build_targets
+from adapters.archives import build_archives, build_targets, fhir_client
 from adapters.change.origins import look
 from adapters.config import Configuration, load
 from adapters.database import Database
@@ -32,6 +32,7 @@ from adapters.pacs import Pacs
 from adapters.passwords import add_account
 from adapters.registry import ReleaseRegistry
 from adapters.rt.read_folder import FolderScan
+from adapters.seeds.finder import SeedFinder
 from adapters.site_cases import SiteCases
 from adapters.technical_file.site_sources import SourceRoom
 from audit.bundle import write_bundle
@@ -72,6 +73,7 @@ class Site:
     gates: tuple[Gate, ...]
     house: House
     feed: StudyFeed
+    seeds: SeedFinder
     executor: RunExecutor
     now: Callable[[], datetime]
     works_on_files: bool = False
@@ -282,6 +284,7 @@ def _build(stack: ExitStack, home: Home, configuration: Configuration, given: _G
             section.mode,
             given.now,
         ),
+        seeds=_seeds(stack, configuration, ground, _watched(configuration, archives)),
         executor=RunExecutor(
             house,
             ground.database,
@@ -293,6 +296,26 @@ def _build(stack: ExitStack, home: Home, configuration: Configuration, given: _G
         ),
         now=given.now,
         works_on_files=bool(given.scans),
+    )
+
+
+def _seeds(
+    stack: ExitStack, configuration: Configuration, ground: _Ground, watched: Mapping[str, Pacs]
+) -> SeedFinder:
+    settings, server = configuration.seeds, None
+    for section in configuration.targets:
+        if settings.fhir == section.name:
+            server = stack.enter_context(fhir_client(section))
+    return SeedFinder(
+        ground.database,
+        ground.journal,
+        watched,
+        server,
+        settings,
+        Notices(configuration.notices, configuration.site.name),
+        ground.registry,
+        ground.pseudonyms,
+        ground.now,
     )
 
 

@@ -125,6 +125,20 @@ class AnswersSection(_Section):
     refusals: bool = True
 
 
+class SeedsSection(_Section):
+    """Where a seed point may come from, besides page and command line.
+
+    ``dicom``: a named point in a report or structure set of the study; ``names`` are
+    patterns of the name.  ``fhir`` is the name of a target of kind fhir that is asked.
+    """
+
+    dicom: bool = True
+    names: list[str] = Field(default_factory=lambda: ["SEED", "*_SEED", "SEED_*"])
+    fhir: str = ""
+    poll_interval_s: float = Field(default=60.0, gt=0)
+    patience_days: float = Field(default=30.0, gt=0)
+
+
 class WebSection(_Section):
     """Where health, metrics and the runs page are served."""
 
@@ -254,6 +268,7 @@ class Configuration(_Section):
     trigger: TriggerSection = TriggerSection()
     limits: LimitsSection = LimitsSection()
     answers: AnswersSection = AnswersSection()
+    seeds: SeedsSection = SeedsSection()
     web: WebSection = WebSection()
     notices: NoticesSection = NoticesSection()
     incidents: IncidentsSection = IncidentsSection()
@@ -271,6 +286,9 @@ class Configuration(_Section):
         for target in self.targets:
             if target.kind == "pacs" and target.pacs not in archives:
                 raise ValueError(f"target {target.name!r} names unknown pacs {target.pacs!r}")
+        servers = [item.name for item in self.targets if item.kind == "fhir"]
+        if self.seeds.fhir and self.seeds.fhir not in servers:
+            raise ValueError(f"seeds.fhir names no target of kind fhir: {self.seeds.fhir!r}")
         return self
 
 

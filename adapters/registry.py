@@ -22,7 +22,7 @@ from adapters.home import Home
 from audit.errors import NotFoundError, SignatureError
 from governance.certificate import ATTACHMENT
 from governance.certification import Office, Standing
-from governance.deployment import Certified, Decision, register
+from governance.deployment import Certified, Decision, active_releases, register
 from governance.release import (
     Release,
     attach,
@@ -114,6 +114,14 @@ class ReleaseRegistry:
         row = transaction.release(release_digest)
         manifest = json.loads(row.manifest) if row else {}
         return self.office.standing(release_digest, manifest, self.mode, transaction, self.now())
+
+    def active(self, transaction: Transaction) -> frozenset[str]:
+        """Return the digests of the releases that run at this site now."""
+        found = active_releases(
+            transaction, self.site, self.now(), mode=self.mode,
+            certified=self.certified(transaction),
+        )  # fmt: skip
+        return frozenset(item.release_digest for item in found)
 
     def certified(self, transaction: Transaction) -> Certified:
         """Return the function that says of a release whether its certificate holds now."""

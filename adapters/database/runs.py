@@ -126,6 +126,21 @@ class Runs(Session):
         )
         return self._select(query.order_by(RUN.c.opened_at, RUN.c.run_id))
 
+    def runs_waiting_for_seed(self, since: datetime) -> tuple[RunRow, ...]:
+        """Return standing refusals that a seed point would lift, without an open successor."""
+        query = select(RUN).where(
+            RUN.c.status == "refused",
+            RUN.c.superseded_by.is_(None),
+            RUN.c.reason.like("%SEED\\_%", escape="\\"),
+            RUN.c.opened_at >= since,
+        )
+        rows = self._select(query.order_by(RUN.c.opened_at, RUN.c.run_id))
+        return tuple(row for row in rows if not self._has_open_successor(row))
+
+    def _has_open_successor(self, row: RunRow) -> bool:
+        later = self.runs_for_study(row.study_instance_uid, row.plugin)
+        return any(item.supersedes == row.run_id and item.status in OPEN_STATUSES for item in later)
+
     def request_of(self, run_id: str) -> RunRequest:
         """Return the request of a run; NotFoundError when the id is unknown."""
         return self._known_run(run_id).request

@@ -1,4 +1,4 @@
-"""Tell somebody that a run failed: webhook and e-mail, without patient data.
+"""Tell somebody that a run failed or needs a person: webhook and e-mail, no patient data.
 
 A notice names the run, the plugin and the code; who wants more looks at the run.  A
 notice that cannot be sent is logged and never fails a run.
@@ -30,8 +30,12 @@ class Notices:
 
     def failed(self, request: RunRequest, code: str, advice: str) -> None:
         """Tell that a run failed."""
+        self.tell("run failed", request, code, advice)
+
+    def tell(self, event: str, request: RunRequest, code: str, advice: str) -> None:
+        """Tell of an event of a run."""
         notice: Json = {
-            "event": "run failed",
+            "event": event,
             "site": self.site,
             "run_id": request.run_id,
             "plugin": request.plugin,
@@ -50,7 +54,7 @@ class Notices:
             _log.warning("notice not sent", way="webhook", error=outcome)
 
     def _mail(self, notice: Json) -> None:
-        subject = f"Osteon: run failed ({notice['code']})"
+        subject = f"Osteon: {notice['event']} ({notice['code']})"
         outcome = _mailed(self.settings, ", ".join(self.settings.mail_to), subject, notice)
         if outcome != SENT:
             _log.warning("notice not sent", way="mail", error=outcome)

@@ -1,6 +1,7 @@
 """A site at work: the engine, and the table of what it does periodically.
 
     feed        what arrived, what is complete                   every poll interval
+    seeds       points that refused studies wait for             0.5 s, asks FHIR each 60 s
     due         attempts and deliveries whose time has come      1 s
     seal        the tree and its signed checkpoint               1 s, signs at most each 60 s
     reconcile   runs that the engine never got, or lost          10 s, and at start
@@ -123,12 +124,18 @@ def table(site: Site, engine: WorkEngine) -> tuple[Periodic, ...]:
         for run_id in site.feed.settle():
             submit(site, engine, run_id)
 
+    def seeds() -> None:
+        for run_id in site.seeds.look():
+            submit(site, engine, run_id)
+
     lines = (
         Periodic("reconcile", 10.0, lambda: reconcile(site, engine)),
         Periodic("due", min(1.0, poll_s), lambda: submit_due(site, engine)),
         Periodic("seal", 1.0, site.seal),
     )
-    return lines if site.works_on_files else (Periodic("feed", poll_s, feed), *lines)
+    if site.works_on_files:
+        return lines
+    return (Periodic("feed", poll_s, feed), Periodic("seeds", max(poll_s, 0.5), seeds), *lines)
 
 
 def is_ours(site: Site, row: RunRow) -> bool:

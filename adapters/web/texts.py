@@ -143,6 +143,17 @@ TEXTS: dict[str, tuple[str, str]] = {
         "Die Studie wurde nicht bearbeitet: Sie liegt außerhalb dessen, wofür das Plugin da ist. "
         "Gründe:",
     ),
+    "mark_SEED_AMBIGUOUS": (
+        "Several different seed points were found. Which one is meant? Leave one, or mark it here.",
+        "Mehrere verschiedene Saatpunkte wurden gefunden. Welcher ist gemeint? Lassen Sie einen "
+        "stehen, oder markieren Sie ihn hier.",
+    ),
+    "mark_SEED_UNUSABLE": (
+        "A seed point on the FHIR server cannot be used: its shape, unit, study or frame of "
+        "reference is not the expected one.",
+        "Ein Saatpunkt auf dem FHIR-Server ist nicht verwendbar: Form, Einheit, Studie oder "
+        "Bezugssystem ist nicht das erwartete.",
+    ),
     "unwritten": (
         "No report of this was written:",
         "Darüber wurde kein Bericht geschrieben:",
