@@ -176,8 +176,14 @@ def test_missing_class_and_broken_code_are_reported(run: Runner) -> None:
 
 def test_other_host_interface_is_refused(run: Runner) -> None:
     """A release for another host interface is refused before its code is imported."""
-    with pytest.raises(HostApiError, match="found 99"):
-        run(PREDICT + "return answer(case)", host_api=99)
+    for host_api, words in (
+        (99, "newer than this suite"),
+        (0, "has moved on"),
+        ("1", "states none"),
+    ):
+        with pytest.raises(HostApiError, match=words) as caught:
+            run(PREDICT + "return answer(case)", host_api=host_api)
+        assert f"host interface {host_api} and this suite offers 1" in str(caught.value)
 
 
 def test_release_cannot_bring_rooms_of_the_suite(run: Runner) -> None:
