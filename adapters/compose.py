@@ -41,6 +41,7 @@ from audit.record import Actor, Source
 from audit.verify import Summary, verify_store
 from governance.certification import CertificateGate
 from governance.change.gates import budget_gate, change_gate
+from governance.components import ComponentsGate
 from governance.gates import Gate
 from governance.holds import hold_gate
 from governance.provider_shift import ProviderGate
@@ -303,6 +304,7 @@ def _gates(ground: _Ground, home: Home, configuration: Configuration) -> tuple[G
         CertificateGate(ground.registry.office),
         change_gate,
         budget_gate,
+        ComponentsGate(ground.registry.bill),
         ProviderGate(lambda digest: look(ground.registry, own_key, digest)),
         *SourceRoom(home, configuration, ground.database, ground.now).desk().gates(),
         hold_gate,

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from adapters.database import Database, Transaction
 from adapters.database.deployments import ReleaseRow
@@ -22,6 +23,7 @@ from adapters.home import Home
 from audit.errors import NotFoundError, SignatureError
 from governance.certificate import ATTACHMENT
 from governance.certification import Office, Standing
+from governance.components import SBOM
 from governance.deployment import Certified, Decision, register
 from governance.release import (
     Release,
@@ -35,6 +37,7 @@ from governance.release import (
 )
 from governance.signing import FOLDER, TrustedKey, load_trust, verify_signature
 from plugins.host import manifest as manifests
+from plugins.host.artifact import check_host_api
 from plugins.host.manifest import Manifest
 from plugins.host.ports import RunRequest
 
@@ -58,9 +61,11 @@ class ReleaseRegistry:
         Raises
         ------
         ReleaseTamperedError, SignatureError : nothing was kept.
+        HostApiError : this suite cannot run the release; nothing was kept.
         """
         release = open_release(path)
         release.verify()
+        check_host_api(release)
         signed_by = self.verify_signature(release) if signed else ""
         kept = self.home.releases / f"{folder_name(release.digest)}.osteon"
         if not kept.exists():
@@ -144,6 +149,17 @@ class ReleaseRegistry:
         bundle.verify()
         verify_unpacked(self.home.releases / folder_name(release_digest))
         return self.verify_signature(bundle)
+
+    def bill(self, release_digest: str) -> Mapping[str, Any] | None:
+        """Return the bill of materials of a release; None where it has none that can be read."""
+        release = open_release(Path(self.row(release_digest).path), release_digest)
+        if SBOM not in release.manifest["members"]:
+            return None
+        try:
+            found = json.loads(release.member(SBOM))
+        except ValueError:
+            return None
+        return found if isinstance(found, dict) else None
 
     def row(self, release_digest: str) -> ReleaseRow:
         """Return a release that lies here; NotFoundError if unknown."""

@@ -18,8 +18,15 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from adapters.bill_of_materials import bill_of_materials, without_local
+from adapters.bill_of_materials import (
+    Model,
+    bill_of_materials,
+    datasets_of,
+    party_of,
+    without_local,
+)
 from audit.errors import ReleaseError
+from governance.release import digest_of
 from models.weights import store
 from plugins.host.artifact import CODE, WEIGHTS
 from plugins.host.discovery import InstalledPlugin
@@ -49,7 +56,12 @@ def release_members(installed: InstalledPlugin, manifest: Manifest) -> dict[str,
         members[CRITERIA] = (folder / CRITERIA).read_bytes()
     for name in manifest.weights:
         members[WEIGHTS + name] = _weight(name, weight_folders(installed, folder))
-    members[SBOM] = bill_of_materials(manifest.plugin, manifest.version)
+    members[SBOM] = bill_of_materials(
+        manifest.plugin,
+        manifest.version,
+        party_of(installed.distribution),
+        _model(installed, manifest, members) if manifest.weights else None,
+    )
     return members
 
 
@@ -67,6 +79,24 @@ def carried_code(plugin: str, package: str, model_packages: Sequence[str]) -> di
     }
     _check_closed(plugin, members)
     return members
+
+
+def _model(installed: InstalledPlugin, manifest: Manifest, members: Mapping[str, bytes]) -> Model:
+    """Return what the bill says of the model: supplied with the plugin, under its licence."""
+    return Model(
+        party_of(installed.distribution),
+        manifest.intended_purpose,
+        ", ".join(sorted({item.kind.lower() for item in manifest.outputs})),
+        ", ".join(manifest.model_packages),
+        {WEIGHTS + name: digest_of(members[WEIGHTS + name]) for name in manifest.weights},
+        {name: digest_of(members[name]) for name in (CARD, CRITERIA) if name in members},
+        datasets_of(training_of(manifest)),
+        tuple(f"{item.modality} as {item.role}" for item in manifest.inputs),
+        tuple(
+            f"{item.kind} {item.name} ({item.code_scheme} {item.code_value})"
+            for item in manifest.outputs
+        ),
+    )
 
 
 def library_pins(members: Mapping[str, bytes]) -> dict[str, str]:

@@ -18,13 +18,19 @@ from importlib.metadata import version as distribution_version
 from pathlib import Path
 from typing import Any
 
-from adapters.bill_of_materials import bill_of_materials
+from adapters.bill_of_materials import (
+    Model,
+    Party,
+    bill_of_materials,
+    datasets_of,
+    party_of,
+)
 from adapters.model_import.card import write_card
 from adapters.model_import.source import Opened, open_model, read_document
 from adapters.model_import.statement import ReleaseStatement, read_release_statement
 from adapters.release_members import CARD, SBOM, carried_code, library_pins
 from audit.errors import ModelImportError, NotFoundError
-from governance.release import build
+from governance.release import build, digest_of
 from models.importers import description as descriptions
 from models.importers import fields, monai_bundle, nnunet, single_file
 from models.importers.probe import probe
@@ -34,7 +40,7 @@ from plugins.host.artifact import WEIGHTS
 from plugins.host.discovery import installed_plugins
 from plugins.host.manifest import encode
 
-PACKAGE = "plugins.imported"
+PACKAGE, SUITE = "plugins.imported", "osteon"
 ENTRY_POINT = f"{PACKAGE}.plugin:Imported"
 STATEMENT = "osteon-model.yaml"
 _VERSION = re.compile(r"\d+\.\d+\.\d+")
@@ -129,7 +135,9 @@ def _bundle(stated: ReleaseStatement, imported: Imported) -> bytes:
     members[CARD] = write_card(stated, described, imported.facts)
     for file, content in imported.weights.items():
         members[WEIGHTS + file] = content
-    members[SBOM] = bill_of_materials(stated.name, stated.version)
+    training = [_training(stated, file, fold) for fold, file in enumerate(imported.weights)]
+    model = _model(stated, imported, members, training)
+    members[SBOM] = bill_of_materials(stated.name, stated.version, party_of(SUITE), model)
     declaration = encode(manifest) | {
         "built_by": f"osteon {distribution_version('osteon')}",
         "entry_point": ENTRY_POINT,
@@ -137,10 +145,35 @@ def _bundle(stated: ReleaseStatement, imported: Imported) -> bytes:
             "python": ".".join(platform.python_version_tuple()[:2]),
             "pins": pins,
         },
-        "training": [_training(stated, file, fold) for fold, file in enumerate(imported.weights)],
+        "training": training,
         "imported": descriptions.encode(described),
     }
     return build(declaration, members)
+
+
+def _model(
+    stated: ReleaseStatement,
+    imported: Imported,
+    members: Mapping[str, bytes],
+    training: list[dict[str, Any]],
+) -> Model:
+    """Return what the bill says of the model: supplied by whom it was stated."""
+    described = imported.description
+    return Model(
+        Party(stated.supplier, stated.licence),
+        stated.intended_purpose,
+        "segmentation",
+        f"{described.format}, {described.network.kind}",
+        {WEIGHTS + file: digest_of(members[WEIGHTS + file]) for file in imported.weights},
+        {CARD: digest_of(members[CARD])},
+        datasets_of(training),
+        tuple(f"{channel.modality} as {channel.role}" for channel in described.channels),
+        tuple(
+            f"Segmentation {label.name} ({label.code.scheme} {label.code.value})"
+            for label in described.outputs.labels
+        ),
+        stated.known_limits,
+    )
 
 
 def _training(stated: ReleaseStatement, file: str, fold: int) -> dict[str, Any]:

@@ -60,13 +60,36 @@ def load_release_folder(folder: Path) -> LoadedRelease:
     return _loaded(verify_unpacked(folder))
 
 
+def check_host_api(release: Release) -> None:
+    """Return when this suite can run the release; say in plain words why it cannot.
+
+    Raises
+    ------
+    HostApiError : the release was built for another host interface, or states none.
+    """
+    found = release.manifest.get("host_api")
+    if found == HOST_API and not isinstance(found, bool):
+        return
+    plugin, version = release.manifest["plugin"], release.manifest["version"]
+    built_by = release.manifest.get("built_by", "an unknown suite")
+    if not isinstance(found, int) or isinstance(found, bool):
+        words, advice = "it states none", "Build the release again with this suite."
+    elif found > HOST_API:
+        words = "it is newer than this suite"
+        advice = f"Install a suite that offers host interface {found}; {built_by} built it."
+    else:
+        words = "this suite has moved on"
+        advice = "Build the plugin again with this suite, as a new version; or keep the old suite."
+    raise HostApiError(
+        f"release {release.digest} ({plugin} {version}) was built for host interface {found} "
+        f"and this suite offers {HOST_API}: {words}",
+        advice=advice,
+    )
+
+
 def _loaded(release: Release) -> LoadedRelease:
     document = release.manifest
-    found = document.get("host_api")
-    if found != HOST_API:
-        raise HostApiError(
-            f"release {release.digest}: expected host interface {HOST_API}, found {found}"
-        )
+    check_host_api(release)
     entry_point = document.get("entry_point")
     if not isinstance(entry_point, str) or not _ENTRY_POINT.fullmatch(entry_point):
         raise ReleaseError(f"release {release.digest}: expected an entry point, found none")

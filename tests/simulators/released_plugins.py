@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import textwrap
 from datetime import UTC, datetime
 from pathlib import Path
@@ -48,6 +49,18 @@ MANIFEST = Manifest("trial", "1.0.0", "Trial", "Test", "analytic", inputs=(Input
 """
 
 
+def known_bill() -> bytes:
+    """Return a bill of materials of one library, whose licence is known and open source."""
+    numpy = {
+        "type": "library",
+        "name": "numpy",
+        "version": np.__version__,
+        "licenses": [{"license": {"id": "BSD-3-Clause"}}],
+        "properties": [{"name": "osteon:open-source", "value": "true"}],
+    }
+    return json.dumps({"components": [numpy]}).encode()
+
+
 def small_case(shape: tuple[int, int, int] = (6, 16, 20), patient: str = "Quillfeather") -> Case:
     """Return a CT with a bright box; its acquisition carries a word that must not leak."""
     geometry = Geometry(shape, (3.0, 1.0, 1.5), (-10.0, -20.0, 30.0), AXES, "1.2.3.4")
@@ -84,6 +97,7 @@ def bundle(
         "code/plugins/trial/__init__.py": PACKAGE.encode(),
         "code/plugins/trial/plugin.py": source.encode(),
         "card.md": b"# Trial\n",
+        "sbom.json": known_bill(),
     }
     entry = {"entry_point": "plugins.trial.plugin:Trial", "runtime": {"pins": {}}}
     return build(encode(manifest) | entry | declaration, content | (members or {}))

@@ -47,7 +47,13 @@ DECLARATION: dict[str, Any] = {
     ],
     "udi": {"di": "04012345000017", "pi": "1.2.3"},
 }  # fmt: skip
-BILL = {"components": [{"type": "library", "name": "numpy", "version": "2.4.6"}]}
+BILL = {
+    "components": [
+        {"type": "library", "name": "numpy", "version": "2.4.6",
+         "licenses": [{"license": {"id": "BSD-3-Clause"}}],
+         "properties": [{"name": "osteon:open-source", "value": "true"}]},
+    ]
+}  # fmt: skip
 TENSORS = {"stem": np.arange(6, dtype=np.float32).reshape(2, 3), "head": np.ones(4, np.float32)}
 WEIGHTS = "weights/a.safetensors"
 PLUGIN, NETWORK = "code/plugins/knee/plugin.py", "code/models/unet/network.py"
