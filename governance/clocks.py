@@ -24,6 +24,8 @@ from governance.incident_terms import (
     require,
 )
 
+NEVER = datetime.max.replace(tzinfo=UTC)
+
 
 @dataclass(frozen=True, slots=True)
 class Awareness:
@@ -46,7 +48,8 @@ class Facts:
 
     Parameters
     ----------
-    awareness : one entry for each party and moment; the earliest of a party counts.
+    awareness : one entry for each party and moment; of a party's, that with the earliest end
+        counts.
     action_at : when a field safety corrective action is to begin, where that is known.
     met : clock name (``C9.notification``) to the time at which the duty was done.
     """
@@ -121,24 +124,43 @@ def earliest(found: Sequence[Clock]) -> Clock | None:
 
 
 def _clock(facts: Facts, term: Term, chosen: Mapping[str, Clock]) -> Clock | None:
-    begin = _begin(facts, term)
-    if begin is None or not _applies(facts, term):
+    """Return the clock of a term: the earliest end over every moment of awareness that counts.
+
+    The zone of each moment decides on which day its term ends, so that a later moment further
+    west can end first.  Which law held is decided by the first of them.
+    """
+    moments, assumed = _begin(facts, term)
+    if not moments or not _applies(facts, term):
         return None
-    awareness, assumed = begin
-    day = awareness.at.astimezone(find_zone(awareness.zone)).date()
+    first = min(moments, key=lambda item: item.at)
+    day = first.at.astimezone(find_zone(first.zone)).date()
     if term.valid_until is not None and day > term.valid_until:
         return None
-    start = awareness.at
-    if term.after is not None:
-        before = chosen.get(f"{term.clock}.{term.after}")
-        if before is None or before.due_at is None:
-            return None
-        start = before.met_at or before.due_at - timedelta(microseconds=1)  # in its last hour
-    end = due_at(term.amount, term.unit, start, awareness.zone)
-    if term.unit == "before-action":
-        end = facts.action_at or awareness.at
+    ends = {item: _end(facts, term, item, chosen) for item in moments}
+    if term.after is not None and not any(ends.values()):
+        return None
+    counted = min(moments, key=lambda item: (ends[item] or NEVER, item.at))
+    start = _stage_start(term, chosen) or counted.at
     binding = term.valid_from is None or day >= term.valid_from
-    return Clock(term.name, term, start, end, facts.met.get(term.name), assumed, binding)
+    return Clock(term.name, term, start, ends[counted], facts.met.get(term.name), assumed, binding)
+
+
+def _end(
+    facts: Facts, term: Term, awareness: Awareness, chosen: Mapping[str, Clock]
+) -> datetime | None:
+    """Return when a term ends that counts from one moment of awareness; None without a term."""
+    if term.unit == "before-action":
+        return facts.action_at or awareness.at
+    start = awareness.at if term.after is None else _stage_start(term, chosen)
+    return None if start is None else due_at(term.amount, term.unit, start, awareness.zone)
+
+
+def _stage_start(term: Term, chosen: Mapping[str, Clock]) -> datetime | None:
+    """Return when the stage before this one was or is to be done; None where there is none."""
+    before = chosen.get(f"{term.clock}.{term.after}") if term.after is not None else None
+    if before is None or before.due_at is None:
+        return None
+    return before.met_at or before.due_at - timedelta(microseconds=1)  # in its last hour
 
 
 def _applies(facts: Facts, term: Term) -> bool:
@@ -149,22 +171,20 @@ def _applies(facts: Facts, term: Term) -> bool:
     )
 
 
-def _begin(facts: Facts, term: Term) -> tuple[Awareness, bool] | None:
-    """Return the awareness that starts a term, and whether it stands in for the provider's.
+def _begin(facts: Facts, term: Term) -> tuple[tuple[Awareness, ...], bool]:
+    """Return the moments that start a term, and whether they stand in for the provider's.
 
     A deployer must tell the provider at once (AI Act Art. 26(5)); until it is on record when
     that was, the provider's terms count from the deployer's awareness, which is earlier.
     """
     wanted = PARTIES if term.starts == "any" else (term.starts,)
-    known = [item for item in facts.awareness if item.party in wanted]
-    if known:
-        return min(known, key=lambda item: item.at), False
-    if term.starts == "provider":
-        return min(facts.awareness, key=lambda item: item.at), True
-    return None
+    known = tuple(item for item in facts.awareness if item.party in wanted)
+    if not known and term.starts == "provider":
+        return facts.awareness, True
+    return known, False
 
 
 def _urgency(clock: Clock) -> tuple[bool, bool, datetime, str]:
     """Order by due date; what binds comes before what does not, what has no term last."""
-    end = clock.due_at or datetime.max.replace(tzinfo=UTC)
+    end = clock.due_at or NEVER
     return (not clock.binding, clock.due_at is None, end, clock.name)

@@ -131,8 +131,8 @@ def plain_lines(text: str) -> tuple[str, ...]:
 def become_aware(incident: Incident, awareness: Awareness, act: Act) -> Incident:
     """Return the incident with another moment of awareness; those on record are kept.
 
-    The earliest moment of a party counts, so an earlier one moves the due dates forward and a
-    later one changes nothing.
+    The moment with the earliest end counts, so that another one can move due dates forward and
+    never back.
     """
     _require_role(act, REPORTERS)
     _require_past(awareness.at, act.at)

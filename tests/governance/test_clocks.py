@@ -388,7 +388,7 @@ def test_earlier_awareness_never_moves_a_due_date_later(
     index = number % len(found.awareness)
     moved = list(found.awareness)
     moved[index] = replace(moved[index], at=moved[index].at - earlier)
-    # The zone of the earliest awareness counts the days; only one in its own zone is moved.
+    # Which law held is decided in the zone of the first; only moments of one zone are compared.
     same_zone = replace(
         found, awareness=tuple(replace(a, zone=moved[index].zone) for a in found.awareness)
     )
@@ -397,6 +397,38 @@ def test_earlier_awareness_never_moves_a_due_date_later(
     for name, end in due(after).items():
         if end is not None and (old := before[name]) is not None:
             assert end <= old, name
+
+
+@pytest.mark.reg("AIA-73.2")
+def test_a_later_awareness_further_west_can_end_first() -> None:
+    """The earliest end over all moments counts, not the end of the earliest moment."""
+    apia = Awareness("provider", datetime(2029, 5, 7, 12, 30, tzinfo=UTC), "Pacific/Apia", "ines")
+    havana = Awareness("provider", datetime(2029, 5, 7, 13, tzinfo=UTC), "America/Havana", "carl")
+    # Apia is a day ahead: there it was Tuesday 8 May already, in Havana Monday 7 May.
+    alone = due(facts(awareness=(apia,)))["C1.report"]
+    assert alone == datetime(2029, 5, 23, 11, tzinfo=UTC)
+    for order in ((apia, havana), (havana, apia)):
+        (clock,) = clocks(facts(awareness=order), load_terms())
+        assert clock.due_at == datetime(2029, 5, 23, 4, tzinfo=UTC)
+        assert clock.started_at == havana.at
+
+
+@pytest.mark.reg("AIA-73.2")
+@given(FACTS, AWARENESS)
+def test_another_awareness_never_moves_a_due_date_later(found: Facts, other: Awareness) -> None:
+    """Whatever its zone and moment, one more awareness of a party brings dates forward or nothing.
+
+    Compared are duties that both had by the same row of the law; the provider's first awareness
+    on record ends that the deployer's stands in for it, so a party that is known is taken.
+    """
+    more = replace(other, party=found.awareness[0].party)
+    before = {c.name: c for c in clocks(found, load_terms())}
+    after = clocks(replace(found, awareness=(*found.awareness, more)), load_terms())
+    compared = [(before[c.name], c) for c in after if c.name in before]
+    for old, new in compared:
+        if old.due_at is not None and (old.term, old.binding) == (new.term, new.binding):
+            assert new.due_at is not None
+            assert new.due_at <= old.due_at, new.name
 
 
 @pytest.mark.reg("MDR-87")
