@@ -29,6 +29,8 @@ from governance.reading import Table
 
 SCHEMA = "osteon.applicability/1"
 EVERYWHERE = "*"
+CHECKED = ("text", "secondary", "unverified")
+"""How the first day of a regime was checked: in the provision, in a report of it, not at all."""
 _FILE = Path(__file__).with_name("applicability.toml")
 _MARK = re.compile(r"[LHGB]·[VSK]")
 
@@ -66,6 +68,15 @@ class Legacy:
 
 
 @dataclass(frozen=True, slots=True)
+class DateCheck:
+    """How the first day of a regime was checked (`CHECKED`), where it was read, what to know."""
+
+    checked: str = "unverified"
+    source: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Regime:
     """A piece of law and when it applies; starts: route or ``*`` -> first day, None: always."""
 
@@ -77,6 +88,7 @@ class Regime:
     grace: Grace | None
     legacy: Legacy | None
     placed_after: date | None
+    date: DateCheck = DateCheck()
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +191,7 @@ def _regime(row: Table, routes: Iterable[str], places: Iterable[str]) -> Regime:
     row.only(
         (
             *("id", "law", "jurisdiction", "source", "start", "grace", "legacy"),
-            "placed_after",
+            *("placed_after", "date"),
         )
     )
     starts: dict[str, date | None] = {}
@@ -201,7 +213,15 @@ def _regime(row: Table, routes: Iterable[str], places: Iterable[str]) -> Regime:
         grace=_grace(row.table("grace")),
         legacy=_legacy(row.table("legacy")),
         placed_after=row.day("placed_after") if "placed_after" in row.content else None,
+        date=_date_check(row.table("date")),
     )
+
+
+def _date_check(row: Table) -> DateCheck:
+    if not row.content:
+        return DateCheck()
+    row.only(("checked", "source", "note"))
+    return DateCheck(row.word("checked", CHECKED), row.text("source"), row.text("note", ""))
 
 
 def _grace(row: Table) -> Grace | None:

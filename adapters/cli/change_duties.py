@@ -5,9 +5,10 @@ Read next: `governance/applicability.py`, `governance/requirement_map.py`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -36,11 +37,12 @@ def duties(
         now = site.now()
     moment = day(on, now).date() if on else now.date()
     history = MarketHistory(day(placed, now).date() if placed else None)
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "id": duty.duty_id, "title": duty.title, "section": duty.section,
             "source": duty.source, "law": duty.regime.law,
             "since": duty.since.isoformat() if duty.since else None,
+            "date": asdict(duty.regime.date) if duty.since else None,
         }
         for duty in table.on(moment, jurisdiction, route, history)
     ]  # fmt: skip
@@ -50,9 +52,27 @@ def duties(
         return
     echo_table(
         f"{len(rows)} duties on {moment} ({jurisdiction}, {route}); not legal advice",
-        ("id", "duty", "since", "source", "law"),
-        [(r["id"], r["title"], r["since"] or "always", r["source"], r["law"]) for r in rows],
+        ("id", "duty", "since", "date", "source", "law"),
+        [
+            (
+                r["id"],
+                r["title"],
+                r["since"] or "always",
+                date_words(r["date"]),
+                r["source"],
+                r["law"],
+            )
+            for r in rows
+        ],
     )
+
+
+def date_words(check: Mapping[str, str] | None) -> str:
+    """Return in words how the first day of a duty was checked, and what to know about it."""
+    if check is None:
+        return "–"
+    words = {"text": "text read", "secondary": "secondary source", "unverified": "NOT VERIFIED"}
+    return words[check["checked"]] + (f"; {check['note']}" if check["note"] else "")
 
 
 def legacy(

@@ -128,6 +128,9 @@ def test_answers_as_json(folder: Path) -> None:
     same = answered("osteon change classify old.osteon old.osteon")
     assert (same["class"], same["detected"]) == ("D0", [])
     before = answered("osteon change duties --on 2028-08-01")["duties"]
+    dates = {row["id"]: row["date"] for row in before}
+    assert dates["NIS2-1"]["checked"] == "text"
+    assert dates["TLOG-1"] is None
     after = answered("osteon change duties --on 2028-08-02")["duties"]
     assert {"AIA-12.1", "AIA-43.4"} <= {r["id"] for r in after} - {r["id"] for r in before}
     older = answered("osteon change duties --on 2029-01-01 --placed 2027-01-01")["duties"]

@@ -95,6 +95,35 @@ def test_the_whole_table_before_and_after_2_august_2028() -> None:
     assert ids(date(2028, 8, 2)) == {*before, *HIGH_RISK, *CONFORMITY, "AIA-111.2"}
 
 
+def test_each_date_says_how_it_was_checked() -> None:
+    """Every dated regime names where its day was read; what was not checked says unverified."""
+    regimes = {duty.regime.regime_id: duty.regime for duty in shipped().duties}
+    dated = {key: found for key, found in regimes.items() if any(found.starts.values())}
+    assert set(regimes) - set(dated) == {"standards", "house"}
+    assert all(found.date.source for found in dated.values())
+    assert {key for key, found in dated.items() if found.date.checked == "unverified"} == {
+        "aia-conformity"
+    }
+    read = {"nis2", "health-data-space", "gdpr"}
+    assert all(regimes[key].date.checked == "text" for key in read)
+    reported = {"euratom", "pipl", "fda-pccp", "mdr", "product-liability"}
+    assert all(regimes[key].date.checked == "secondary" for key in reported)
+
+
+def test_a_date_that_nobody_checked_is_unverified() -> None:
+    """A site's own date without a check is laid over as unverified, a wrong word is refused."""
+    row = {
+        "id": "nis2", "law": "national act", "jurisdiction": "EU", "source": "L·K",
+        "start": [{"routes": ["*"], "from": date(2025, 12, 6)}],
+    }  # fmt: skip
+    found = with_overrides({"regime": [row]})
+    (duty,) = [d for d in found.on(date(2026, 1, 1), "EU", "mdr-iib") if d.duty_id == "NIS2-1"]
+    assert (duty.since, duty.regime.date.checked) == (date(2025, 12, 6), "unverified")
+    for wrong in ({"checked": "sure", "source": "x"}, {"checked": "text"}, {"source": "x"}):
+        with pytest.raises(ConfigurationError):
+            with_overrides({"regime": [{**row, "date": wrong}]})
+
+
 @pytest.mark.reg("AIA-50.2")
 def test_older_systems_have_until_december_to_mark() -> None:
     """Art. 50(2): a system placed before 2 August 2026 marks its output from 2 December 2026."""
