@@ -21,6 +21,7 @@ from governance.change.ledger import (
     BASELINE,
     PLAN,
     REQUEST,
+    ROLLBACK,
     RUN,
     Baseline,
     ChangeRequest,
@@ -69,7 +70,9 @@ def record_change(
 ) -> ChangeRequest:
     """Keep a classification as the change request of the new release.
 
-    References of the notified body that an earlier request of the release had are kept.
+    References of the notified body that an earlier request of the release had are kept.  A
+    rollback to a certified release is kept beside it, since the request by which that release
+    was certified stays what it is.
 
     Raises
     ------
@@ -79,7 +82,8 @@ def record_change(
     old, new = releases
 
     def write(transaction: Transaction) -> ChangeRequest:
-        known = transaction.governed(REQUEST, new.digest)
+        kind = ROLLBACK if "rollback" in found.kinds else REQUEST
+        known = transaction.governed(kind, new.digest)
         facts = {
             **statement(found),
             "statements": dict(brought.declaration.statements),
@@ -96,7 +100,7 @@ def record_change(
         facts["ends_legacy"] = must_be_accepted(transaction, request, on)
         if known is not None:
             request = replace(request, references=decode(known.content).references)
-        _put(site, transaction, (REQUEST, new.digest), encode(request), person.account_id)
+        _put(site, transaction, (kind, new.digest), encode(request), person.account_id)
         return request
 
     return site.database.run(write)

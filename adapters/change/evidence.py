@@ -148,7 +148,7 @@ def _statements(row: Table) -> dict[str, str]:
 def _rollback(row: Table) -> Rollback | None:
     if not row.content:
         return None
-    row.only(("target_in_certified_set", "certificate_and_platform_valid", "anomalies_accepted"))
+    row.only(("certificate_and_platform_valid", "anomalies_accepted"))
     return Rollback(*(row.flag(name, default=False) for name in Rollback.__slots__))
 
 

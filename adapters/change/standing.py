@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from adapters.change.evidence import Brought
 from audit.errors import NotFoundError, SignatureError
+from governance.change.chain import is_certified
 from governance.change.classification import (
     ChangeCase,
     Classification,
@@ -52,8 +53,8 @@ def plan_in_force(
         return None  # its key was revoked since: the plan covers nothing any more
 
 
-def standing_of(site: Site, documents: GovernedStore, plugin: str) -> Standing:
-    """Return what the site knows of a plugin now."""
+def standing_of(site: Site, documents: GovernedStore, plugin: str, target: str = "") -> Standing:
+    """Return what the site knows of a plugin now, and of the release that is to come."""
     baseline = baseline_of(documents, plugin)
     plan = plan_in_force(documents, plugin, site.registry.trust())
     window = plan.budget.min_days_between if plan else 0
@@ -62,6 +63,7 @@ def standing_of(site: Site, documents: GovernedStore, plugin: str) -> Standing:
         baseline=baseline,
         plan=plan,
         ledger=ledger(documents, plugin),
+        target_certified=is_certified(documents, plugin, target, site.now()),
         stops=known_stops(documents, plugin, baseline, site.now(), window),
         evidence_snapshot_done=snapshots_kept(documents, plugin),
     )
@@ -71,7 +73,7 @@ def classified(site: Site, old: Release, new: Release, brought: Brought) -> Clas
     """Return the class of the change between two releases, as the site stands now."""
     plugin = str(new.manifest["plugin"])
     with site.database.reading() as transaction:
-        standing = standing_of(site, transaction, plugin)
+        standing = standing_of(site, transaction, plugin, new.digest)
     found = difference(old, new)
     from_baseline = None
     if standing.baseline is not None:

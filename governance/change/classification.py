@@ -47,9 +47,8 @@ from governance.difference import ReleaseDifference
 
 @dataclass(frozen=True, slots=True)
 class Rollback:
-    """What is known of a rollback; nothing known means that it is none (see `ChangeFlags`)."""
+    """What a person states of a rollback; whether its target is certified, the site knows."""
 
-    target_in_certified_set: bool = False
     certificate_and_platform_valid: bool = False
     anomalies_accepted: bool = False
 
@@ -84,6 +83,7 @@ class Standing:
 
     Parameters
     ----------
+    target_certified : the new release is in the certified set of this site (`chain.py`).
     stops : hard stop -> is it open now; what is not there is unknown, and counts as open.
     evidence_snapshot_done : of the incident that holds the release.
     """
@@ -92,6 +92,7 @@ class Standing:
     baseline: Baseline | None = None
     plan: ChangePlan | None = None
     ledger: tuple[ChangeRequest, ...] = ()
+    target_certified: bool = False
     stops: Mapping[str, bool] = field(default_factory=dict)
     evidence_snapshot_done: bool = False
 
@@ -130,16 +131,20 @@ def classify(
     """Return the class of the change from ``case.old`` to ``case.new``, with every reason."""
     proofs = _proofs(case, declared, standing.plan)
     planned = _planned(case, declared, standing, proofs)
-    detected = _in_bands(_detected(case, declared, proofs), standing.plan, planned)
+    if declared.rollback is not None and standing.target_certified:
+        # The target is compared with the certified set, not with the running version.
+        detected: tuple[Detected, ...] = (_ROLLBACK,)
+    else:
+        detected = _in_bands(_detected(case, declared, proofs), standing.plan, planned)
     proofs |= _expansions(detected, standing.plan, planned)
     with_effect = [item for item in detected if _effects(item, proofs)]
     plan_reasons = coverage.uncovered(standing.plan, planned, with_effect)
     protocol = _protocol(case, declared, standing.plan)
     request = _request(case, declared, standing, planned, now)
     budget = _budget(standing, request, now)
-    flags = _flags(detected, proofs, declared)
     flags = replace(
-        flags,
+        _flags(detected, proofs, declared),
+        target_in_certified_set=declared.rollback is not None and standing.target_certified,
         in_plan=not plan_reasons,
         gates_pass=protocol is not None and protocol.passed,
         budget_ok=budget is not None and budget.holds,
@@ -185,18 +190,19 @@ def _planned(
         site=standing.site,
         baseline=standing.baseline,
         from_baseline=case.from_baseline,
+        update=case.difference,
         manifest=case.new,
         modifications=declared.modifications,
         proofs=proofs,
     )
 
 
+_ROLLBACK = Detected("ROLLBACK", "declared", "", "rollback", claimed=True)
+
+
 def _detected(
     case: ChangeCase, declared: Declaration, proofs: Collection[str]
 ) -> tuple[Detected, ...]:
-    if declared.rollback is not None and declared.rollback.target_in_certified_set:
-        # The target is compared with the certified set, not with the running version.
-        return (Detected("ROLLBACK", "declared", "", "rollback", claimed=True),)
     inputs = case.old.get("inputs")
     modalities = {
         str(row.get("modality"))
@@ -249,7 +255,6 @@ def _flags(
     rollback = declared.rollback or Rollback()
     return ChangeFlags(
         rollback=declared.rollback is not None,
-        target_in_certified_set=rollback.target_in_certified_set,
         certificate_and_platform_valid=rollback.certificate_and_platform_valid,
         anomalies_accepted=rollback.anomalies_accepted,
         **{name: name in found for name in (*NEW_DEVICE, *EFFECTS) if name != "closes_loop"},

@@ -36,6 +36,7 @@ class PlannedCase:
     ----------
     from_baseline : difference from the certified baseline to the new release; None where
         the baseline does not lie here.
+    update : difference from the release before.
     modifications : ids that the change request names.
     manifest : of the new release.
     """
@@ -44,6 +45,7 @@ class PlannedCase:
     site: str
     baseline: Baseline | None
     from_baseline: ReleaseDifference | None
+    update: ReleaseDifference
     manifest: Mapping[str, Any]
     modifications: tuple[str, ...]
     proofs: frozenset[str]
@@ -115,10 +117,12 @@ def _out_of_bounds(modification: Modification, case: PlannedCase) -> Iterator[Re
 
 def _inside(modification: Modification, name: str, case: PlannedCase) -> bool:
     low, high = modification.bounds[name]
-    found = case.from_baseline
-    if found is None:
+    if name == "update.weights.max_difference":
+        values = _weights(case.update)
+    elif case.from_baseline is None:
         return False
-    values = _measured(name, found)
+    else:
+        values = _measured(name, case.from_baseline)
     return values is not None and all(low <= value <= high for value in values)
 
 
@@ -130,10 +134,7 @@ def _measured(name: str, found: ReleaseDifference) -> list[float] | None:
     if name == "training.new_patients":
         return [float(len(found.training.patients_added))]
     if name == "weights.max_difference":
-        sizes = [change.max_difference for change in found.weights if change.tensor_count]
-        opaque = any(not change.comparable for change in found.weights)
-        known = [size for size in sizes if size is not None]
-        return None if opaque or len(known) != len(sizes) else known
+        return _weights(found)
     numbers: list[float] = []
     for area in ("parameters", "envelope", "preprocessing", "runtime", "limits"):
         for change in found.changes(area):
@@ -143,6 +144,14 @@ def _measured(name: str, found: ReleaseDifference) -> list[float] | None:
                     return None
                 numbers += values
     return numbers
+
+
+def _weights(found: ReleaseDifference) -> list[float] | None:
+    """Return the largest difference of each weight file; None where one has none."""
+    sizes = [change.max_difference for change in found.weights if change.tensor_count]
+    opaque = any(not change.comparable for change in found.weights)
+    known = [size for size in sizes if size is not None]
+    return None if opaque or len(known) != len(sizes) else known
 
 
 def _numbers(value: Any) -> list[float] | None:

@@ -17,8 +17,8 @@ from dataclasses import replace
 
 from governance import legacy
 from governance.change.budget import BudgetPosition, position
+from governance.change.chain import baselines, is_certified
 from governance.change.ledger import (
-    BASELINE,
     PLAN,
     Baseline,
     ChangeRequest,
@@ -75,7 +75,7 @@ def budget_gate(passage: Passage, documents: GovernedStore) -> tuple[Objection, 
         return ()
     request = request_of(documents, passage.release_digest)
     baseline = baseline_of(documents, passage.plugin)
-    if request is None or baseline is None or request.change_class != "D1":
+    if request is None or baseline is None or decide(request.flags).change_class != "D1":
         return ()
     plan = plan_of(documents, passage.plugin)
     if plan is None or plan.digest != request.plan_digest:
@@ -121,10 +121,8 @@ def _certified_here(passage: Passage, documents: GovernedStore, baseline: Baseli
     """Tell whether the release is a certified baseline: the present one, or going back, any."""
     if baseline is not None and baseline.release_digest == passage.release_digest:
         return True
-    history = documents.governed_history(BASELINE, passage.plugin)
-    return passage.before in _BACK and any(
-        item.content.get("release_digest") == passage.release_digest for item in history
-    )
+    known = baselines(documents, passage.plugin)
+    return passage.before in _BACK and passage.release_digest in known
 
 
 def _of_request(
@@ -137,13 +135,16 @@ def _of_request(
     if request.withdrawn:
         text = "the change request was withdrawn"
         found.append(Objection("CHANGE_WITHDRAWN", text, "Classify the change again."))
-    known = {baseline.release_digest}
-    if passage.before in _BACK:
-        history = documents.governed_history(BASELINE, passage.plugin)
-        known |= {str(item.content.get("release_digest")) for item in history}
+    is_back = passage.before in _BACK
+    known = baselines(documents, passage.plugin) if is_back else {baseline.release_digest}
     if request.baseline_digest not in known:
         text = "the change was classified against another certified baseline"
         found.append(Objection("BASELINE_CHANGED", text, "Classify the change again."))
+    before, now = request.old_digest, passage.decided_at
+    if not is_certified(documents, passage.plugin, before, now):
+        text = "the release that the change was compared with is not certified here"
+        advice = f"Classify it from the baseline: {baseline.release_digest}."
+        found.append(Objection("PREDECESSOR_NOT_CERTIFIED", text, advice))
     return found
 
 
@@ -160,7 +161,9 @@ def _of_class(
     kept = snapshots_kept(documents, passage.plugin)
     if passage.before == "standby" and kept:
         is_held = False
-    flags = replace(request.standing(passage.decided_at), open_incident_hold=is_held)
+    # A change request is never a rollback: what goes back was certified by its own request.
+    standing = request.standing(passage.decided_at)
+    flags = replace(standing, open_incident_hold=is_held, rollback=False)
     decision = decide(flags)
     if decision.may_activate:
         return []

@@ -22,8 +22,8 @@ from governance.change_control import FLAGS, ChangeFlags
 from governance.ports import GovernedDocument, GovernedStore
 from governance.reading import Table
 
-REQUEST, BASELINE, PLAN, RUN, MARKET = (
-    *("change_request", "change_baseline", "change_plan", "protocol_run", "market_history"),
+REQUEST, BASELINE, PLAN, RUN, ROLLBACK = (
+    *("change_request", "change_baseline", "change_plan", "protocol_run", "rollback_request"),
 )
 """Kinds of governed documents of change control."""
 SCHEMA = "osteon.change_request/1"

@@ -24,8 +24,12 @@ from governance.reading import Table
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _RETRAINS = ("retrain", "local_fine_tune")
-MEASURES = ("training.new_fraction", "training.new_patients", "weights.max_difference")
-"""Bounds that are computed from the difference to the baseline; others are paths."""
+MEASURES = (
+    *("training.new_fraction", "training.new_patients", "weights.max_difference"),
+    "update.weights.max_difference",
+)
+"""Bounds that are computed, from the difference to the baseline or (update) to the release
+before; others are paths of the manifest."""
 _PATHS = (
     *("parameters.", "operating_points.", "thresholds.", "envelope.", "imported.", "runtime."),
     *("limits.", "code/"),

@@ -511,3 +511,33 @@ def test_legacy_status_follows_placing_and_ledger(place: Place) -> None:
     )
     classify(site, first, second, context)
     assert "LEGACY_STATUS_ENDS" not in refused(into_use, site, second)
+
+
+def _rollback(site: Site, current: str, target: str) -> Any:
+    """Classify and keep going back from one release to another."""
+    path = site.home.root / "back.toml"
+    path.write_text(
+        "[rollback]\ncertificate_and_platform_valid = true\nanomalies_accepted = true\n"
+    )
+    return classify(site, current, target, path)
+
+
+@pytest.mark.reg("AIA-43.4")
+def test_a_rollback_is_known_by_the_site_and_kept_beside(place: Place) -> None:
+    """To a certified release it is D0 and leaves that release's request alone; else it is none."""
+    site, _ = place
+    first, second = two_releases(site)
+    third = add_release(site, "1.2.0", evidence="real", parameters={"threshold": 0.9})
+    put_in_plan(site, first)
+    classify(site, first, second, write_context(site, first, second))
+    with site.database.reading() as transaction:
+        before = transaction.governed(REQUEST, second)
+    back = _rollback(site, third, second)
+    assert (back.decision.change_class, back.udi) == ("D0", "earlier")
+    with site.database.reading() as transaction:
+        assert transaction.governed(REQUEST, second) == before
+        assert transaction.governed("rollback_request", second) is not None
+    into_use(site, second)
+    wrong = _rollback(site, second, third)
+    assert wrong.decision.change_class == "D3"
+    assert not wrong.decision.may_activate

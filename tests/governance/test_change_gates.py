@@ -274,6 +274,7 @@ def test_of_generated_changes_none_passes_that_the_rule_forbids() -> None:
         decision = decide(
             replace(
                 flags,
+                rollback=False,  # a request is never a rollback
                 open_incident_hold=False,
                 change_approved="change_approval" in valid,
                 newly_certified="certificate" in valid,

@@ -94,9 +94,9 @@ def planned(*modifications: str, **changes: Any) -> Bring:
     return bring
 
 
-def rolled_back(certified: bool = True, valid: bool = True, accepted: bool = True) -> Bring:
-    """Bring the facts of a rollback."""
-    return lambda _: {"rollback": Rollback(certified, valid, accepted)}
+def rolled_back(valid: bool = True, accepted: bool = True) -> Bring:
+    """Bring what a person states of a rollback."""
+    return lambda _: {"rollback": Rollback(valid, accepted)}
 
 
 @dataclass(frozen=True)
@@ -109,6 +109,7 @@ class Row:
     expected: str
     kinds: tuple[str, ...]
     udi: str
+    certified: bool = False
 
 
 EXTRA = member("code/plugins/knee/extra.py", b"Y = 2\n")
@@ -269,12 +270,12 @@ GOLDEN = (
     Row("code nobody explained", (EXTRA,), (), "D3", ("undetermined",), "DI"),
     # row 17: rollback
     Row("rollback to a certified version", (retrained(10),), (rolled_back(),),
-        "D0", ("rollback",), "earlier"),
+        "D0", ("rollback",), "earlier", certified=True),
     Row("rollback, certificate not valid", (retrained(10),), (rolled_back(valid=False),),
-        "D2", ("rollback",), "DI"),
+        "D2", ("rollback",), "DI", certified=True),
     Row("rollback, anomalies not accepted", (retrained(10),), (rolled_back(accepted=False),),
-        "D2", ("rollback",), "DI"),
-    Row("rollback to what was never certified", (retrained(10),), (rolled_back(certified=False),),
+        "D2", ("rollback",), "DI", certified=True),
+    Row("rollback to what was never certified", (retrained(10),), (rolled_back(),),
         "D3", ("retrain",), "DI"),
     # rows 18 and 19: pages and labels
     Row("explanation code", (member("code/plugins/knee/explain.py", b"STEPS = 16\n"),),
@@ -339,6 +340,7 @@ def classified(row: Row, standing: Standing = STANDING) -> Classification:
         brought |= bring(new)
     found = difference(BASELINE, new)
     case = ChangeCase(found, found, BASELINE.manifest, new.manifest)
+    standing = replace(standing, target_certified=row.certified)
     return classify(case, Declaration(**brought), standing, NOW)
 
 
@@ -438,3 +440,22 @@ def test_a_statement_cannot_stand_for_evidence() -> None:
     label = next(row for row in GOLDEN if row.name == "stricter warning")
     mute: Bring = lambda _: {"statements": {"label_tightened": " "}}  # noqa: E731
     assert classified(replace(label, brings=(mute,))).decision.change_class == "D3"
+
+
+def test_weights_stay_means_since_the_release_before() -> None:
+    """A threshold moves in its band after a planned retraining: the update keeps the weights."""
+    retrain, move = retrained(10), put("parameters.threshold", 0.55)
+    before, new = small_release(retrain), small_release(retrain, move)
+    case = ChangeCase(
+        difference(before, new), difference(BASELINE, new), before.manifest, new.manifest
+    )
+    compared = {"previous": before.digest, "baseline": BASELINE.digest}
+    brought = planned("M3", compared_with=compared)(new)
+    found = classify(case, Declaration(**brought), STANDING, NOW)
+    assert found.decision.change_class == "D1", found.plan_reasons
+    both = ChangeCase(
+        difference(BASELINE, new), difference(BASELINE, new), BASELINE.manifest, new.manifest
+    )
+    at_once = classify(both, Declaration(**planned("M3")(new)), STANDING, NOW)
+    assert at_once.decision.change_class == "D3"
+    assert {"OUT_OF_BOUND", "KIND_NOT_IN_PLAN"} <= {r.code for r in at_once.plan_reasons}

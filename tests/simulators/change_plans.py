@@ -39,7 +39,7 @@ BUDGET: dict[str, Any] = {
     "hard_stops": ["open_incident_hold", "drift_alarm_open"],
     "notify": ["PRRC", "NB contact"],
 }
-_KEPT = {"weights.max_difference": [0, 0]}
+_KEPT = {"update.weights.max_difference": [0, 0]}
 MODIFICATIONS: dict[str, tuple[list[str], dict[str, list[float]], list[str]]] = {
     "M1": (["retrain", "label"], {"training.new_fraction": [0, 0.3]}, ["CT"]),
     "M2": (["local_fine_tune", "label"], {"training.new_fraction": [0, 0.3]}, ["CT"]),
