@@ -28,6 +28,7 @@ ROUTING_KEYWORDS = (
     "Manufacturer",
     "ManufacturerModelName",
     "Modality",
+    "NumberOfFrames",
     "PatientAge",
     "PatientPosition",
     "PatientSex",

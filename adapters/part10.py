@@ -49,7 +49,7 @@ _READ = (
     *_IDENTITY,
     *ROUTING_KEYWORDS,
     *SEARCH_KEYWORDS,
-    *_COUNT_KEYWORDS,
+    *(keyword for keyword in _COUNT_KEYWORDS if keyword not in ROUTING_KEYWORDS),
     "ReferencedFrameOfReferenceSequence",
 )
 _UID = re.compile(r"[0-9.]{1,64}\Z")

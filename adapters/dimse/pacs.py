@@ -49,7 +49,9 @@ WRONG_STUDY = 0xA900  # PS3.4 B.2.3
 CANNOT_UNDERSTAND = 0xC000  # PS3.4 B.2.3
 # FrameOfReferenceUID and geometry stand in instances; a series search does not know them
 _SERIES_KEYS = tuple(
-    keyword for keyword in ROUTING_KEYWORDS if not keyword.startswith(("Image", "Pixel", "Rows"))
+    keyword
+    for keyword in ROUTING_KEYWORDS
+    if not keyword.startswith(("Image", "NumberOfFrames", "Pixel", "Rows"))
 )
 
 

@@ -30,6 +30,12 @@ class SeriesFacts:
     frame_of_reference_uid: str | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def image_count(self) -> int:
+        """Return how many images it holds: its instances, or the frames of multi-frame ones."""
+        frames = self.tags.get("NumberOfFrames", "").split("\\")[0].strip()
+        return len(self.sop_instance_uids) * max(1, int(frames) if frames.isdecimal() else 1)
+
 
 @dataclass(frozen=True, slots=True)
 class StudyFacts:

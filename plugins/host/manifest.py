@@ -30,7 +30,8 @@ class Input:
     required : without it the release does not apply.
     same_frame_as : role whose frame of reference it must share; an optional input that
         does not share it is left out, with the reason.
-    minimum_instances : fewer do not count as a series of this role.
+    minimum_instances : fewer do not count as a series of this role; a multi-frame object
+        counts by its frames.
     """
 
     role: str

@@ -97,7 +97,7 @@ def _series(facts: StudyFacts, item: Input) -> tuple[SeriesFacts, ...]:
         series
         for series in facts.series
         if series.modality == item.modality
-        and max(len(series.sop_instance_uids), series.expected_count or 0) >= item.minimum_instances
+        and max(series.image_count, series.expected_count or 0) >= item.minimum_instances
     )
 
 

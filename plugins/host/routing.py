@@ -202,7 +202,7 @@ def _exclusion(
     image_type = item.tags.get("ImageType", "")
     if not set(image_type.upper().split("\\")).isdisjoint(NOT_VOLUME):
         return Reason("NOT_VOLUME", "ImageType", "an acquired stack of images", image_type)
-    count = len(item.sop_instance_uids)
+    count = item.image_count
     if count < wanted.minimum_instances:
         expected = f"at least {wanted.minimum_instances}"
         return Reason("INSTANCES", "NumberOfSeriesRelatedInstances", expected, str(count))
@@ -268,7 +268,7 @@ def _best(
     criteria = (
         ("FrameOfReferenceUID", lambda item: -companions(item)),
         ("ImageType", derived),
-        ("NumberOfSeriesRelatedInstances", lambda item: -len(item.sop_instance_uids)),
+        ("NumberOfSeriesRelatedInstances", lambda item: -item.image_count),
         ("SliceThickness", thickness),
         ("SeriesInstanceUID", lambda item: item.series_instance_uid),
     )

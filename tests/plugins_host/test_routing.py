@@ -61,6 +61,15 @@ def test_a_study_with_what_the_release_needs_applies() -> None:
     assert found.reasons == ()
 
 
+def test_a_multi_frame_object_counts_by_its_frames() -> None:
+    """One enhanced CT of many frames fills a role that asks for several images."""
+    assert chosen(series("1", count=1, NumberOfFrames="3")).series["ct"] == "1"
+    assert not chosen(series("1", count=1, NumberOfFrames="2")).applies
+    assert not chosen(series("1", count=1, NumberOfFrames="many")).applies
+    both = (series("1", count=4), series("2", count=1, NumberOfFrames="5"))
+    assert chosen(*both).series["ct"] == "2"
+
+
 def test_a_study_without_the_required_modality_does_not_apply() -> None:
     """The reason names the keyword, what was expected and what is there."""
     found = chosen(series("1", "MR"), series("2", "PT"))
