@@ -11,20 +11,22 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 from adapters.archives import build_archives, build_targets
 from adapters.change.origins import look
 from adapters.config import Configuration, load
 from adapters.database import Database
-from adapters.database.journal import SiteJournal
+from adapters.database.journal import SiteJournal, require_not_taken_out
 from adapters.database.vault import SqliteVault
 from adapters.delivery import SiteDelivery, Target
 from adapters.documents.composer import DocumentComposer
 from adapters.engine.execution import RunExecutor
 from adapters.engine.feed import StudyFeed
 from adapters.engine.notices import Notices
+from adapters.governance.rota import Rota
 from adapters.home import Home, locate_configuration
 from adapters.keys import SiteKeys, load_keys
 from adapters.monitor import StatisticsMonitor
@@ -44,11 +46,15 @@ from governance.change.gates import budget_gate, change_gate
 from governance.components import ComponentsGate
 from governance.gates import Gate
 from governance.holds import hold_gate
+from governance.promotion import Policy, PromotionGate
 from governance.provider_shift import ProviderGate
 from plugins.host.ports import Document, House
 from plugins.host.runner import ReleaseWorkers
 from plugins.host.staging import FolderStaging
 from plugins.host.steps import LEAVES
+
+COURSE_DAYS = 60
+"""A course of radiotherapy takes up to eight weeks."""
 
 
 def utc_now() -> datetime:
@@ -65,6 +71,7 @@ class Site:
     keys: SiteKeys
     database: Database
     vault: SqliteVault
+    pseudonyms: Pseudonyms
     log: Log
     journal: SiteJournal
     archives: dict[str, Pacs]
@@ -230,9 +237,13 @@ def _house(
             written_by=ground.left_by,
         ),
         delivery=SiteDelivery(
-            ground.database, doors.targets, require_recorded=require_recorded, now=doors.now
+            ground.database,
+            doors.targets,
+            require_recorded=require_recorded,
+            now=doors.now,
+            may_leave=partial(require_not_taken_out, lock=True),
         ),
-        monitor=StatisticsMonitor(ground.database),
+        monitor=StatisticsMonitor(ground.database, home.outbox),
     )
 
 
@@ -266,6 +277,7 @@ def _build(stack: ExitStack, home: Home, configuration: Configuration, given: _G
         keys=ground.keys,
         database=ground.database,
         vault=ground.vault,
+        pseudonyms=ground.pseudonyms,
         log=ground.log,
         journal=ground.journal,
         archives=archives,
@@ -273,16 +285,7 @@ def _build(stack: ExitStack, home: Home, configuration: Configuration, given: _G
         registry=ground.registry,
         gates=_gates(ground, home, configuration),
         house=house,
-        feed=StudyFeed(
-            ground.database,
-            ground.journal,
-            _watched(configuration, archives),
-            ground.registry,
-            configuration.trigger,
-            section.name,
-            section.mode,
-            given.now,
-        ),
+        feed=_feed(ground, configuration, archives, given.now),
         executor=RunExecutor(
             house,
             ground.database,
@@ -300,14 +303,43 @@ def _build(stack: ExitStack, home: Home, configuration: Configuration, given: _G
 def _gates(ground: _Ground, home: Home, configuration: Configuration) -> tuple[Gate, ...]:
     """Return every gate, in the order in which a person reads the objections; one line each."""
     own_key = ground.keys.release_key_id
+    section = configuration.governance
     return (
         CertificateGate(ground.registry.office),
+        PromotionGate(Policy(section.minimum_pairs, section.agreement_floor)),
         change_gate,
         budget_gate,
         ComponentsGate(ground.registry.bill),
         ProviderGate(lambda digest: look(ground.registry, own_key, digest)),
         *SourceRoom(home, configuration, ground.database, ground.now).desk().gates(),
         hold_gate,
+    )
+
+
+def _course(configuration: Configuration) -> timedelta:
+    """Return how long a patient counts as in course after a result."""
+    days = configuration.governance.course_days
+    if days is None:
+        days = COURSE_DAYS if configuration.site.mode == "clinical" else 0
+    return timedelta(days=days)
+
+
+def _feed(
+    ground: _Ground,
+    configuration: Configuration,
+    archives: Mapping[str, Pacs],
+    now: Callable[[], datetime],
+) -> StudyFeed:
+    course = _course(configuration)
+    return StudyFeed(
+        ground.database,
+        ground.journal,
+        _watched(configuration, archives),
+        ground.registry,
+        Rota(ground.registry, ground.pseudonyms, ground.journal, course, now),
+        configuration.trigger,
+        configuration.site.mode,
+        now,
     )
 
 

@@ -127,6 +127,22 @@ class AnswersSection(_Section):
     refusals: bool = True
 
 
+class GovernanceSection(_Section):
+    """What this site asks of a release before it goes on, and what it does by itself.
+
+    ``course_days`` is how long after a result a patient counts as in course, and stays on
+    the release of that result; by default 60 in clinical mode, and 0 (off) in research mode.
+    ``stop_canary`` suspends a canary whose agreement is surely below the floor,
+    ``suspend_on_alarm`` a release with an alarm; nothing is ever activated by itself.
+    """
+
+    minimum_pairs: int = Field(default=20, ge=2)
+    agreement_floor: float = Field(default=0.8, ge=0, le=1)
+    course_days: int | None = Field(default=None, ge=0)
+    stop_canary: bool = True
+    suspend_on_alarm: bool = False
+
+
 class WebSection(_Section):
     """Where health, metrics and the runs page are served."""
 
@@ -297,6 +313,7 @@ class Configuration(_Section):
     trigger: TriggerSection = TriggerSection()
     limits: LimitsSection = LimitsSection()
     answers: AnswersSection = AnswersSection()
+    governance: GovernanceSection = GovernanceSection()
     web: WebSection = WebSection()
     notices: NoticesSection = NoticesSection()
     oidc: OidcSection = OidcSection()

@@ -289,7 +289,7 @@ def _successor(
         run_id=run_id,
         revision=revision,
         parameters=parameters,
-        trigger="force",
+        trigger="manual" if before.trigger == "manual" else "force",
         requested_by=person,
         supersedes=before.run_id,
         opened_at=site.now(),

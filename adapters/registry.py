@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from audit.errors import NotFoundError, SignatureError
 from governance.certificate import ATTACHMENT
 from governance.certification import Office, Standing
 from governance.components import SBOM
-from governance.deployment import Certified, Decision, register
+from governance.deployment import Certified, Decision, known, register
 from governance.release import (
     Release,
     attach,
@@ -36,6 +36,7 @@ from governance.release import (
     verify_unpacked,
 )
 from governance.signing import FOLDER, TrustedKey, load_trust, verify_signature
+from governance.stops import barred
 from plugins.host import manifest as manifests
 from plugins.host.artifact import check_host_api
 from plugins.host.manifest import Manifest
@@ -125,9 +126,17 @@ class ReleaseRegistry:
         return lambda digest: self.certificate_standing(transaction, digest).holds
 
     def standing(self, request: RunRequest) -> Standing:
-        """Return whether the release may run this request now, and on which certificate."""
+        """Return whether the release may run this request now, and on which certificate.
+
+        A run by hand on files asks for no activation; only a stop bars it.
+        """
+        digest, present = request.release_digest, None
         with self.database.reading() as transaction:
-            return self.certificate_standing(transaction, request.release_digest)
+            found = self.certificate_standing(transaction, digest)
+            if request.trigger != "manual":
+                present = known(transaction, self.site, digest)
+            reasons = barred(transaction, present, request.plugin, shadow=request.mode == "shadow")
+        return replace(found, barred=reasons)
 
     def attachment(self, release_digest: str, name: str) -> bytes | None:
         """Return an attachment of a release that lies here; None where it has none."""

@@ -116,6 +116,9 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
         "explanation": Kind(
             (_B, _C), ("method", "contributions", "faithfulness", "seconds"), of_run=True
         ),
+        "comparison": Kind(
+            (_B,), ("against_run_id", "against_release", "outcome", "agreement"), of_run=True
+        ),
         "replay": Kind((_B, _C), ("verdict",), of_run=True),
         "by_hand": Kind((_C,), ("action", "requested_by"), of_run=True),
         "delivery": Kind((_B, _C), ("deliveries",), of_run=True),

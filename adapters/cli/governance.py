@@ -13,9 +13,6 @@ import typer
 from adapters.cli.terminal import (
     ConfigOption,
     HomeOption,
-    JsonOption,
-    echo_json,
-    echo_table,
     set_up_logging,
 )
 
@@ -117,6 +114,45 @@ def approve(
         echo_state(row, approved.deployment)
 
 
+@app.command("shadow")
+def shadow(
+    name: NameArgument,
+    reason: ReasonOption,
+    share: Annotated[float, typer.Option(help="Part of the studies, above 0 to 1.")] = 1.0,
+    home: HomeOption = None,
+    config: ConfigOption = None,
+) -> None:
+    """Let an approved release run on live studies with its outputs withheld."""
+    from adapters.governance.promoting import start_shadow
+
+    with deciding(home, config) as (site, person):
+        row = site.registry.find(name)
+        deployment = start_shadow(site, row.digest, person, reason, share)
+    echo_state(row, deployment)
+
+
+@app.command("canary")
+def canary(
+    name: NameArgument,
+    reason: ReasonOption,
+    share: Annotated[float, typer.Option(help="Part of the studies, above 0 to 1.")] = 0.1,
+    device: Annotated[
+        list[str] | None,
+        typer.Option(help="A sender or Station Name whose studies it gets instead of a share."),
+    ] = None,
+    home: HomeOption = None,
+    config: ConfigOption = None,
+) -> None:
+    """Give a release in shadow a share of the studies, or those of named senders and stations."""
+    from adapters.governance.promoting import start_canary
+
+    with deciding(home, config) as (site, person):
+        row = site.registry.find(name)
+        devices = tuple(device or ())
+        deployment = start_canary(site, row.digest, person, reason, share, devices)
+    echo_state(row, deployment)
+
+
 @app.command("activate")
 def activate(
     name: NameArgument,
@@ -125,7 +161,12 @@ def activate(
     config: ConfigOption = None,
 ) -> None:
     """Make an approved release active where its plugin never was, or a canary after its time."""
-    _act("activate", name, reason, home, config)
+    from adapters.governance.promoting import activate as make_active
+
+    with deciding(home, config) as (site, person):
+        row = site.registry.find(name)
+        deployment = make_active(site, row.digest, person, reason)
+    echo_state(row, deployment)
 
 
 @app.command("waive")
@@ -174,40 +215,3 @@ def _act(action: str, name: str, reason: str, home: Path | None, config: Path | 
         row = site.registry.find(name)
         deployment = act(site, action, row.digest, person, {"reason": reason.strip()})
     echo_state(row, deployment)
-
-
-@app.command("history")
-def history(
-    plugin: Annotated[str, typer.Argument(help="Plugin name.")],
-    home: HomeOption = None,
-    config: ConfigOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Show which release was in which state since when, and who decided."""
-    from adapters.compose import open_site
-    from adapters.home import locate
-
-    with open_site(locate(home), config) as site, site.database.reading() as transaction:
-        rows = transaction.deployment_history(plugin)
-    if as_json:
-        echo_json(
-            [
-                {
-                    "since": d.since, "state": d.state, "release_digest": d.release_digest,
-                    "decided_by": d.decided_by, "evidence": dict(d.evidence),
-                }
-                for d in rows
-            ]
-        )  # fmt: skip
-        return
-    echo_table(
-        f"History of {plugin}",
-        ("since (UTC)", "state", "release", "decided by", "evidence"),
-        [
-            (
-                f"{d.since:%Y-%m-%d %H:%M:%S}", d.state, d.release_digest[:19], d.decided_by,
-                ", ".join(f"{k}: {v}" for k, v in d.evidence.items()),
-            )
-            for d in rows
-        ],
-    )  # fmt: skip

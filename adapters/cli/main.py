@@ -19,6 +19,9 @@ from adapters.cli import (
     configuration,
     demo,
     governance,
+    governance_back,
+    governance_drill,
+    governance_history,
     incident,
     incident_evidence,
     release,
@@ -29,6 +32,9 @@ from adapters.cli import (
 )
 from adapters.cli.terminal import report_error
 from audit.errors import SuiteError
+
+GOVERNANCE = (governance_back, governance_drill, governance_history)
+"""Modules that add their commands to `osteon governance`."""
 
 app = typer.Typer(
     name="osteon",

@@ -26,7 +26,7 @@ from adapters.database.site_records import SiteRecords
 from adapters.database.transaction import Transaction
 from adapters.monitor import statistics_document
 from audit import canonical
-from audit.errors import LogUnavailableError
+from audit.errors import BarredError, LogUnavailableError
 from audit.kinds import NOT_EVALUATED
 from audit.log import Log
 from audit.pseudonym import Pseudonyms, age_band
@@ -34,6 +34,7 @@ from audit.record import Actor, Outcome, Source, Subject
 from governance.accounts import service_identity
 from plugins.host.case import Case
 from plugins.host.ports import Answer, Delivered, Document, Json, RunRequest
+from plugins.host.steps import LEAVES
 
 _INFERENCE, _REFUSAL = "inference:", "refusal:"
 _BY_WORKER = ("input_read", "refusal", "inference", "explanation")
@@ -219,6 +220,21 @@ class SiteJournal(SiteRecords):
 
         self._write(write)
 
+    def taken_out(self, transaction: Transaction, request: RunRequest, code: str) -> None:
+        """Record in the caller's transaction that an open run ends by a decision on its release."""
+        _, number = self._round(transaction, request)
+        self._close(transaction, request, number, "discarded", code, code)
+
+    def require_open(self, request: RunRequest) -> None:
+        """Return while nobody took the run out.
+
+        Raises
+        ------
+        BarredError : it was; nothing more of it is made or leaves.
+        """
+        with self._database.reading() as transaction:
+            require_not_taken_out(transaction, request.run_id)
+
     def _close(
         self,
         transaction: Transaction,
@@ -235,6 +251,10 @@ class SiteJournal(SiteRecords):
         transaction.set_run_status(request.run_id, status, reason, self._now())
         if status in ("done", "abstained", "refused") and request.supersedes:
             transaction.mark_superseded(request.supersedes, request.run_id)
+        subject = self._pseudonyms.subject(request.study_instance_uid)
+        if status in ("done", "abstained") and request.mode in LEAVES and subject != NOT_EVALUATED:
+            at = self._now()
+            transaction.note_course(request.plugin, subject, request.release_digest, at)
 
     def _write(self, write: Callable[[Transaction], None]) -> None:
         """Commit state and record together, then place what was committed in the tree."""
@@ -292,6 +312,18 @@ class SiteJournal(SiteRecords):
 
     def _pseudonym(self, request: RunRequest) -> bodies.PseudonymOf:
         return self._uid_of(request.study_instance_uid)
+
+
+def require_not_taken_out(transaction: Transaction, run_id: str, *, lock: bool = False) -> None:
+    """Return unless the run was discarded; with ``lock`` it stays so to the transaction's end.
+
+    Raises
+    ------
+    BarredError : it was.
+    """
+    row = transaction.run(run_id, lock=lock)
+    if row is not None and row.status == "discarded":
+        raise BarredError(f"run {run_id} was taken out", reasons=(row.reason,))
 
 
 def _documents_key(documents: Iterable[Document]) -> str:

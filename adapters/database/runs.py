@@ -24,6 +24,8 @@ from plugins.host.ports import RunRequest
 OPEN_STATUSES = ("queued", "running", "waiting", "delivering")
 CLOSED_STATUSES = ("done", "refused", "abstained", "failed", "discarded")
 STATUSES = OPEN_STATUSES + CLOSED_STATUSES
+REROUTED = "REROUTED"
+"""Reason of a run that was discarded because another release runs the study."""
 _ATTEMPTABLE = ("queued", "running")
 FOLDER = "folder"
 """In place of an archive's name: a run on files, made by the process that was asked;
@@ -114,6 +116,24 @@ class Runs(Session):
             for plugin, digest, status, count, seconds in rows
         }
 
+    def open_runs(
+        self, *, release_digest: str | None = None, plugin: str | None = None
+    ) -> tuple[RunRow, ...]:
+        """Return the runs that are not over, of a release, a plugin or all; oldest first."""
+        query = select(RUN).where(RUN.c.status.in_(OPEN_STATUSES))
+        if release_digest is not None:
+            query = query.where(RUN.c.release_digest == release_digest)
+        if plugin is not None:
+            query = query.where(RUN.c.plugin == plugin)
+        return self._select(query.order_by(RUN.c.opened_at, RUN.c.run_id))
+
+    def runs_of(self, release_digest: str, since: datetime | None = None) -> tuple[RunRow, ...]:
+        """Return the runs of a release, since a moment or all, oldest first."""
+        query = select(RUN).where(RUN.c.release_digest == release_digest)
+        if since is not None:
+            query = query.where(RUN.c.opened_at >= since)
+        return self._select(query.order_by(RUN.c.opened_at, RUN.c.run_id))
+
     def open_run_count(self) -> int:
         """Return how many runs wait, run or are delivered."""
         query = select(func.count()).select_from(RUN).where(RUN.c.status.in_(OPEN_STATUSES))
@@ -176,8 +196,12 @@ class Runs(Session):
         return int(self.connection.scalar(query.where(RUN.c.pacs != FOLDER)) or 0)
 
     def put_retry(self, run_id: str, attempt: int, due: datetime, reason: str) -> None:
-        """Let a run wait (after a retryable error) until its next attempt is due."""
-        self._known_run(run_id, lock=True)
+        """Let a run wait (after a retryable error) until its next attempt is due.
+
+        A run that was closed meanwhile stays closed.
+        """
+        if self._known_run(run_id, lock=True).status in CLOSED_STATUSES:
+            return
         values = {
             "status": "waiting", "attempts": attempt, "next_attempt_at": due, "reason": reason,
         }  # fmt: skip

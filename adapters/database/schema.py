@@ -106,6 +106,7 @@ RUN = Table(
     Column("seconds", Float),
     Column("facts", Text),
     Index("ix_run_study_plugin", "study_instance_uid", "plugin"),
+    Index("ix_run_release", "release_digest", "opened_at"),
 )
 
 RUN_STEP = Table(
@@ -220,6 +221,30 @@ GOVERNED = Table(
     Column("content", Text, nullable=False),
     Column("recorded_at", UtcTime, nullable=False),
     Column("recorded_by", Text, nullable=False),
+)
+
+COURSE = Table(
+    "course",
+    METADATA,
+    Column("plugin", Text, primary_key=True),
+    Column("pseudonym", Text, primary_key=True),
+    Column("release_digest", Text, primary_key=True),
+    Column("first_at", UtcTime, nullable=False),
+    Column("last_at", UtcTime, nullable=False),
+)
+
+COMPARISON = Table(
+    "comparison",
+    METADATA,
+    Column("run_id", String(32), primary_key=True),
+    Column("against_run_id", String(32), primary_key=True),
+    Column("release_digest", Text, nullable=False),
+    Column("against_digest", Text, nullable=False),
+    Column("outcome", Text, nullable=False),
+    Column("findings", Text, nullable=False),
+    Column("subgroup", Text, nullable=False),
+    Column("compared_at", UtcTime, nullable=False),
+    Index("ix_comparison_release", "release_digest", "compared_at"),
 )
 
 LEAF = Table(

@@ -6,6 +6,7 @@ Read next: `site_records.py`.
 from __future__ import annotations
 
 from adapters.database.bodies import PseudonymOf, coded
+from adapters.database.courses import ComparisonRow
 from governance.ports import Deployment
 from plugins.host.ports import Json
 from plugins.host.routing import Decision
@@ -39,4 +40,15 @@ def lifecycle(deployment: Deployment, action: str, before: str) -> Json:
         "share": deployment.share,
         "decided_by": coded(deployment.decided_by),
         "evidence": {coded(key): coded(value) for key, value in deployment.evidence.items()},
+    }
+
+
+def comparison(row: ComparisonRow) -> Json:
+    """Return how two releases agree on one study."""
+    return {
+        "against_run_id": row.against_run_id,
+        "against_release": row.against_digest,
+        "outcome": row.pair.outcome,
+        "agreement": round(row.pair.agreement, 6),
+        "findings": {coded(name): round(value, 6) for name, value in row.pair.findings.items()},
     }

@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Any
 
 from adapters.database import bodies, site_bodies
+from adapters.database.courses import ComparisonRow
 from adapters.database.deployments import ReleaseRow
 from adapters.database.transaction import Transaction
 from audit.kinds import NOT_EVALUATED
@@ -79,12 +80,18 @@ class SiteRecords:
         readiness: str,
         *,
         mode: str | None = None,
+        assigned: str = "",
     ) -> str:
-        """Record whether a release applies to a study, and why or why not."""
+        """Record whether a release applies to a study, and why or why not.
+
+        Parameters
+        ----------
+        assigned : why the rota chose the release, or why it chose none.
+        """
         pseudonym = self._uid_of(study_instance_uid)
-        body = site_bodies.route_decision(
-            decision, pseudonym(study_instance_uid), pseudonym, readiness
-        )
+        study = pseudonym(study_instance_uid)
+        body = site_bodies.route_decision(decision, study, pseudonym, readiness)
+        body["assigned"] = bodies.coded(assigned) if assigned else NOT_EVALUATED
         return self._append(
             transaction,
             "route_decision",
@@ -121,6 +128,20 @@ class SiteRecords:
         actor = self._actor(transaction, document.recorded_by)
         return self._append(transaction, "governed", body, actor=actor)
 
+    def guard(self, transaction: Transaction, guard: str, verdict: str, release_digest: str) -> str:
+        """Record that a guard of the site found a release wanting."""
+        body = {"guard": bodies.coded(guard), "verdict": bodies.coded(verdict)}
+        return self._append(transaction, "guard", body, release_digest=release_digest)
+
+    def stop(self, transaction: Transaction, scope: str, action: str, person: str) -> str:
+        """Record that a plugin, or everything, was stopped, or the stop lifted."""
+        body = {
+            "scope": bodies.coded(scope),
+            "action": bodies.coded(action),
+            "decided_by": bodies.coded(person),
+        }
+        return self._append(transaction, "stop", body, actor=self._actor(transaction, person))
+
     def by_hand(
         self, transaction: Transaction, request: RunRequest, action: str, person: str
     ) -> str:
@@ -134,6 +155,18 @@ class SiteRecords:
             actor=self._actor(transaction, person),
             run_id=request.run_id,
             release_digest=request.release_digest,
+            subject=Subject(self._pseudonyms.subject(request.study_instance_uid)),
+        )
+
+    def compared(self, transaction: Transaction, request: RunRequest, row: ComparisonRow) -> str:
+        """Record how the run of a release compares with that of the one it is measured by."""
+        return self._append(
+            transaction,
+            "comparison",
+            site_bodies.comparison(row),
+            mode=request.mode,
+            run_id=row.run_id,
+            release_digest=row.release_digest,
             subject=Subject(self._pseudonyms.subject(request.study_instance_uid)),
         )
 

@@ -5,7 +5,8 @@
     3  nothing leaves before its record is durable and in the tree
     4  for each target: its breaker is asked, then
     5     what was tried before is looked for first: a crash or a slow archive doubles nothing
-    6     the rest is kept as ``sent``, sent, and kept as what the target said
+    6     the rest is kept as ``sent`` unless the run was taken out meanwhile, sent, and kept
+          as what the target said: a stop and a sending never pass each other unseen
     7     what is stored is read back
     8  the states are returned; a target that is away is no error, only a later time
 
@@ -46,6 +47,10 @@ def _never(_: str) -> bool:
     return False
 
 
+def _always(_transaction: Transaction, _run_id: str) -> None:
+    return None
+
+
 class SiteDelivery:
     """Carries documents to the targets of a site; fulfils `plugins.host.ports.Delivery`.
 
@@ -55,6 +60,8 @@ class SiteDelivery:
         its record is not durable and in the tree.
     now : the clock; aware UTC.
     hold : says for a mode whether its results wait for a person's release.
+    may_leave : called in the transaction that marks documents as being sent; raises where
+        the run was taken out.
     patience : how long a target may be away before its documents go to the failure queue.
     """
 
@@ -66,6 +73,7 @@ class SiteDelivery:
         require_recorded: Callable[[str], None],
         now: Callable[[], datetime],
         hold: Callable[[str], bool] = _never,
+        may_leave: Callable[[Transaction, str], None] = _always,
         patience: timedelta = PATIENCE,
     ) -> None:
         names = [target.name for target in targets]
@@ -76,6 +84,7 @@ class SiteDelivery:
         self._require_recorded = require_recorded
         self._now = now
         self._hold = hold
+        self._may_leave = may_leave
         self._attempts_limit = attempts_within(patience)
 
     def deliver(
@@ -86,6 +95,7 @@ class SiteDelivery:
         Raises
         ------
         LogUnavailableError and what else `require_recorded` raises : nothing left.
+        BarredError : the run was taken out; what was not being sent stays.
         StorageError : the site database cannot be used; nothing is lost by coming again.
         """
         # 1
@@ -189,7 +199,7 @@ class SiteDelivery:
         # 6
         if new:
             begun = attempt.begin(new, terms)
-            self._keep(begun)
+            self._keep_begun(begun)
             sent = self._kept(target, attempt.send(target, begun, terms))
             stored = [pair for pair in sent.pairs if pair[0].state == "stored"]
             # 7
@@ -248,6 +258,15 @@ class SiteDelivery:
                     reason=row.reason,
                 )
         return kept
+
+    def _keep_begun(self, pairs: Sequence[Pair]) -> None:
+        def keep(transaction: Transaction) -> None:
+            for run_id in {row.run_id for row, _ in pairs}:
+                self._may_leave(transaction, run_id)
+            for row, _ in pairs:
+                transaction.put_delivery(row)
+
+        self._database.run(keep)
 
     def _keep(self, pairs: Sequence[Pair]) -> None:
         def keep(transaction: Transaction) -> None:

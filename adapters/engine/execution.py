@@ -123,6 +123,8 @@ class RunExecutor:
 
     def _failed(self, request: RunRequest, attempt: int, error: SuiteError) -> Json:
         now = self.now()
+        if self._taken_out(request.run_id):
+            return {"status": "discarded"}
         if error.retryable and now - request.opened_at < GIVE_UP_AFTER:
             due = next_attempt(attempt, now, request.run_id)
             self.database.run(
@@ -140,6 +142,9 @@ class RunExecutor:
 
     def _ended(self, request: RunRequest, result: RunResult) -> Json:
         run_id = request.run_id
+        if self._taken_out(run_id):
+            self.house.staging.wipe(run_id)
+            return {"status": "discarded"}
         if result.documents and result.status in ("delivering", "failed"):
             text = json.dumps(encode(result))
             self.database.run(lambda transaction: transaction.set_cursor(WAITING + run_id, text))
@@ -152,6 +157,12 @@ class RunExecutor:
             self.database.run(lambda transaction: transaction.set_cursor(WAITING + run_id, ""))
         _log.info("run ended", run_id=run_id, status=result.status, code=result.code)
         return {"status": result.status, "code": result.code}
+
+    def _taken_out(self, run_id: str) -> bool:
+        """Tell whether somebody ended the run while it was at work: it did not fail by itself."""
+        with self.database.reading() as transaction:
+            row = transaction.run(run_id)
+        return row is not None and row.status == "discarded"
 
     def _fault(self, request: RunRequest, code: str) -> None:
         with self.database.transaction() as transaction:

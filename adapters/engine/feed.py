@@ -1,10 +1,12 @@
 """From arrival to a queued run: one durable cursor for each archive.
 
     changes → noted (with the cursor, in one transaction) → study waits → complete?
-    → routed for every active release (each decision recorded) → runs queued, once
+    → the rota says which release runs it, and which in shadow → routed for each of them
+      (each decision recorded) → runs queued, once
 
 What the suite wrote itself never enters, by recorded UID (SEAMS: Events).  A series that
-comes late makes the study wait again; the run it leads to supersedes the one before.
+comes late makes the study wait again; the run it leads to supersedes the one before.  The
+rota is asked again in the transaction that queues: a rollback in between is not overlooked.
 
 Read next: `execution.py`.
 """
@@ -22,20 +24,21 @@ import structlog
 from adapters.config import TriggerSection
 from adapters.database import Database, Transaction
 from adapters.database.journal import SiteJournal
-from adapters.database.runs import RunRow
+from adapters.database.runs import REROUTED, RunRow
 from adapters.database.studies import StudyRow
+from adapters.governance.rota import Rota
 from adapters.pacs import Change, ChangeBatch, Pacs
 from adapters.registry import ReleaseRegistry
 from adapters.study_facts import study_facts
 from audit.errors import SuiteError
 from audit.pseudonym import short
-from governance.deployment import active_releases
+from governance.canary import COMPARISON, SHADOW, Assignment, Plan
 from plugins.host.facts import StudyFacts
-from plugins.host.identity import run_id_for
+from plugins.host.identity import SHADOW_REVISION, run_id_for
 from plugins.host.manifest import Manifest
 from plugins.host.ports import RunRequest
 from plugins.host.readiness import MISSING_REQUIRED, Readiness, assess
-from plugins.host.routing import Decision, decide
+from plugins.host.routing import Decision, Reason, decide
 
 BATCH = 1000
 UNREADABLE_PAUSE_S = 60.0
@@ -53,8 +56,8 @@ class StudyFeed:
     journal: SiteJournal
     archives: Mapping[str, Pacs]
     releases: ReleaseRegistry
+    rota: Rota
     trigger: TriggerSection
-    site: str
     mode: str
     now: Callable[[], datetime]
     _next_look: dict[tuple[str, str], tuple[int, datetime]] = field(default_factory=dict)
@@ -183,16 +186,14 @@ class StudyFeed:
         uid = study.study_instance_uid
         with self.database.reading() as transaction:
             own = transaction.own_series_uids(uid)
-            active = active_releases(
-                transaction, self.site, self.now(), mode=self.mode,
-                certified=self.releases.certified(transaction),
-            )  # fmt: skip
         facts = replace(
             study_facts(pacs, uid, own), last_arrival_at=study.last_arrival_at, sender=study.sender
         )
-        manifests = {
-            item.release_digest: self.releases.manifest(item.release_digest) for item in active
-        }
+        self.rota.know_patient(pacs, facts)
+        with self.database.reading() as transaction:
+            plans = self.rota.plans(transaction, facts)
+        assigned = {item.release_digest for plan in plans.values() for item in plan.assignments}
+        manifests = {digest: self.releases.manifest(digest) for digest in sorted(assigned)}
         verdicts = {
             digest: self._readiness(facts, study, manifest)
             for digest, manifest in manifests.items()
@@ -208,7 +209,9 @@ class StudyFeed:
         }
         if not settled and waits:
             return []
-        routing = _Routing(pacs.name, study, facts, manifests, own, settled, finished=not waits)
+        routing = _Routing(
+            pacs.name, study, facts, plans, manifests, own, settled, finished=not waits
+        )
         return self.database.run(lambda transaction: self._route(transaction, routing))
 
     def _readiness(self, facts: StudyFacts, study: StudyRow, manifest: Manifest) -> Readiness:
@@ -231,53 +234,87 @@ class StudyFeed:
     def _route(self, transaction: Transaction, routing: _Routing) -> list[str]:
         queued: list[str] = []
         uid = routing.facts.study_instance_uid
+        transaction.lock_deployments(shared=True)
         if transaction.study(routing.pacs, uid) != routing.study:
             return queued  # something came meanwhile: look again
-        for digest, verdict in routing.settled.items():
-            manifest = routing.manifests[digest]
-            decision = decide(routing.facts, digest, manifest, routing.own)
-            request = None
-            if decision.applies:
-                request = self.request(
-                    transaction, routing.facts, decision, manifest, routing.study.state
-                )
-            if decision.applies and request is None:
-                continue  # this very input has its run already
-            self.journal.route_decision(transaction, uid, decision, verdict.reason)
-            if request is not None and transaction.add_run(request, routing.pacs):
-                queued.append(request.run_id)
+        if self.rota.plans(transaction, routing.facts) != routing.plans:
+            return queued  # somebody decided meanwhile: look again
+        for plan in routing.plans.values():
+            for assignment in plan.assignments:
+                if assignment.release_digest in routing.settled:
+                    queued += self._queue(transaction, routing, assignment)
+            if routing.finished and plan.unserved and plan.about:
+                self._tell_unserved(transaction, uid, plan)
         if routing.finished:
             transaction.set_study_state(routing.pacs, uid, "routed")
         _log.info("study routed", study=short(uid), runs=len(queued))
         return queued
 
+    def _queue(
+        self, transaction: Transaction, routing: _Routing, assignment: Assignment
+    ) -> list[str]:
+        """Record the decision on one release and queue its run, unless both were done before."""
+        digest, uid = assignment.release_digest, routing.facts.study_instance_uid
+        manifest = routing.manifests[digest]
+        decision = decide(routing.facts, digest, manifest, routing.own)
+        request = None
+        if decision.applies:
+            request = self.request(transaction, routing, decision, manifest, assignment)
+            if request is None:
+                return []  # this very input has its run already
+        reason = routing.settled[digest].reason
+        mode = SHADOW if assignment.kind == SHADOW else None
+        self.journal.route_decision(
+            transaction, uid, decision, reason, mode=mode, assigned=assignment.why
+        )
+        if request is None:
+            return []
+        if not transaction.add_run(request, routing.pacs):
+            transaction.set_run_status(request.run_id, "queued")  # it was rerouted, and comes back
+        return [request.run_id]
+
+    def _tell_unserved(self, transaction: Transaction, uid: str, plan: Plan) -> None:
+        """Record why no release of a plugin runs a study."""
+        manifest = self.releases.manifest(plan.about)
+        reasons = (Reason(plan.unserved),)
+        decision = Decision(manifest.plugin, manifest.version, plan.about, False, {}, (), reasons)
+        self.journal.route_decision(transaction, uid, decision, "", assigned=plan.unserved)
+
     def request(
         self,
         transaction: Transaction,
-        facts: StudyFacts,
+        routing: _Routing,
         decision: Decision,
         manifest: Manifest,
-        study_state: str,
+        assignment: Assignment,
     ) -> RunRequest | None:
         """Return the run that a decision asks for; None when it exists already."""
-        chosen = dict(manifest.parameters)
-        run_id = run_id_for(decision.sop_instance_uids, decision.release_digest, chosen)
-        if transaction.run(run_id) is not None:
+        shadow = assignment.kind == SHADOW
+        chosen, facts = dict(manifest.parameters), routing.facts
+        revision = SHADOW_REVISION if shadow else 1
+        run_id = run_id_for(decision.sop_instance_uids, decision.release_digest, chosen, revision)
+        known = transaction.run(run_id)
+        if known is not None and (known.status, known.reason) != ("discarded", REROUTED):
             return None
         earlier = transaction.runs_for_study(facts.study_instance_uid, decision.plugin)
-        before = _superseded(earlier)
-        trigger = "force" if study_state == "forced" else "late-series" if before else "auto"
+        before = _superseded(earlier, decision.release_digest, shadow=shadow)
+        trigger = "late-series" if before else "auto"
+        if routing.study.state == "forced":
+            trigger = "force"
+        if assignment.why == COMPARISON:
+            trigger = "comparison"
         return RunRequest(
             run_id=run_id,
             study_instance_uid=facts.study_instance_uid,
             plugin=decision.plugin,
             plugin_version=decision.plugin_version,
             release_digest=decision.release_digest,
-            mode=self.mode,
+            mode=SHADOW if shadow else self.mode,
             series=decision.series,
             sop_instance_uids=decision.sop_instance_uids,
             opened_at=self.now(),
             parameters=chosen,
+            revision=revision,
             priority=self._priority(facts),
             trigger=trigger,
             supersedes=before,
@@ -297,16 +334,23 @@ class _Routing:
     pacs: str
     study: StudyRow
     facts: StudyFacts
+    plans: Mapping[str, Plan]
     manifests: Mapping[str, Manifest]
     own: set[str]
     settled: Mapping[str, Readiness]
     finished: bool
 
 
-def _superseded(earlier: tuple[RunRow, ...]) -> str | None:
-    """Return the latest run of the plugin whose results still stand for the study."""
+def _superseded(earlier: tuple[RunRow, ...], release_digest: str, *, shadow: bool) -> str | None:
+    """Return the latest run of the plugin whose results still stand for the study.
+
+    A run in shadow replaces one of the same release in shadow, and nothing else.
+    """
     for row in reversed(earlier):
-        if row.superseded_by is None and row.status not in ("discarded", "failed"):
+        alike = (row.mode == SHADOW) == shadow
+        if shadow and row.release_digest != release_digest:
+            alike = False
+        if alike and row.superseded_by is None and row.status not in ("discarded", "failed"):
             return str(row.run_id)
     return None
 

@@ -7,8 +7,10 @@ notice that cannot be sent is logged and never fails a run.
 from __future__ import annotations
 
 import smtplib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from email.message import EmailMessage
+from typing import Any
 
 import httpx
 import structlog
@@ -39,18 +41,34 @@ class Notices:
             "code": code,
             "advice": advice,
         }
+        self._tell(notice, f"Osteon: run failed ({code})")
+
+    def recalled(self, recall: Mapping[str, Any]) -> None:
+        """Tell that the results of a release are recalled: how many, and no patient."""
+        notice: Json = {
+            "event": "results recalled",
+            "site": self.site,
+            "plugin": recall["plugin"],
+            "release_digest": recall["release_digest"],
+            "runs": recall["runs"],
+            "patients": recall["patients"],
+            "told": ", ".join(recall["told"]),
+            "advice": "Read the list and acknowledge it: osteon governance recall.",
+        }
+        self._tell(notice, f"Osteon: results of {recall['plugin']} recalled")
+
+    def _tell(self, notice: Json, subject: str) -> None:
         if self.settings.webhook_url:
             self._post(notice)
         if self.settings.smtp_host and self.settings.mail_to:
-            self._mail(notice)
+            self._mail(notice, subject)
 
     def _post(self, notice: Json) -> None:
         outcome = send(self.settings, self.settings.webhook_url, notice)
         if outcome != SENT:
             _log.warning("notice not sent", way="webhook", error=outcome)
 
-    def _mail(self, notice: Json) -> None:
-        subject = f"Osteon: run failed ({notice['code']})"
+    def _mail(self, notice: Json, subject: str) -> None:
         outcome = _mailed(self.settings, ", ".join(self.settings.mail_to), subject, notice)
         if outcome != SENT:
             _log.warning("notice not sent", way="mail", error=outcome)

@@ -4,6 +4,9 @@
     due         attempts and deliveries whose time has come      1 s
     seal        the tree and its signed checkpoint               1 s, signs at most each 60 s
     reconcile   runs that the engine never got, or lost          10 s, and at start
+    barred      workers of releases that may not run are ended   1 s
+    compare     releases in shadow or as canary, by study        5 s
+    certificates  those of running releases are judged again     1 h, and at start
     alive       our sign of life; work of dead machines adopted  a quarter of the lease,
                                                                  in a thread of its own
     notices     incident notices that nobody acknowledged        60 s, in a thread of its own:
@@ -33,6 +36,9 @@ from adapters.database.runs import FOLDER, RunRow
 from adapters.engine.engine import EngineSettings, WorkEngine
 from adapters.engine.schedule import Periodic, Schedule
 from adapters.engine.waiting import LEASE
+from adapters.governance.certifying import watch_certificates
+from adapters.governance.comparing import compare_pairs
+from adapters.governance.stopping import end_barred_workers
 from adapters.incidents.sending import send_all_due
 from audit.errors import ConfigurationError, SuiteError
 
@@ -138,7 +144,13 @@ def table(site: Site, engine: WorkEngine) -> tuple[Periodic, ...]:
         Periodic("feed", min(LOCAL_POLL_S, poll_s), lambda: feed(local)),
         Periodic("feed-remote", poll_s, lambda: feed(remote)),
     )
-    return (*(line for line, names in zip(feeds, (local, remote), strict=True) if names), *lines)
+    return (
+        *(line for line, names in zip(feeds, (local, remote), strict=True) if names),
+        *lines,
+        Periodic("barred", 1.0, lambda: end_barred_workers(site)),
+        Periodic("compare", 5.0, lambda: compare_pairs(site)),
+        Periodic("certificates", 3600.0, lambda: watch_certificates(site)),
+    )
 
 
 def is_ours(site: Site, row: RunRow) -> bool:

@@ -8,13 +8,14 @@ Read next: `approving.py`.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from adapters.database import Transaction
+from adapters.governance.draining import Drained, drain, tidy
 from adapters.governance.persons import Person, decision_of
 from audit.errors import NotFoundError, RefusalError
 from governance.approvals import builders, require_not_builder
@@ -49,6 +50,19 @@ class Subject:
     builders: frozenset[str]
 
 
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What an act changed: states, the subject's last, and what became of open runs."""
+
+    changed: tuple[Changed, ...]
+    drained: Drained
+
+    @property
+    def deployment(self) -> Deployment:
+        """Return the new state of the release that the act was about."""
+        return self.changed[-1].deployment
+
+
 def act(
     site: Site, action: str, digest: str, person: Person, evidence: Mapping[str, str]
 ) -> Deployment:
@@ -60,11 +74,23 @@ def act(
     RefusalError : the table or a gate does not permit it, with every reason; nothing changed.
     """
 
-    def write(transaction: Transaction) -> tuple[Changed, ...]:
+    def write(transaction: Transaction) -> Outcome:
         return change(site, transaction, action, digest, decision_of(site, person), evidence)
 
+    return commit(site, write, action, digest, person).deployment
+
+
+def commit(
+    site: Site, write: Callable[[Transaction], Outcome], action: str, digest: str, person: Person
+) -> Outcome:
+    """Take a decision in a transaction, then let go what its runs had staged.
+
+    A refusal goes on record: who tried what with which release.
+    """
     with refusals_recorded(site, action, digest, person):
-        return site.database.run(write)[-1].deployment
+        outcome = site.database.run(write)
+    tidy(site, outcome.drained)
+    return outcome
 
 
 @contextmanager
@@ -98,7 +124,7 @@ def change(
     evidence: Mapping[str, str],
     *,
     leave: str = "supersede",
-) -> tuple[Changed, ...]:
+) -> Outcome:
     """Change a release's state in the caller's transaction, and record all that changed."""
     subject = subject_of(transaction, action, digest, decision)
     check_transition(subject.row, decision.role, evidence, decision.mode)
@@ -164,9 +190,32 @@ def write_down(
     evidence: Mapping[str, str],
     *,
     leave: str = "supersede",
-) -> tuple[Changed, ...]:
-    """Put the new states and their records."""
+) -> Outcome:
+    """Put the new states and their records, and drain what leaves."""
     changed = move(transaction, decision, subject.present, subject.row, evidence, leave=leave)
+    drained = Drained()
     for item in changed:
         site.journal.lifecycle(transaction, item.deployment, item.action)
-    return changed
+        way = item.action
+        if subject.row.action == "rollback" and item.action != "rollback":
+            way = "rollback-suspend" if leave == "suspend" else "rollback"
+        elif item.action not in ("supersede", "suspend", "retire"):
+            continue
+        digest = item.deployment.release_digest
+        drained += drain(
+            site, transaction, transaction.open_runs(release_digest=digest), way,
+            f"RELEASE_{item.deployment.state.upper()}", _heir(changed, digest),
+        )  # fmt: skip
+    return Outcome(changed, drained)
+
+
+def _heir(changed: tuple[Changed, ...], left: str) -> str:
+    """Return the release that becomes active in the same act; empty where none does."""
+    return next(
+        (
+            item.deployment.release_digest
+            for item in changed
+            if item.deployment.state == "active" and item.deployment.release_digest != left
+        ),
+        "",
+    )

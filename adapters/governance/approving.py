@@ -96,5 +96,4 @@ def _approve(
     # 3. All have signed: the state follows.
     people = "+".join(item.person for item in (*counting, new))
     evidence = {**certified, "approved_by": people, "approval": signed.digest}
-    changed = write_down(site, transaction, subject, decision, evidence)
-    return Approved(changed[-1].deployment, ())
+    return Approved(write_down(site, transaction, subject, decision, evidence).deployment, ())

@@ -8,10 +8,13 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+import structlog
+
 from adapters.database import Transaction
 from adapters.governance.acts import ask_gates, subject_of, write_down
 from adapters.governance.persons import Person, decision_of
 from audit.errors import NotFoundError, RefusalError
+from governance.canary import COURSE_STATES
 from governance.certificate import ADVICE, ATTACHMENT, decode, objections
 from governance.certification import STATE, suspended
 from governance.deployment import known
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
 
 CERTIFICATE = "certificate"
 """Governed document by release digest: the certificate that is attached to it."""
+_log = structlog.get_logger(__name__)
 _JUDGES = ("approver", "physicist")
 
 
@@ -59,6 +63,40 @@ def certify(site: Site, digest: str, person: Person, raw: bytes | None = None) -
     )
 
 
+def watch_certificates(site: Site) -> tuple[str, ...]:
+    """Judge the certificates of all releases in use again; return the digests that lost theirs.
+
+    Such a release runs no more by itself (`deployment.is_authorised`); here it is recorded,
+    once a day for each reason, so that somebody sees it.
+    """
+    lost = []
+    with site.database.reading() as transaction:
+        found = [
+            (item, site.registry.certificate_standing(transaction, item.release_digest))
+            for item in transaction.deployments()
+            if item.state in COURSE_STATES and "certificate" in item.evidence
+        ]
+    for item, standing in found:
+        codes = [objection.code for objection in standing.objections]
+        if codes:
+            lost.append(item.release_digest)
+            for code in codes:
+                _tell_once(site, item, code)
+    return tuple(lost)
+
+
+def _tell_once(site: Site, item: Deployment, code: str) -> None:
+    name, today = f"told:{code}:{item.release_digest}", site.now().date().isoformat()
+
+    def write(transaction: Transaction) -> None:
+        if transaction.cursor(name) != today:
+            transaction.set_cursor(name, today)
+            site.journal.guard(transaction, "certificate", code, item.release_digest)
+            _log.error("certificate does not hold", plugin=item.plugin, code=code)
+
+    site.database.run(write)
+
+
 def _record(
     site: Site, transaction: Transaction, digest: str, person: Person, raw: bytes
 ) -> Deployment:
@@ -74,7 +112,7 @@ def _record(
     certificate, _ = decode(raw)
     evidence = {"certificate": document.digest, "certificate_id": certificate.certificate_id}
     ask_gates(site, transaction, subject, decision, evidence)
-    return write_down(site, transaction, subject, decision, evidence)[-1].deployment
+    return write_down(site, transaction, subject, decision, evidence).deployment
 
 
 def set_certificate_state(

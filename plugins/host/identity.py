@@ -19,6 +19,9 @@ import numpy as np
 
 from plugins.host.case import Case
 
+SHADOW_REVISION = 0
+"""Revision of a run in shadow, so that the same release may run the study live besides."""
+
 
 def run_id_for(
     sop_instance_uids: Iterable[str],

@@ -140,6 +140,14 @@ class CaseSource(Protocol):
 class Workers(Protocol):
     """Warm worker processes, one per release in use."""
 
+    def releases(self) -> tuple[str, ...]:
+        """Return the digests of the releases that have processes."""
+        ...
+
+    def end(self, release_digest: str) -> None:
+        """End the processes of a release, also those at work."""
+        ...
+
     def run(self, request: RunRequest, case: Case, *, explain: bool = True) -> Answer:
         """Return the answer of the release; raises PluginError and its kinds."""
         ...
@@ -166,6 +174,10 @@ class Journal(Protocol):
 
     def opened(self, request: RunRequest) -> None:
         """Record that the run begins; a second call changes nothing."""
+        ...
+
+    def require_open(self, request: RunRequest) -> None:
+        """Return while nobody took the run out; BarredError once somebody did."""
         ...
 
     def input_read(self, request: RunRequest, case: Case, input_digest: str) -> None:

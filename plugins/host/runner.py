@@ -119,6 +119,25 @@ class ReleaseWorkers:
             pool = self._pools.get(release_digest)
             return pool.count if pool else 0
 
+    def releases(self) -> tuple[str, ...]:
+        """Return the digests of the releases that have processes."""
+        with self._changed:
+            return tuple(sorted(digest for digest, pool in self._pools.items() if pool.count))
+
+    def end(self, release_digest: str) -> None:
+        """End the processes of a release; a run in one of them fails with PluginCrashedError."""
+        with self._changed:
+            pool = self._pools.get(release_digest)
+            if pool is None:
+                return
+            idle, pool.idle = pool.idle, []
+            pool.count -= len(idle)
+            for worker in pool.busy:
+                worker.interrupt()
+            self._changed.notify_all()
+        for worker in idle:
+            worker.kill()
+
     def close(self) -> None:
         """End every process; runs in progress and later ones raise UnavailableError."""
         with self._changed:

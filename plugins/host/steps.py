@@ -124,6 +124,7 @@ class Run:
 
     def record(self, facts: Json) -> Json:
         case, _digest = self.read
+        self.house.journal.require_open(self.request)
         documents = self.house.composer.compose(self.request, case, self.answer)
         self.house.journal.inferred(self.request, self.answer, documents, facts)
         return {"documents": [result.encode_document(item) for item in documents]}

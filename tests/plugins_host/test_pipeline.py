@@ -15,6 +15,7 @@ from structlog.testing import capture_logs
 from audit.errors import (
     AnswerChangedError,
     AuthenticationError,
+    BarredError,
     GeometryError,
     InputChangedError,
     MissingAttributeError,
@@ -62,6 +63,7 @@ class World:
     outbox: Path
     manifest: Manifest
     standing: Standing = field(default_factory=lambda: Standing(()))
+    taken_out: bool = False
     kill_at: int = -1
     calls: int = 0
     events: list[str] = field(default_factory=list)
@@ -140,6 +142,10 @@ class Room:
 
     def wipe(self, run_id: str) -> None:
         self.world.at("wiped", lambda: self.world.staged.clear(), once=False)
+
+    def require_open(self, request: RunRequest) -> None:
+        if self.world.taken_out:
+            raise BarredError("expected an open run", reasons=("STOPPED",))
 
     def opened(self, request: RunRequest) -> None:
         self.world.at("opened", nothing)
@@ -724,3 +730,19 @@ def test_another_runtime_than_the_certified_one(world: World, request_: RunReque
     assert not again.composed
     same = replace(again, events=[], steps={}, standing=_certified(runtime={"torch": "2.14.0"}))
     assert go(same, replace(request_, mode="clinical")).status == "done"
+
+
+@pytest.mark.reg("AIA-14.4e")
+def test_a_run_that_is_taken_out_while_it_works(world: World, request_: RunRequest) -> None:
+    """A stop during the inference: nothing is composed, recorded as an answer, or leaves."""
+
+    def stopped() -> Answer:
+        world.taken_out = True
+        return world.answer
+
+    world.worker_says = stopped
+    ended = go(world, request_)
+    assert (ended.status, ended.reasons) == ("refused", ("STOPPED",))
+    assert not world.composed
+    assert not world.stored
+    assert "inferred" not in world.events
