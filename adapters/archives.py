@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from adapters.config import PacsSection, TargetSection
+from adapters.config_sections import PacsSection, TargetSection
 from adapters.delivery.target import Target
 from adapters.dimse.peer import Peer
 from adapters.home import Home

@@ -33,7 +33,7 @@ from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
 
-from adapters.config import OidcSection
+from adapters.config_sections import OidcSection
 from audit.errors import AuthenticationError, UnavailableError
 from governance.accounts import Identity
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from adapters.case_source import FolderCaseSource, PacsCaseSource
-from adapters.config import LimitsSection
+from adapters.config_sections import LimitsSection
 from adapters.database import Database
 from adapters.database.journal import SiteJournal
 from adapters.pacs import Pacs

@@ -29,7 +29,7 @@ class InUse:
     on: str
 
 
-def in_use_at(history: Sequence[Deployment], site: str, at: datetime) -> tuple[InUse, ...]:
+def in_use_at(history: Sequence[Deployment], site: str | None, at: datetime) -> tuple[InUse, ...]:
     """Return the releases in use at a site at a moment: active first, then the others.
 
     A release whose waiver had run out by then was not in use.
@@ -37,6 +37,7 @@ def in_use_at(history: Sequence[Deployment], site: str, at: datetime) -> tuple[I
     Parameters
     ----------
     history : every state of one or more plugins, oldest first.
+    site : None for every name that this site ever had.
     """
     found = []
     for spell in spells(history, site):
@@ -49,6 +50,7 @@ def in_use_at(history: Sequence[Deployment], site: str, at: datetime) -> tuple[I
             found,
             key=lambda spell: (
                 spell.deployment.plugin,
+                spell.deployment.site,
                 IN_USE.index(spell.deployment.state),
                 spell.deployment.since,
             ),
@@ -56,19 +58,20 @@ def in_use_at(history: Sequence[Deployment], site: str, at: datetime) -> tuple[I
     )
 
 
-def spells(history: Sequence[Deployment], site: str) -> tuple[InUse, ...]:
+def spells(history: Sequence[Deployment], site: str | None) -> tuple[InUse, ...]:
     """Return each state of each release with its end, oldest first.
 
     A release that is active on a waiver ends with the waiver where nobody acted before.
     """
-    here = [item for item in history if item.site == site]
+    here = [item for item in history if site is None or item.site == site]
     ends: dict[int, datetime] = {}
-    last: dict[str, int] = {}
+    last: dict[tuple[str, str], int] = {}
     for place, item in enumerate(here):
-        before = last.get(item.release_digest)
+        subject = item.site, item.release_digest
+        before = last.get(subject)
         if before is not None:
             ends[before] = item.since
-        last[item.release_digest] = place
+        last[subject] = place
     return tuple(
         InUse(item, _until(item, ends.get(place)), _by_what(item))
         for place, item in enumerate(here)

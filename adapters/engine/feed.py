@@ -21,7 +21,7 @@ from functools import partial
 
 import structlog
 
-from adapters.config import TriggerSection
+from adapters.config_sections import TriggerSection
 from adapters.database import Database, Transaction
 from adapters.database.journal import SiteJournal
 from adapters.database.runs import REROUTED, RunRow

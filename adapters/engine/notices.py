@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 import structlog
 
-from adapters.config import NoticesSection
+from adapters.config_sections import NoticesSection
 from plugins.host.ports import Json, RunRequest
 
 _log = structlog.get_logger(__name__)

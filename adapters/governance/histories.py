@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 class HistoryLine:
     """One state of one release: since when, until when, by whom, on what."""
 
+    site: str
     plugin: str
     version: str
     release_digest: str
@@ -36,6 +37,7 @@ class HistoryLine:
         return {
             "since": self.since.isoformat(),
             "until": self.until.isoformat() if self.until else None,
+            "site": self.site,
             "plugin": self.plugin,
             "version": self.version,
             "release_digest": self.release_digest,
@@ -49,10 +51,14 @@ class HistoryLine:
 
 
 def lines_of(
-    site: Site, plugin: str | None = None, at: datetime | None = None
+    site: Site, plugin: str | None = None, at: datetime | None = None, name: str | None = None
 ) -> tuple[HistoryLine, ...]:
-    """Return every state of a plugin's releases (or of all), oldest first; or those in use then."""
-    name = site.configuration.site.name
+    """Return every state of a plugin's releases (or of all), oldest first; or those in use then.
+
+    Parameters
+    ----------
+    name : of the site; None takes every name that it ever had, so that nothing is hidden.
+    """
     with site.database.reading() as transaction:
         plugins = [plugin] if plugin else sorted({d.plugin for d in transaction.deployments()})
         versions = {row.digest: row.version for row in transaction.releases()}
@@ -66,6 +72,7 @@ def _line(spell: InUse, versions: dict[str, str]) -> HistoryLine:
     item = spell.deployment
     evidence = {k: v for k, v in sorted(item.evidence.items()) if k not in ("role", "mode")}
     return HistoryLine(
+        site=item.site,
         plugin=item.plugin,
         version=versions.get(item.release_digest, ""),
         release_digest=item.release_digest,

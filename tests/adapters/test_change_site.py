@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ from adapters.change.standing import classified, standing_of
 from adapters.compose import Site
 from adapters.governance.acts import act
 from adapters.governance.persons import Somebody
+from adapters.governance.promoting import activate, start_canary
 from audit.errors import ConfigurationError, NotFoundError, RefusalError, SignatureError
 from governance.change.gates import budget_gate, change_gate
 from governance.change.ledger import (
@@ -61,16 +62,18 @@ from tests.simulators.governed_site import (
     records,
     state_of,
 )
+from tests.simulators.paired_studies import compare_studies
 
 Place = tuple[Site, Clock]
 REASON = {"reason": "commissioned"}
-COMPARED = {**REASON, "comparison": "sha256:" + "4" * 64}
+PAIRS = 3
 
 
 @pytest.fixture
 def place(tmp_path: Path) -> Iterator[Place]:
     """Open a clinical site; its gates are those of every site, but the documentation's."""
-    with governed_site(tmp_path, mode="clinical") as opened:
+    rules = {"minimum_pairs": PAIRS}
+    with governed_site(tmp_path, mode="clinical", governance=rules) as opened:
         assert {change_gate, budget_gate} <= set(opened[0].gates)
         yield opened
 
@@ -143,10 +146,21 @@ def refused(function: Any, *values: Any, **named: Any) -> tuple[str, ...]:
     return caught.value.reasons
 
 
-def into_use(site: Site, digest: str) -> None:
-    """Let a release run as canary and then for all studies."""
-    act(site, "canary", digest, APPROVER, COMPARED)
-    act(site, "activate", digest, APPROVER, COMPARED)
+def into_use(place: Place, digest: str) -> None:
+    """Let a release run in shadow, as canary and then for all studies."""
+    canary(place, digest)
+    site, clock = place
+    compare_studies(site, clock, PAIRS)
+    activate(site, digest, APPROVER, "commissioned")
+
+
+def canary(place: Place, digest: str) -> None:
+    """Let a release in shadow be compared on enough studies, then be the canary for all."""
+    site, clock = place
+    with site.database.reading() as transaction:
+        compared = len(transaction.comparisons(digest, datetime.min.replace(tzinfo=UTC)))
+    compare_studies(site, clock, max(0, PAIRS - compared))
+    start_canary(site, digest, APPROVER, "commissioned", 1.0)
 
 
 @pytest.mark.reg("AIA-43.4")
@@ -155,13 +169,13 @@ def test_an_update_inside_the_plan_becomes_active(place: Place) -> None:
     """Unclassified it is refused; inside the plan, with signed figures, it becomes active."""
     site, _ = place
     first, second = two_releases(site)
-    assert refused(into_use, site, second) == ("BASELINE_MISSING",)
+    assert refused(into_use, place, second) == ("BASELINE_MISSING",)
     put_in_plan(site, first)
-    assert refused(into_use, site, second) == ("CHANGE_NOT_CLASSIFIED",)
+    assert refused(into_use, place, second) == ("CHANGE_NOT_CLASSIFIED",)
     found = classify(site, first, second, write_context(site, first, second))
     assert found.decision.change_class == "D1", [r.code for r in found.plan_reasons]
     assert found.decision.may_activate
-    into_use(site, second)
+    into_use(place, second)
     assert (state_of(site, first), state_of(site, second)) == ("standby", "active")
     act(site, "rollback", first, APPROVER, REASON)
     assert state_of(site, first) == "active"
@@ -176,7 +190,7 @@ def test_figures_that_nobody_signed_open_nothing(place: Place) -> None:
     context = write_context(site, first, second, sign=False)
     assert read_context(context, site.registry.trust()).unsigned == ("report",)
     assert classify(site, first, second, context).decision.change_class == "D2"
-    assert refused(into_use, site, second) == ("NB_REFERENCE_MISSING",)
+    assert refused(into_use, place, second) == ("NB_REFERENCE_MISSING",)
 
 
 def test_a_report_that_was_changed_after_signing_is_refused(place: Place) -> None:
@@ -205,9 +219,10 @@ def test_a_d2_waits_for_its_reference(place: Place) -> None:
     with pytest.raises(NotFoundError):
         add_reference(site, first, approval, APPROVER)
     add_reference(site, second, approval, APPROVER)
-    act(site, "canary", second, APPROVER, COMPARED)
+    canary(place, second)
+    compare_studies(site, clock, PAIRS)
     clock.forward(days=31)
-    assert refused(act, site, "activate", second, APPROVER, COMPARED) == ("NB_REFERENCE_MISSING",)
+    assert refused(activate, site, second, APPROVER, "now") == ("NB_REFERENCE_MISSING",)
 
 
 @pytest.mark.reg("AIA-43.4")
@@ -225,7 +240,7 @@ def test_the_budget_blocks_what_the_plan_would_permit(place: Place) -> None:
     clock.forward(days=306)
     for name in STATED:
         set_stop(site, "trial", name, is_open=False, reason="looked", person=APPROVER)
-    assert refused(act, site, "canary", second, APPROVER, COMPARED) == ("BUDGET_AGE_DAYS",)
+    assert refused(canary, place, second) == ("BUDGET_AGE_DAYS",)
 
 
 @pytest.mark.reg("AIA-43.4")
@@ -277,7 +292,7 @@ def test_a_withdrawn_change_does_not_run(place: Place) -> None:
     classify(site, first, second, write_context(site, first, second))
     assert refused(withdraw, site, second, " ", ENGINEER) == ("EVIDENCE_MISSING",)
     withdraw(site, second, "another candidate is better", ENGINEER)
-    assert refused(into_use, site, second) == ("CHANGE_WITHDRAWN",)
+    assert refused(into_use, place, second) == ("CHANGE_WITHDRAWN",)
 
 
 @pytest.mark.parametrize("person", [CLINICIAN, ADMINISTRATOR, COMPLIANCE])
@@ -336,7 +351,7 @@ def test_only_a_new_certificate_makes_another_baseline(place: Place) -> None:
     ahead = Baseline("trial", second, "NB-2", site.now() + timedelta(days=1))
     assert refused(name_baseline, site, ahead, APPROVER) == ("BASELINE_INVALID",)
     name_baseline(site, Baseline("trial", second, "NB-2", site.now()), APPROVER)
-    into_use(site, second)
+    into_use(place, second)
 
 
 def test_a_plan_whose_key_was_revoked_covers_nothing(place: Place) -> None:
@@ -489,6 +504,7 @@ def test_legacy_status_follows_placing_and_ledger(place: Place) -> None:
     first, second = two_releases(site)
     put_in_plan(site, first)
     keep(site, "placing", "trial", {"first_placed": "2027-01-01"}, "approver")
+    compare_studies(site, clock, PAIRS)  # before the certificates expire
     clock.moment = day("2029-03-01", site.now())
     now = site.now()
     with site.database.reading() as transaction:
@@ -505,12 +521,12 @@ def test_legacy_status_follows_placing_and_ledger(place: Place) -> None:
         assert (after.is_legacy, after.ended_by) == (False, second)
     given = Reference("change_approval", "NB-7", now, now + timedelta(days=30))
     add_reference(site, second, given, APPROVER)
-    assert "LEGACY_STATUS_ENDS" in refused(into_use, site, second)
+    assert "LEGACY_STATUS_ENDS" in refused(into_use, place, second)
     context.write_text(
         f'{context.read_text()}[statements]\nlegacy_end_accepted = "file complete"\n'
     )
     classify(site, first, second, context)
-    assert "LEGACY_STATUS_ENDS" not in refused(into_use, site, second)
+    assert "LEGACY_STATUS_ENDS" not in refused(into_use, place, second)
 
 
 def _rollback(site: Site, current: str, target: str) -> Any:
@@ -537,7 +553,7 @@ def test_a_rollback_is_known_by_the_site_and_kept_beside(place: Place) -> None:
     with site.database.reading() as transaction:
         assert transaction.governed(REQUEST, second) == before
         assert transaction.governed("rollback_request", second) is not None
-    into_use(site, second)
+    into_use(place, second)
     wrong = _rollback(site, second, third)
     assert wrong.decision.change_class == "D3"
     assert not wrong.decision.may_activate

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from adapters.compose import open_site
-from adapters.config import NoticesSection
+from adapters.config_sections import NoticesSection
 from adapters.engine.engine import error_of
 from adapters.engine.notices import Notices
 from adapters.engine.schedule import Periodic, Schedule

@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 
 from adapters.compose import Site
-from adapters.config import ContactSection, NoticesSection
+from adapters.config_sections import ContactSection, NoticesSection
 from adapters.doctor import examine
 from adapters.engine.notices import send
 from adapters.incidents.actions import finish_action, plan_action, verify_action

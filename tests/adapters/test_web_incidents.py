@@ -14,7 +14,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from adapters.compose import Site
-from adapters.config import ContactSection
+from adapters.config_sections import ContactSection
 from adapters.incidents import acts
 from adapters.incidents.actions import plan_action
 from adapters.incidents.acts import Report, report_incident
