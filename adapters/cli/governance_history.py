@@ -40,9 +40,9 @@ def history(
         return
     title = f"History of {plugin or 'all plugins'}" if at is None else f"In use at {at}"
     rows = [_row(line) for line in lines]
-    columns = ("since (UTC)", "until (UTC)", "release", "state", "decided by", "evidence")
+    columns = ["since (UTC)", "until (UTC)", "release", "state", "decided by", "evidence"]
     if len({line.site for line in lines}) > 1:
-        columns = ("site", *columns)
+        columns.insert(0, "site")
         rows = [(line.site, *row) for line, row in zip(lines, rows, strict=True)]
     echo_table(title, columns, rows)
 
