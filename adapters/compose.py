@@ -340,6 +340,7 @@ def _feed(
         configuration.trigger,
         configuration.site.mode,
         now,
+        configuration.oversight.quiet_time_s if configuration.oversight.find_reviews else None,
     )
 
 

@@ -8,13 +8,19 @@ from __future__ import annotations
 from typing import Any
 
 from adapters.database import Transaction
-from audit.record import decode
+from audit.record import Record, decode
 
 
 def inference_body(transaction: Transaction, run_id: str) -> dict[str, Any]:
     """Return the body of the run's last inference record; empty when there is none."""
     bodies = _bodies(transaction, run_id, "inference")
     return bodies[-1] if bodies else {}
+
+
+def inference_record(transaction: Transaction, run_id: str) -> Record | None:
+    """Return the run's last inference record; None when there is none."""
+    leaves = [leaf for leaf in transaction.records_of(run_id) if leaf.kind == "inference"]
+    return decode(leaves[-1].leaf) if leaves else None
 
 
 def explanation_body(transaction: Transaction, run_id: str) -> dict[str, Any]:

@@ -116,6 +116,26 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
         "explanation": Kind(
             (_B, _C), ("method", "contributions", "faithfulness", "seconds"), of_run=True
         ),
+        "assessment": Kind(
+            (_A, _B, _C),
+            (
+                "assessment",
+                "structure",
+                "fraction",
+                "action",
+                "airai",
+                "reason",
+                "severity",
+                "source",
+                "reviewer_p",
+                "viewing",
+                "figures",
+                "edited_sop_uid_p",
+                "inference_event_id",
+                "version",
+            ),
+            of_run=True,
+        ),
         "comparison": Kind(
             (_B,), ("against_run_id", "against_release", "outcome", "agreement"), of_run=True
         ),

@@ -155,6 +155,10 @@ class Vault(Protocol):
         """Return the patient subject that a study subject is linked to."""
         ...
 
+    def studies_of(self, patient: str) -> tuple[str, ...]:
+        """Return the study subjects that are linked to a patient subject."""
+        ...
+
     def erase(self, patient: str) -> int:
         """Delete salts and ways back of a patient and of the linked studies."""
         ...

@@ -57,6 +57,22 @@ class Pseudonyms:
         patient = self._vault.patient_of(_study(study_instance_uid))
         return NOT_EVALUATED if patient is None else self._of_patient(patient)
 
+    def reviewer(self, account_id: str) -> str:
+        """Return the pseudonym under which a person's assessments stand."""
+        subject = f"person:{account_id}"
+        digest = self._hmac(b"osteon.person/1", subject, account_id)
+        pseudonym = f"reviewer:{digest.hex()[:24]}"
+        self._vault.remember(subject, pseudonym, account_id)
+        return pseudonym
+
+    def studies_with(self, study_instance_uid: str) -> tuple[str, ...]:
+        """Return every study of the patient of a study, that one first."""
+        study = _study(study_instance_uid)
+        patient = self._vault.patient_of(study)
+        linked = self._vault.studies_of(patient) if patient else ()
+        others = sorted(name for name in linked if name != study)
+        return tuple(name.removeprefix("study:") for name in (study, *others))
+
     def uid(self, study_instance_uid: str, uid: str) -> str:
         """Return a UID's pseudonym: 2.25 and 128 bits of the HMAC (PS3.5 B.2)."""
         subject = _study(study_instance_uid)

@@ -5,8 +5,12 @@ Read next: `site_records.py`.
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 from adapters.database.bodies import PseudonymOf, coded
 from adapters.database.courses import ComparisonRow
+from audit.kinds import NOT_EVALUATED
+from governance.oversight.assessment import AIRAI, Assessment
 from governance.ports import Deployment
 from plugins.host.ports import Json
 from plugins.host.routing import Decision
@@ -51,4 +55,29 @@ def comparison(row: ComparisonRow) -> Json:
         "outcome": row.pair.outcome,
         "agreement": round(row.pair.agreement, 6),
         "findings": {coded(name): round(value, 6) for name, value in row.pair.findings.items()},
+    }
+
+
+def assessment(item: Assessment) -> Json:
+    """Return what a person did with a result; dose figures come with dose plugins."""
+    return {
+        "assessment": item.assessment_id,
+        "structure": coded(item.structure),
+        "fraction": item.fraction,
+        "action": item.action,
+        "airai": AIRAI[item.action],
+        "reason": item.reason,
+        "severity": item.severity,
+        "source": item.source,
+        "reviewer_p": item.reviewer or NOT_EVALUATED,
+        "second_reviewer_p": item.second_reviewer or NOT_EVALUATED,
+        "viewing": asdict(item.viewing) if item.viewing.known else NOT_EVALUATED,
+        "figures": asdict(item.figures) if item.figures else NOT_EVALUATED,
+        "dvh": NOT_EVALUATED,
+        "edited_sop_uid_p": item.edited_sop_uid_p or NOT_EVALUATED,
+        "inference_event_id": item.inference_event_id or NOT_EVALUATED,
+        "blinded": item.blinded,
+        "seeded": NOT_EVALUATED if item.seeded is None else item.seeded,
+        "adjudicated": item.adjudicated or NOT_EVALUATED,
+        "version": item.version,
     }

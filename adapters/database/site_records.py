@@ -20,9 +20,10 @@ from audit.kinds import NOT_EVALUATED
 from audit.log import Log
 from audit.pseudonym import Pseudonyms
 from audit.record import Actor, Outcome, Record, Source, Subject, make_record
-from governance.accounts import Account
+from governance.accounts import PERSONS, Account
 from governance.holds import Hold
 from governance.incidents import Incident
+from governance.oversight.assessment import Assessment
 from governance.ports import Deployment, GovernedDocument
 from plugins.host.ports import RunRequest
 from plugins.host.routing import Decision
@@ -168,6 +169,23 @@ class SiteRecords:
             run_id=row.run_id,
             release_digest=row.release_digest,
             subject=Subject(self._pseudonyms.subject(request.study_instance_uid)),
+        )
+
+    def assessment(
+        self, transaction: Transaction, request: RunRequest, item: Assessment, subject: Subject
+    ) -> str:
+        """Record what a person did with a result; who it was stands as a pseudonym."""
+        known = item.reviewer and item.reviewer_role in PERSONS
+        actor = Actor(item.reviewer, item.reviewer_role) if known else None
+        return self._append(
+            transaction,
+            "assessment",
+            site_bodies.assessment(item) | {"plugin": bodies.plugin(request)},
+            mode=request.mode,
+            actor=actor,
+            run_id=request.run_id,
+            release_digest=request.release_digest,
+            subject=subject,
         )
 
     def replayed(

@@ -11,11 +11,22 @@ from adapters.database.delivery import Deliveries
 from adapters.database.deployments import Deployments
 from adapters.database.documents import Documents
 from adapters.database.governed import Governed
-from adapters.database.records import Records
+from adapters.database.oversight import Oversight
+from adapters.database.search import Search
 from adapters.database.studies import Studies
+from adapters.database.visits import Visits
 
 
 class Transaction(
-    Studies, Courses, Documents, Deliveries, Deployments, Governed, Accounts, Records
+    Studies,
+    Courses,
+    Documents,
+    Deliveries,
+    Deployments,
+    Governed,
+    Accounts,
+    Oversight,
+    Visits,
+    Search,
 ):
     """All reads and writes inside one transaction; fulfils the stores of the ports."""

@@ -113,6 +113,12 @@ class SqliteVault:
             patient = connection.scalar(query)
         return None if patient is None else str(patient)
 
+    def studies_of(self, patient: str) -> tuple[str, ...]:
+        """Return the study subjects that are linked to a patient subject."""
+        with self._transaction(write=False) as connection:
+            query = select(_STUDY.c.study).where(_STUDY.c.patient == patient)
+            return tuple(str(study) for study in connection.scalars(query))
+
     def erase(self, patient: str) -> int:
         """Delete salts and ways back of a patient and of the linked studies.
 

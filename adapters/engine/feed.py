@@ -60,6 +60,7 @@ class StudyFeed:
     trigger: TriggerSection
     mode: str
     now: Callable[[], datetime]
+    look_after_s: float | None = None
     _next_look: dict[tuple[str, str], tuple[int, datetime]] = field(default_factory=dict)
     _cursors: dict[str, str] = field(default_factory=dict)
     _looked_at_s: list[float] = field(default_factory=list)
@@ -133,6 +134,10 @@ class StudyFeed:
         studies = dict.fromkeys(change.study_instance_uid for change in arrived)
         before = {uid: transaction.study(pacs.name, uid) for uid in studies}
         fresh = transaction.add_changes(pacs.name, arrived)
+        if self.look_after_s is not None:
+            now, quiet = self.now(), timedelta(seconds=self.look_after_s)
+            for uid in {change.study_instance_uid for change in fresh}:
+                transaction.put_review_look(pacs.name, uid, now, now + quiet)
         for uid in dict.fromkeys(change.study_instance_uid for change in fresh):
             study = before[uid]
             if study is None or study.state == "routed":

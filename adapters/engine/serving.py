@@ -6,6 +6,7 @@
     reconcile   runs that the engine never got, or lost          10 s, and at start
     barred      workers of releases that may not run are ended   1 s
     compare     releases in shadow or as canary, by study        5 s
+    reviews     approved sets that come back, as reviews          5 s
     certificates  those of running releases are judged again     1 h, and at start
     alive       our sign of life; work of dead machines adopted  a quarter of the lease,
                                                                  in a thread of its own
@@ -40,6 +41,7 @@ from adapters.governance.certifying import watch_certificates
 from adapters.governance.comparing import compare_pairs
 from adapters.governance.stopping import end_barred_workers
 from adapters.incidents.sending import send_all_due
+from adapters.oversight.finding import find_reviews
 from audit.errors import ConfigurationError, SuiteError
 
 if TYPE_CHECKING:
@@ -149,6 +151,7 @@ def table(site: Site, engine: WorkEngine) -> tuple[Periodic, ...]:
         *lines,
         Periodic("barred", 1.0, lambda: end_barred_workers(site)),
         Periodic("compare", 5.0, lambda: compare_pairs(site)),
+        Periodic("reviews", 5.0, lambda: find_reviews(site)),
         Periodic("certificates", 3600.0, lambda: watch_certificates(site)),
     )
 

@@ -1,0 +1,1 @@
+"""Numbers of radiotherapy geometry: surfaces of masks and the distances between them."""
