@@ -41,7 +41,9 @@ def once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reviewed]:
     home, run_id = finished_run(root)
     settings = {"oversight": {"quiet_time_s": 0.0}}
     with with_people(home, root, **settings) as site:
-        with site.database.reading() as transaction:
+        with site.database.transaction() as transaction:
+            for look in transaction.due_review_looks(site.now() + timedelta(days=1)):
+                transaction.remove_review_look(look)  # of the arrival that led to the run
             row = transaction.run(run_id)
             assert row is not None
             paths = [d.path for d in transaction.documents(run_id) if d.kind == "RTSTRUCT"]
@@ -67,6 +69,8 @@ def _set(ours: bytes, *, approved: bool = True, move_mm: float = 0.0, name: str 
 
 def _stored(once: Reviewed, dataset: Dataset) -> int:
     """Store an object in the archive as another system does; return what was found."""
+    once.site.feed.poll()
+    find_reviews(once.site)
     sink = io.BytesIO()
     dataset.save_as(sink, enforce_file_format=True)
     (outcome,) = once.site.archives["pacs"].store(str(dataset.StudyInstanceUID), [sink.getvalue()])
@@ -89,6 +93,7 @@ def _records(once: Reviewed) -> list[Record]:
 
 def test_our_own_results_are_no_review(once: Reviewed) -> None:
     """What the run itself stored, and what it stored again, is never read as a review."""
+    count = len(_found(once))
     once.site.feed.poll()
     assert find_reviews(once.site) == 0
     dataset = pydicom.dcmread(io.BytesIO(once.ours))
@@ -100,13 +105,12 @@ def test_our_own_results_are_no_review(once: Reviewed) -> None:
         now = once.site.now()
         transaction.put_review_look("pacs", once.study, now, now)
     assert find_reviews(once.site) == 0
-    assert _found(once) == []
+    assert len(_found(once)) == count
 
 
 def test_an_unapproved_set_is_no_review(once: Reviewed) -> None:
     """A draft of another system says nothing yet."""
     assert _stored(once, _set(once.ours, approved=False)) == 0
-    assert _found(once) == []
 
 
 def test_an_approved_set_is_found_once(once: Reviewed) -> None:
