@@ -1,6 +1,6 @@
 """The drill: two releases, one replaced by the other, and the way back under load.
 
-    1  release 1 is certified, approved by two persons, active; studies flow
+    1  release 1 is documented, certified, approved by two persons, active; studies flow
     2  release 2 runs in shadow, then as canary for half of the patients, then is active
     3  studies pile up; the rollback is made while they wait and run
     4  what came of it is compared with what lies in the archive: nothing lost, nothing
@@ -23,12 +23,12 @@ from datetime import datetime
 from pathlib import Path
 
 from adapters.compose import Site, open_site
+from adapters.config_sections import DatabaseSection
 from adapters.engine.serving import serving_in_background
-from adapters.governance import drill_site
-from adapters.governance.approving import approve
-from adapters.governance.certifying import certify
+from adapters.governance import drill_papers, drill_site
 from adapters.governance.comparing import compare_pairs
-from adapters.governance.drill_site import APPROVER, PHYSICIST, PLUGIN, Patient, Patients
+from adapters.governance.drill_papers import APPROVER, PHYSICIST
+from adapters.governance.drill_site import PLUGIN, Patient, Patients
 from adapters.governance.promoting import activate, start_canary, start_shadow
 from adapters.governance.rolling_back import RolledBack, Wish, rollback
 from adapters.home import Home
@@ -38,6 +38,8 @@ from governance.deployment import known
 Say = Callable[[str], None]
 PATIENCE_S = 1200.0
 SMALLEST = 12
+THRESHOLDS_HU = (300.0, 310.0)
+"""Of release 1 and release 2: their contours differ a little."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,20 +87,24 @@ class Exercise:
 
 def run_exercise(site: Site, studies: int, say: Say) -> Exercise:
     """Go through the whole exercise on an open, serving throw-away site."""
-    phases = phases_of(studies)
+    phases, papers = phases_of(studies), site.home.root.parent / "technical-files"
     drill_site.add_people(site)
-    one = drill_site.add_release(site, "1.0.0", 300.0)
-    two = drill_site.add_release(site, "2.0.0", 310.0)
+    one = drill_site.add_release(site, "1.0.0", THRESHOLDS_HU[0])
+    two = drill_site.add_release(site, "2.0.0", THRESHOLDS_HU[1])
     exercise, patients = Exercise(site, phases, one, two), Patients(site)
     # 1
-    say("release 1.0.0: certified, approved by two persons, active")
-    _approve(site, one, "1.0.0")
+    say("release 1.0.0: documented, certified, approved by two persons, active")
+    drill_papers.document_site(site, PLUGIN, one)
+    drill_papers.document_release(site, one, THRESHOLDS_HU[0])
+    drill_papers.approve_release(site, one, papers / "1.0.0")
     activate(site, one, APPROVER, "drill: first release")
     exercise.moments["one"] = site.now()
     _flow(exercise, patients, (patients.next() for _ in range(phases.before)))
     # 2
-    say("release 2.0.0: certified, approved, in shadow")
-    _approve(site, two, "2.0.0")
+    say("release 2.0.0: documented, its change classified, certified, approved, in shadow")
+    drill_papers.document_change(site, one, two)
+    drill_papers.document_release(site, two, THRESHOLDS_HU[1])
+    drill_papers.approve_release(site, two, papers / "2.0.0")
     start_shadow(site, two, APPROVER, "drill: shadow")
     _flow(exercise, patients, (patients.next() for _ in range(phases.shadow)))
     _compared(site, two, phases.shadow)
@@ -126,24 +132,20 @@ def run_exercise(site: Site, studies: int, say: Say) -> Exercise:
     return exercise
 
 
-def open_exercise(root: Path, studies: int, say: Say) -> Exercise:
+def open_exercise(
+    root: Path, studies: int, say: Say, database: DatabaseSection | None = None
+) -> Exercise:
     """Make a throw-away site below ``root``, exercise on it, and return what happened.
 
     The site is closed when this returns; what it kept can be looked at below ``root``.
     """
     phases = phases_of(studies)
-    settings = drill_site.configuration(root, min(phases.shadow, phases.inside))
+    settings = drill_site.configuration(root, min(phases.shadow, phases.inside), database)
     with (
         open_site(Home(root / "home").create(), configuration=settings) as site,
         serving_in_background(site),
     ):
         return run_exercise(site, studies, say)
-
-
-def _approve(site: Site, digest: str, version: str) -> None:
-    certify(site, digest, PHYSICIST, drill_site.certificate(site, digest, version))
-    approve(site, digest, APPROVER, "responsibility")
-    approve(site, digest, PHYSICIST, "review")
 
 
 def _flow(exercise: Exercise, patients: Patients, some: Iterable[Patient]) -> None:

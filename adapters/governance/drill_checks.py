@@ -10,10 +10,13 @@ from typing import Any
 
 from adapters.compose import Site
 from adapters.governance.drill import Exercise
-from adapters.governance.drill_site import PHYSICIST, PLUGIN
+from adapters.governance.drill_papers import APPROVER, PHYSICIST
+from adapters.governance.drill_site import PLUGIN
 from adapters.governance.recalling import read_recall
+from governance.approvals import approvals
 from governance.history import in_use_at
 from governance.recall import ARRIVED
+from governance.technical_file.bundle import KIND as TECHNICAL_FILE
 
 LIMIT_S = 60.0
 DICOM = ("RTSTRUCT", "SEG", "SR", "PMAP", "SC")
@@ -50,9 +53,11 @@ def examine(site: Site, exercise: Exercise) -> Report:
     """Return the report of an exercise, on the site (opened again) that it was made on."""
     made = _objects(site, exercise)
     checks = (
+        _documented(site, exercise),
         _lost(site, exercise, made),
         _doubled(site, made),
         _in_time(exercise),
+        _ended_where_begun(site, exercise),
         _verified(exercise),
         _recall(site, exercise, made),
         _withheld(site, exercise, made),
@@ -60,6 +65,46 @@ def examine(site: Site, exercise: Exercise) -> Report:
         _log(site),
     )
     return Report(checks, _figures(site, exercise))
+
+
+def _documented(site: Site, exercise: Exercise) -> Check:
+    """Both releases came into clinical use by every gate: complete file, certificate, two persons.
+
+    What a release that came into use has on record is read again; no gate was left out.
+    """
+    gates = [type(getattr(gate, "__self__", gate)).__name__ for gate in site.gates]
+    complete, persons, certified = [], [], []
+    with site.database.reading() as transaction:
+        for digest in (exercise.one, exercise.two):
+            file = transaction.governed(TECHNICAL_FILE, digest)
+            complete.append(file is not None and file.content["missing"] == [])
+            signed = {item.person for item in approvals(transaction, digest)}
+            persons.append(len(signed))
+            certified.append(site.registry.certificate_standing(transaction, digest).holds)
+    mode = site.configuration.site.mode
+    ok = mode == "clinical" and all(complete) and all(certified) and min(persons) >= 2
+    return Check(
+        "both releases documented, certified and approved",
+        ok and gates.count("Desk") == 4 and "CertificateGate" in gates,
+        f"{mode} mode, {len(gates)} gates, {persons} persons",
+    )
+
+
+def _ended_where_begun(site: Site, exercise: Exercise) -> Check:
+    """Every run that was at work when the release was left ended on that release."""
+    assert exercise.back is not None
+    finishing = exercise.back.drained.finishing
+    with site.database.reading() as transaction:
+        rows = [transaction.run(run_id) for run_id in finishing]
+    ended = [
+        row for row in rows
+        if row is not None and row.status == "done" and row.release_digest == exercise.two
+    ]  # fmt: skip
+    return Check(
+        "work in progress ended where it began",
+        len(ended) == len(finishing),
+        f"{len(ended)} of {len(finishing)}",
+    )
 
 
 def _objects(site: Site, exercise: Exercise) -> dict[str, dict[str, str]]:
@@ -200,11 +245,18 @@ def _history(site: Site, exercise: Exercise) -> Check:
     said = []
     for key in ("one", "two", "back"):
         found = in_use_at(rows, name, exercise.moments[key])
-        active = [i.deployment.release_digest for i in found if i.deployment.state == "active"]
-        said.append(active)
+        said.append(
+            [
+                (item.deployment.release_digest, item.deployment.decided_by, item.on)
+                for item in found
+                if item.deployment.state == "active"
+            ]
+        )
+    decided = [(exercise.one, APPROVER), (exercise.two, APPROVER), (exercise.one, PHYSICIST)]
+    expected = [[(digest, f"{who.account_id}", "certificate")] for digest, who in decided]
     return Check(
-        "history right",
-        said == [[exercise.one], [exercise.two], [exercise.one]],
+        "history right: release, person, certificate",
+        said == expected,
         " → ".join(row.state for row in rows if row.release_digest == exercise.two),
     )
 

@@ -1,46 +1,51 @@
 """What a drill plays with: a throw-away site, two releases of one plugin, synthetic patients.
 
-Nothing here touches the site of the hospital: the home is made for the drill, the keys are
-its own, and the certificates are signed by the key that it has made.
+Nothing here touches the site of the hospital: the home is made for the drill and the keys
+are its own.  The site is in clinical mode, so that every gate is passed; for that the
+releases state evidence of real patients, which a drill has not: no other site trusts them.
 
-Read next: `drill.py`.
+Read next: `drill_papers.py` (the documents), `drill.py`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from adapters.compose import Site
 from adapters.config import Configuration
-from adapters.governance.persons import Somebody
+from adapters.config_sections import DatabaseSection
+from adapters.governance.drill_measure import CARD, COARSE, criteria
+from adapters.governance.drill_papers import APPROVER, ENGINEER, PHYSICIST
 from adapters.published import sign_bundle
-from adapters.release_builder import assemble, newest_published
+from adapters.release_builder import build_release
 from adapters.rt.write_phantom import PhantomStudy, encode_limb
 from governance.accounts import Account
 from governance.canary import StudyKey, takes
-from governance.certificate import Certificate, issue
 from governance.ports import Deployment
 from governance.release import build, open_release
-from validation.phantoms.limb import LimbParameters, LimbPhantom, limb
+from validation.phantoms.limb import LimbPhantom, limb
 
 PLUGIN = "example"
-ENGINEER = Somebody("drill-engineer", "engineer")
-APPROVER = Somebody("drill-approver", "approver")
-PHYSICIST = Somebody("drill-physicist", "physicist")
 NO_PASSWORD = "none: an account of a drill cannot sign in"
-COARSE = LimbParameters(has_pet=False, margin_mm=(15.0, 30.0, 30.0), ct_spacing_mm=(6.0, 3.0, 3.0))
 
 
-def configuration(root: Path, minimum_pairs: int) -> Configuration:
-    """Return the configuration of the throw-away site: embedded PACS, FHIR folder, one worker."""
+def configuration(
+    root: Path, minimum_pairs: int, database: DatabaseSection | None = None
+) -> Configuration:
+    """Return the configuration of the throw-away site: embedded PACS, FHIR folder, one worker.
+
+    Parameters
+    ----------
+    database : three empty databases; by default SQLite files.
+    """
     return Configuration.model_validate(
         {
-            "site": {"name": "drill", "node": "drill-a"},
+            "site": {"name": "drill", "node": "drill-a", "mode": "clinical"},
+            "database": database or DatabaseSection(),
             "trigger": {"quiet_time_s": 0.2, "poll_interval_s": 0.1},
             "engine": {"polling_interval_s": 0.05},
             "limits": {"free_space_mb": 16},
@@ -69,36 +74,19 @@ def add_release(site: Site, version: str, threshold_hu: float) -> str:
     Two thresholds are two releases whose contours differ a little.
     """
     with TemporaryDirectory() as folder:
-        published = open_release(assemble(PLUGIN, newest_published(PLUGIN), Path(folder)))
-        declaration: dict[str, Any] = dict(published.manifest)
-        declaration |= {"version": version, "parameters": {"threshold_hu": threshold_hu}}
-        members = {name: published.member(name) for name in published.members}
+        installed = open_release(build_release(PLUGIN, Path(folder)))
+        declaration: dict[str, Any] = dict(installed.manifest)
+        declaration |= {
+            "version": version,
+            "parameters": {"threshold_hu": threshold_hu},
+            "evidence": "real",
+        }
+        members = {name: installed.member(name) for name in installed.members}
+        members |= {"criteria.json": criteria(), "card.md": members["card.md"] + CARD.encode()}
         path = Path(folder) / f"{PLUGIN}-{version}.osteon"
         path.write_bytes(build(declaration, members))
         sign_bundle(site.keys, path, site.now())
         return site.registry.add(path, person=ENGINEER.account_id).digest
-
-
-def certificate(site: Site, digest: str, version: str) -> bytes:
-    """Return a certificate for the drill: it states that nothing was measured."""
-    now: datetime = site.now()
-    nothing = "sha256:" + "0" * 64
-    stated = Certificate(
-        certificate_id=f"drill-{version}",
-        release_digest=digest,
-        cohort_digest=nothing,
-        criteria_digest=nothing,
-        criteria_recorded_at=now - timedelta(seconds=2),
-        evaluated_at=now - timedelta(seconds=1),
-        metric_pack="none-this-is-a-drill",
-        method="held-out",
-        strata=(),
-        verdict="pass",
-        report_digest=nothing,
-        issued_at=now,
-        expires_at=now + timedelta(days=1),
-    )
-    return issue(stated, site.keys.certificate, site.keys.certificate_key_id, now)
 
 
 @dataclass(frozen=True, slots=True)
