@@ -5,7 +5,7 @@ C2SP tlog-checkpoint (https://c2sp.org/tlog-checkpoint).  Keys are written as Go
 ``golang.org/x/mod/sumdb/note`` writes them.  ``sign``/``verify`` are a pair: what one
 wrote the other accepts, and nothing else.
 
-Read next: `log.py`.
+Read next: `cosignature.py`.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ _ED25519 = b"\x01"  # signature type of signed-note
 _KEY_SIZE = 32
 _MARK = "\N{EM DASH} "
 _PRIVATE = "PRIVATE+KEY+"
+Signature = tuple[str, bytes, bytes]
+"""Name of the key, its id, and the signature."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,7 @@ class VerifierKey:
 
     def text(self) -> str:
         """Return ``name+hex key id+base64(0x01 || public key)``; inverse of `parse_key`."""
-        return f"{self.name}+{self.key_id.hex()}+{_encode(_ED25519 + self.public)}"
+        return f"{self.name}+{self.key_id.hex()}+{encode_base64(_ED25519 + self.public)}"
 
 
 class Signer:
@@ -75,13 +77,13 @@ class Signer:
         """Return the text, an empty line and one signature line."""
         if not text.endswith("\n"):
             raise ValueError("expected a note text that ends with a newline")
-        signature = self.verifier.key_id + self._key.sign(text.encode())
-        return f"{text}\n{_MARK}{self.verifier.name} {_encode(signature)}\n"
+        name, key_id = self.verifier.name, self.verifier.key_id
+        return f"{text}\n{signature_line(name, key_id, self._key.sign(text.encode()))}"
 
     def secret_text(self) -> str:
         """Return the secret as the key file holds it; inverse of `parse_secret`."""
         key_id = self.verifier.key_id.hex()
-        return f"{_PRIVATE}{self.verifier.name}+{key_id}+{_encode(_ED25519 + self._secret)}"
+        return f"{_PRIVATE}{self.verifier.name}+{key_id}+{encode_base64(_ED25519 + self._secret)}"
 
 
 def new_signer(name: str) -> Signer:
@@ -136,7 +138,7 @@ def load_signer(path: Path, name: str) -> Signer:
 
 def sign(checkpoint: Checkpoint, signer: Signer) -> str:
     """Return the checkpoint as a signed note; `verify` gives it back."""
-    root = _encode(checkpoint.root_hash)
+    root = encode_base64(checkpoint.root_hash)
     return signer.sign_note(f"{checkpoint.origin}\n{checkpoint.size}\n{root}\n")
 
 
@@ -157,13 +159,9 @@ def verify(note: str, key: VerifierKey) -> Checkpoint:
 
 def verify_note(note: str, key: VerifierKey) -> str:
     """Return the text of a note that ``key`` signed; raises as `verify` does."""
-    text, separator, lines = note.rpartition("\n\n")
-    if not separator or not lines.endswith("\n"):
-        raise LogTamperedError("expected a signed note, found other text")
-    text += "\n"
+    text, signatures = split_note(note)
     found = False
-    for line in lines.removesuffix("\n").split("\n"):
-        name, key_id, signature = _signature(line)
+    for name, key_id, signature in signatures:
         if name != key.name or key_id != key.key_id:
             continue
         try:
@@ -176,6 +174,25 @@ def verify_note(note: str, key: VerifierKey) -> str:
     if not found:
         raise LogTamperedError(f"expected a signature of {key.name}, found none")
     return text
+
+
+def split_note(note: str) -> tuple[str, tuple[Signature, ...]]:
+    """Return the text of a note and its signatures, none of them checked.
+
+    Raises
+    ------
+    LogTamperedError : it is no signed note.
+    """
+    text, separator, lines = note.rpartition("\n\n")
+    if not separator or not lines.endswith("\n"):
+        raise LogTamperedError("expected a signed note, found other text")
+    found = tuple(map(read_signature, lines.removesuffix("\n").split("\n")))
+    return text + "\n", found
+
+
+def signature_line(name: str, key_id: bytes, signature: bytes) -> str:
+    """Return one signature line of a note; inverse of `read_signature`, with its line break."""
+    return f"{_MARK}{name} {encode_base64(key_id + signature)}\n"
 
 
 def parse(text: str) -> Checkpoint:
@@ -192,15 +209,16 @@ def parse(text: str) -> Checkpoint:
     plain = size.isascii() and size.isdigit() and (size == "0" or not size.startswith("0"))
     if not plain:
         raise LogTamperedError("expected a tree size in decimal, found other text")
-    root_hash = _decode(root)
+    root_hash = decode_base64(root)
     if root_hash is None or len(root_hash) != HASH_SIZE:
         raise LogTamperedError(f"expected a root hash of {HASH_SIZE} bytes, found another")
     return Checkpoint(origin, int(size), root_hash)
 
 
-def _signature(line: str) -> tuple[str, bytes, bytes]:
+def read_signature(line: str) -> Signature:
+    """Return (key name, key id, signature) of a signature line without its line break."""
     name, separator, content = line.removeprefix(_MARK).partition(" ")
-    data = _decode(content)
+    data = decode_base64(content)
     if not line.startswith(_MARK) or not name or not separator or data is None or len(data) < 5:
         raise LogTamperedError("expected a signature line, found other text")
     return name, data[:4], data[4:]
@@ -209,7 +227,7 @@ def _signature(line: str) -> tuple[str, bytes, bytes]:
 def _key_parts(text: str) -> tuple[str, bytes, bytes]:
     name, _, rest = text.partition("+")
     key_id, _, content = rest.partition("+")
-    data = _decode(content)
+    data = decode_base64(content)
     if len(key_id) != 8 or data is None or data[:1] != _ED25519 or len(data) != 1 + _KEY_SIZE:
         raise ConfigurationError("expected an Ed25519 key, found other text")
     try:
@@ -218,14 +236,15 @@ def _key_parts(text: str) -> tuple[str, bytes, bytes]:
         raise ConfigurationError("expected a key id in hexadecimal, found other text") from error
 
 
-def _encode(data: bytes) -> str:
+def encode_base64(data: bytes) -> str:
+    """Return standard base64."""
     return base64.b64encode(data).decode("ascii")
 
 
-def _decode(text: str) -> bytes | None:
+def decode_base64(text: str) -> bytes | None:
     """Return the bytes of standard base64 in its one canonical spelling, else None."""
     try:
         data = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
         return None
-    return data if _encode(data) == text else None
+    return data if encode_base64(data) == text else None

@@ -66,8 +66,7 @@ def _verified_bundle(bundle: Path, key: str | None, kept: list[str]) -> Summary:
     from audit.bundle import verify_bundle
     from audit.checkpoint import parse_key
 
-    text = None if key is None else key if "+" in key else _read_text(Path(key))
-    return verify_bundle(bundle, None if text is None else parse_key(text.strip()), kept)
+    return verify_bundle(bundle, None if key is None else parse_key(key_text(key)), kept)
 
 
 def _verified_site(home: Path | None, config: Path | None, kept: list[str]) -> Summary:
@@ -76,6 +75,11 @@ def _verified_site(home: Path | None, config: Path | None, kept: list[str]) -> S
 
     with open_site(locate(home), config) as site:
         return site.verify_log(kept)
+
+
+def key_text(given: str) -> str:
+    """Return the text of a public key that was given as it is, or as the name of a file."""
+    return (given if "+" in given else _read_text(Path(given))).strip()
 
 
 def _read_text(path: Path) -> str:

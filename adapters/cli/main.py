@@ -29,6 +29,7 @@ from adapters.cli import (
     runs,
     serve,
     technical_file,
+    witness,
 )
 from adapters.cli.terminal import report_error
 from audit.errors import SuiteError
@@ -69,6 +70,7 @@ app.add_typer(
 )
 app.add_typer(account.app, name="account", help="Persons and their roles.")
 app.add_typer(audit.app, name="audit", help="Verify and read the audit log.")
+app.add_typer(witness.app, name="witness", help="Witness the audit logs of others.")
 
 
 def add_plugin_commands() -> None:
