@@ -16,6 +16,8 @@ from functools import partial
 from pathlib import Path
 
 from adapters.archives import build_archives, build_targets
+from adapters.attestation.building import build_attestors
+from adapters.attestation.forwarding import Forwarder
 from adapters.change.origins import look
 from adapters.config import Configuration, load
 from adapters.database import Database
@@ -82,6 +84,7 @@ class Site:
     feed: StudyFeed
     executor: RunExecutor
     now: Callable[[], datetime]
+    forwarder: Forwarder
     works_on_files: bool = False
 
     def seal(self, *, force: bool = False) -> None:
@@ -113,7 +116,11 @@ class Site:
         with self.database.reading() as transaction:
             size = transaction.tree_size()
             return write_bundle(
-                path, transaction.leaves(0, size), transaction.checkpoints(), self.keys.log.verifier
+                path,
+                transaction.leaves(0, size),
+                transaction.checkpoints(),
+                self.keys.log.verifier,
+                transaction.attestations(),
             )
 
     @property
@@ -196,7 +203,7 @@ def _ground(
     vault_url = configuration.database.vault_url.get_secret_value()
     vault = SqliteVault(vault_url or home.file("vault.db"))
     stack.callback(vault.close)
-    log = Log(keys.log.verifier.name, keys.log)
+    log = Log(keys.log.verifier.name, keys.log, cosigners=(keys.log_cosigner,))
     pseudonyms = Pseudonyms(keys.pseudonym, vault)
     service = Actor(f"service:{section.node}", "service")
     source = Source(section.name, section.node, section.mode, service)
@@ -296,7 +303,20 @@ def _build(stack: ExitStack, home: Home, configuration: Configuration, given: _G
             None if given.scans else configuration.engine.global_concurrency or None,
         ),
         now=given.now,
+        forwarder=_forwarder(ground, configuration),
         works_on_files=bool(given.scans),
+    )
+
+
+def _forwarder(ground: _Ground, configuration: Configuration) -> Forwarder:
+    section = configuration.log
+    return Forwarder(
+        ground.database,
+        build_attestors(section, configuration.notices, ground.now),
+        ground.journal,
+        ground.now,
+        section.clock_limit_ms,
+        section.ntp_servers,
     )
 
 

@@ -18,6 +18,7 @@ from typing import Any
 
 from pydantic import Field, ValidationError, model_validator
 
+from adapters.attestation.sections import LogSection
 from adapters.config_oversight import OversightSection
 from adapters.config_sections import (
     AnswersSection,
@@ -54,6 +55,7 @@ class Configuration(Section):
     notices: NoticesSection = NoticesSection()
     oidc: OidcSection = OidcSection()
     incidents: IncidentsSection = IncidentsSection()
+    log: LogSection = LogSection()
     oversight: OversightSection = OversightSection()
     pacs: list[PacsSection] = Field(default_factory=list)
     targets: list[TargetSection] = Field(default_factory=list)

@@ -1,8 +1,8 @@
 """The keys of a site: made once, secret files mode 0600, public ones in trust.json.
 
-log.key signs checkpoints, release.key signs releases built or shipped here, certificate.key
-signs certificates of validations made here, report.key seals documents that persons answer
-for, pseudonym.key keys the pseudonyms, session.key signs the sessions of the pages.
+log.key and log-ml-dsa.key sign checkpoints, release.key signs releases built or shipped here,
+certificate.key signs certificates of validations made here, report.key seals documents that
+persons answer for, pseudonym.key keys the pseudonyms, session.key signs the sessions of the pages.
 
 Source: SEAMS Home; Ed25519 is RFC 8032.
 """
@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from adapters.home import Home
 from audit.checkpoint import Signer, load_signer
+from audit.cosignature import ML_DSA_44, Cosigner
 from audit.keys import symmetric_key
 from governance.sealed import Sealer
 from governance.signing import TrustedKey, load_trust, store_trust
@@ -27,6 +28,7 @@ class SiteKeys:
     """The secret keys of a site; never printed."""
 
     log: Signer
+    log_cosigner: Cosigner
     release: Ed25519PrivateKey
     release_key_id: str
     certificate: Ed25519PrivateKey
@@ -60,6 +62,9 @@ def load_keys(home: Home, now: datetime) -> SiteKeys:
     _trust(home, TrustedKey(f"log-{log_public.hex()[:12]}", "log", log_public, now))
     return SiteKeys(
         log=log,
+        log_cosigner=Cosigner(
+            log.verifier.name, ML_DSA_44, symmetric_key(home.keys / "log-ml-dsa.key")
+        ),
         release=release,
         release_key_id=release_id,
         certificate=certificate,

@@ -6,7 +6,8 @@ A bundle is a zip (stored, sorted) of
     hashes.bin            their leaf hashes as they were kept, 32 bytes each: they name the first
                           record that was changed; what counts is the signed roots
     checkpoints/N.txt     every signed checkpoint, by tree size
-    witness/N-NAME.txt    checkpoints that a witness cosigned or an anchor kept
+    witness/N-NAME.txt    checkpoints with the cosignature of a witness
+    timestamps/N-NAME.tsr answers of time-stamp authorities (RFC 3161) over checkpoints/N.txt
     key.txt               the public key of the log, as an outsider was given it before
     verify_log.py         the small verifier, of the standard library alone
     README.txt            how to check it
@@ -20,21 +21,35 @@ Read next: `small_verifier.py`, `verify.py`.
 
 from __future__ import annotations
 
+import base64
 import json
+import re
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from cryptography.x509 import Certificate
+
+from audit.attested import (
+    COSIGNATURE,
+    TIMESTAMP,
+    Attested,
+    answer_of,
+    check_attested,
+    cosigned_notes,
+    notes_by_size,
+)
 from audit.checkpoint import VerifierKey, parse_key
+from audit.cosignature import CosignerKey
 from audit.errors import LogTamperedError
 from audit.merkle import HASH_SIZE, leaf_hash
-from audit.ports import StoredCheckpoint, StoredLeaf
+from audit.ports import Attestation, StoredCheckpoint, StoredLeaf
 from audit.verify import Summary, verify_records
 
 RECORDS, HASHES, KEY = "records.ndjson", "hashes.bin", "key.txt"
-CHECKPOINTS, WITNESS = "checkpoints/", "witness/"
+CHECKPOINTS, WITNESS, STAMPS = "checkpoints/", "witness/", "timestamps/"
 VERIFIER, GUIDE = "verify_log.py", "README.txt"
 _TIME = (1980, 1, 1, 0, 0, 0)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -48,6 +63,11 @@ _README = """The audit log of one site, to be checked by anybody.
 needs Python 3.9 or newer and nothing else.  KEY is the public key of the log as you were
 given it before: do not trust the one in this file for that.  NOTE is a checkpoint that you
 or a witness kept earlier: with it, a log that was cut or written anew is found too.
+--witness KEY, repeated, wants the cosignature of a witness that you trust.
+
+    openssl ts -verify -data checkpoints/N.txt -in timestamps/N-NAME.tsr -CAfile CA.pem
+
+checks a time-stamp, after unpacking this file.
 """
 
 
@@ -57,7 +77,14 @@ class Bundle:
 
     path: Path
     key_text: str
-    notes: tuple[str, ...]
+    checkpoints: Mapping[int, str]
+    cosigned: tuple[str, ...]
+    stamps: tuple[Attestation, ...]
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Return every signed checkpoint in the bundle."""
+        return (*self.checkpoints.values(), *self.cosigned)
 
     def leaves(self) -> Iterator[StoredLeaf]:
         """Yield the records in the order of the file.
@@ -84,31 +111,31 @@ def write_bundle(
     leaves: Iterable[StoredLeaf],
     checkpoints: Iterable[StoredCheckpoint],
     key: VerifierKey,
-    witnessed: Iterable[tuple[str, str]] = (),
+    attestations: Iterable[Attestation] = (),
 ) -> int:
     """Write a bundle and return the number of records.
 
     Parameters
     ----------
     leaves : records in tree order.
-    witnessed : (name, note) of checkpoints that were kept or cosigned elsewhere.
+    attestations : cosignatures and time-stamps of others.
 
     Raises
     ------
     LogTamperedError : a stored record has a line break, so it was never canonical JSON.
     """
     building = path.with_name(f".{path.name}.part")
+    notes = notes_by_size(checkpoints)
     try:
         with zipfile.ZipFile(building, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
             _put(archive, GUIDE, _README.encode())
-            for checkpoint in checkpoints:
-                _put(archive, f"{CHECKPOINTS}{checkpoint.tree_size}.txt", checkpoint.note.encode())
+            for size, note in notes.items():
+                _put(archive, f"{CHECKPOINTS}{size}.txt", note.encode())
             _put(archive, KEY, f"{key.text()}\n".encode())
             hashes = _put_records(archive, leaves)
             _put(archive, HASHES, hashes)
             _put(archive, VERIFIER, small_verifier())
-            for name, note in witnessed:
-                _put(archive, f"{WITNESS}{name}.txt", note.encode())
+            _put_attestations(archive, notes, attestations)
         building.replace(path)
     finally:
         building.unlink(missing_ok=True)
@@ -127,18 +154,33 @@ def read_bundle(path: Path) -> Bundle:
             names = archive.namelist()
             if len(set(names)) != len(names):
                 raise LogTamperedError("expected every part of the bundle once, found one twice")
-            notes = tuple(
-                archive.read(name).decode()
-                for name in names
-                if name.startswith((CHECKPOINTS, WITNESS))
-            )
             for name in (RECORDS, HASHES):
                 archive.getinfo(name)
-            return Bundle(path, archive.read(KEY).decode().strip(), notes)
-    except (zipfile.BadZipFile, KeyError, UnicodeDecodeError, OSError) as error:
+            return Bundle(
+                path,
+                archive.read(KEY).decode().strip(),
+                {
+                    int(name.removeprefix(CHECKPOINTS).removesuffix(".txt")): text
+                    for name, text in _texts(archive, CHECKPOINTS)
+                },
+                tuple(text for _, text in _texts(archive, WITNESS)),
+                tuple(_stamp(archive, name) for name in names if name.startswith(STAMPS)),
+            )
+    except (zipfile.BadZipFile, KeyError, ValueError, OSError) as error:
         raise LogTamperedError(
             f"expected a bundle of an audit log, found a fault: {type(error).__name__}"
         ) from error
+
+
+def check_bundle_attested(
+    bundle: Bundle,
+    anchors: Iterable[str] = (),
+    witnesses: Sequence[CosignerKey] = (),
+    authorities: Sequence[Certificate] = (),
+) -> Attested:
+    """Return who vouches for how much of a bundle; raises as `audit.attested` does."""
+    seen = [*bundle.notes, *anchors]
+    return check_attested(seen, bundle.checkpoints, bundle.stamps, witnesses, authorities)
 
 
 def verify_bundle(
@@ -186,6 +228,29 @@ def _put_records(archive: zipfile.ZipFile, leaves: Iterable[StoredLeaf]) -> byte
                 waiting = []
         sink.write(b"".join(waiting))
     return bytes(hashes)
+
+
+def _put_attestations(
+    archive: zipfile.ZipFile, notes: Mapping[int, str], attestations: Iterable[Attestation]
+) -> None:
+    for item in attestations:
+        name = f"{item.tree_size}-{re.sub(r'[^A-Za-z0-9.-]', '-', item.name)}"
+        if item.kind == COSIGNATURE:
+            (note,) = cosigned_notes(notes, [item])
+            _put(archive, f"{WITNESS}{name}.txt", note.encode())
+        elif item.kind == TIMESTAMP:
+            _put(archive, f"{STAMPS}{name}.tsr", answer_of(item))
+
+
+def _texts(archive: zipfile.ZipFile, folder: str) -> list[tuple[str, str]]:
+    names = [name for name in archive.namelist() if name.startswith(folder)]
+    return [(name, archive.read(name).decode()) for name in names]
+
+
+def _stamp(archive: zipfile.ZipFile, name: str) -> Attestation:
+    size, _, authority = name.removeprefix(STAMPS).removesuffix(".tsr").partition("-")
+    content = base64.b64encode(archive.read(name)).decode("ascii")
+    return Attestation(int(size), authority, TIMESTAMP, content, _EPOCH)
 
 
 def _put(archive: zipfile.ZipFile, name: str, content: bytes) -> None:

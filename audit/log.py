@@ -17,7 +17,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from audit.checkpoint import Checkpoint, Signer, sign, verify
+from audit.checkpoint import Checkpoint, Signer, sign, split_note, verify
+from audit.cosignature import Cosigner
 from audit.errors import ConfigurationError, LogTamperedError, LogUnavailableError
 from audit.merkle import extend, leaf_hash, prove_inclusion, read_frontier
 from audit.ports import LeafDatabase, LeafStore, StoredCheckpoint
@@ -42,11 +43,13 @@ class Log:
     origin : name of the log on the first line of every checkpoint.
     signer : signs under ``origin``; None where only other processes sign.
     now : the clock that says when a checkpoint is due; aware UTC.
+    cosigners : further keys of the log that sign every checkpoint (ML-DSA-44).
     """
 
     origin: str
     signer: Signer | None = None
     now: Callable[[], datetime] = _utc_now
+    cosigners: tuple[Cosigner, ...] = ()
 
     def __post_init__(self) -> None:
         if self.signer is not None and self.signer.verifier.name != self.origin:
@@ -145,6 +148,8 @@ class Log:
         for at in sizes:
             root = read_frontier(at, store.nodes).root()
             note = sign(Checkpoint(self.origin, at, root), self.signer)
+            text, _ = split_note(note)
+            note += "".join(cosigner.cosign(text, now) for cosigner in self.cosigners)
             signed.append(StoredCheckpoint(at, root, note, now))
             store.put_checkpoint(signed[-1])
         return tuple(signed)

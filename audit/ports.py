@@ -52,6 +52,24 @@ class StoredCheckpoint:
     signed_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Attestation:
+    """What somebody else stated about a checkpoint.
+
+    Parameters
+    ----------
+    name : who: configured name of the witness, authority or anchor.
+    kind : ``cosignature`` (signature lines), ``timestamp`` (base64 of an RFC 3161 response)
+        or ``anchor`` (where the note went).
+    """
+
+    tree_size: int
+    name: str
+    kind: str
+    content: str
+    obtained_at: datetime
+
+
 class LeafStore(Protocol):
     """Records, tree nodes and checkpoints, inside one open transaction."""
 

@@ -286,6 +286,17 @@ CHECKPOINT = Table(
     Column("signed_at", UtcTime, nullable=False),
 )
 
+ATTESTATION = Table(
+    "attestation",
+    METADATA,
+    Column("tree_size", BIG, primary_key=True, autoincrement=False),
+    Column("name", Text, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("content", Text, nullable=False),
+    Column("obtained_at", UtcTime, nullable=False),
+    Index("ix_attestation_name", "name", "tree_size"),
+)
+
 
 def insert(connection: Connection, table: Table) -> sqlite.Insert | postgresql.Insert:
     """Return an INSERT that knows ON CONFLICT in the dialect of the connection."""

@@ -9,9 +9,11 @@ Read next: `journal.py`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
+from adapters.attestation.clock import ClockReading
 from adapters.database import bodies, site_bodies
 from adapters.database.courses import ComparisonRow
 from adapters.database.deployments import ReleaseRow
@@ -308,6 +310,23 @@ class SiteRecords:
             "missing": [bodies.coded(code) for code in kept["missing"]],
         }
         return self._about_release(transaction, "evidence", body, incident.release_digest, person)
+
+    def clock(self, transaction: Transaction, reading: ClockReading, limit_ms: float) -> str:
+        """Record how far our clock is off; the records that follow carry it."""
+        within = abs(reading.offset_ms) <= limit_ms + reading.uncertainty_ms
+        stratum = NOT_EVALUATED if reading.stratum is None else reading.stratum
+        source = bodies.coded(reading.source)
+        stated = {"source": source, "offset_ms": reading.offset_ms, "stratum": stratum}
+        self._source = replace(self._source, clock=stated)
+        body = {
+            "event": "offset-within-limit" if within else "offset-beyond-limit",
+            "source": source,
+            "offset_ms": reading.offset_ms,
+            "uncertainty_ms": reading.uncertainty_ms,
+            "limit_ms": limit_ms,
+        }
+        outcome = Outcome() if within else Outcome(8, "CLOCK_OFF")
+        return self._append(transaction, "clock", body, outcome=outcome)
 
     def access(self, transaction: Transaction, what: str, purpose: str, person: str) -> str:
         """Record that somebody read the log or turned a pseudonym back."""

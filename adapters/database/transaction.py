@@ -6,6 +6,7 @@ Read next: `database.py`, then `journal.py` (state and record together).
 from __future__ import annotations
 
 from adapters.database.accounts import Accounts
+from adapters.database.attestations import Attestations
 from adapters.database.courses import Courses
 from adapters.database.delivery import Deliveries
 from adapters.database.deployments import Deployments
@@ -28,5 +29,6 @@ class Transaction(
     Oversight,
     Visits,
     Search,
+    Attestations,
 ):
     """All reads and writes inside one transaction; fulfils the stores of the ports."""

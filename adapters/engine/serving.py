@@ -13,6 +13,9 @@
     notices     incident notices that nobody acknowledged        60 s, in a thread of its own:
                                                                  a silent recipient takes time
 
+    forward     checkpoints to witnesses, authorities, anchors   5 s, in the thread of notices
+    clocks      our clock against NTP servers, on record         1 h, in the thread of notices
+
 Runs on folders (`osteon run`) are made by the process that was asked, on an engine of its
 own: a serving site leaves them alone, and that process leaves the site's runs alone.
 
@@ -51,6 +54,7 @@ ALIVE = "alive:"
 DELIVERY_LEASE = timedelta(minutes=5)
 FILES_EXECUTOR = "files"
 LOCAL_KINDS = ("folder", "dimse")
+FORWARD_S = 5.0
 LOCAL_POLL_S = 0.1
 """An archive of these kinds lies on this machine, and looking costs a tenth of a millisecond."""
 _log = structlog.get_logger(__name__)
@@ -85,8 +89,12 @@ def _start(stack: ExitStack, site: Site) -> WorkEngine:
     alive = Periodic("alive", lease / 4, lambda: keep_alive(site, engine))
     stack.enter_context(Schedule((alive,)))
     if not site.works_on_files:
-        notices = Periodic("notices", 60.0, lambda: send_all_due(site))
-        stack.enter_context(Schedule((notices,)))
+        outside = (
+            Periodic("notices", 60.0, lambda: send_all_due(site)),
+            Periodic("forward", FORWARD_S, site.forwarder.turn),
+            Periodic("clocks", 3600.0, site.forwarder.read_clocks),
+        )
+        stack.enter_context(Schedule(outside))
     return engine
 
 

@@ -1,0 +1,4 @@
+"""What others say about our checkpoints: witnesses, time-stamp authorities, anchors.
+
+Read next: `forwarding.py`.
+"""
