@@ -230,6 +230,11 @@ def act(site: Site, action: str, run_id: str, person: str, detail: str = "") -> 
                 f"found {row.status}",
                 advice="Wait for it, or look at it with `osteon runs show`.",
             )
+        if row.mode == "shadow" and action in ("force", "seed"):
+            raise ConfigurationError(
+                f"expected a run whose results leave to {action}, found one in shadow",
+                advice="Force the study itself; a release in shadow then runs beside again.",
+            )
         if action == "retry":
             return _retry(site, transaction, row, person)
         if action == "force":

@@ -2,25 +2,24 @@
 
 The act puts the figures into the governed document ``comparison`` of the release; this
 gate reads them.  Where a release was active beside it, the mean agreement has to be sure
-(lower end of its interval) to reach the floor.  Where none was, there is nothing to agree
-with: enough runs without a failure are asked for, and the document says so.
-
-An alarm is the governed document ``alarm`` of a release, ``state`` open or closed.
+(lower end of its interval) to reach the floor: over all studies, and in every structure and
+subgroup that enough studies speak for.  Where none was, there is nothing to agree with:
+enough runs without a failure are asked for, and the document says so.
 
 Read next: `gates.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from governance.alarms import open_alarms
 from governance.gates import Objection, Passage
 from governance.ports import GovernedStore
 
 KIND = "comparison"
-ALARM = "alarm"
 _STEPS = (("shadow", "canary"), ("canary", "active"))
 
 
@@ -48,7 +47,7 @@ class PromotionGate:
         """Return what the figures and the open alarms say against a passage."""
         if (passage.before, passage.after) not in _STEPS or "expires_at" in passage.evidence:
             return ()
-        found = [_alarm(item.name) for item in _open_alarms(passage, documents)]
+        found = [_alarm(item.name) for item in open_alarms(documents, passage.release_digest)]
         document = documents.governed(KIND, passage.release_digest)
         if document is None or document.digest != passage.evidence.get("comparison"):
             return (*found, _missing())
@@ -62,32 +61,59 @@ def judge(figures: Mapping[str, Any], policy: Policy) -> tuple[Objection, ...]:
     overall = figures["agreement"]["overall"]
     if overall["n"] < policy.minimum_pairs:
         return (_too_few(overall["n"], policy.minimum_pairs),)
-    lower = overall["lower"]
-    if lower is None or lower < policy.agreement_floor:
-        shown = "none" if lower is None else f"{lower:.3f}"
-        return (
-            Objection(
-                "AGREEMENT_BELOW_FLOOR",
-                f"expected a mean agreement of surely {policy.agreement_floor:g}, found "
-                f"{overall['mean']:.3f} with a lower limit of {shown} (n = {overall['n']})",
-                "Look at the studies that differ most; if they are better, certify against a "
-                "floor that says so.",
-            ),
-        )
-    return ()
+    below = [
+        _below(name, found)
+        for name, found in _lines(figures)
+        if found["n"] >= policy.minimum_pairs and not _reaches(found, policy)
+    ]
+    if not below:
+        return ()
+    return (
+        Objection(
+            "AGREEMENT_BELOW_FLOOR",
+            f"expected a mean agreement of surely {policy.agreement_floor:g}, found "
+            + "; ".join(below),
+            "Look at the studies that differ most; if they are better, certify against a "
+            "floor that says so.",
+        ),
+    )
 
 
 def is_surely_below(figures: Mapping[str, Any], policy: Policy) -> bool:
-    """Return whether a canary has to stop by itself.
+    """Return whether a canary has to stop by itself: over all, or in a structure or subgroup.
 
     After ``minimum_pairs`` as soon as the lower limit is under the floor; before, when even
     the upper limit is.
     """
-    overall = figures["agreement"]["overall"]
-    if not figures["against"] or overall["lower"] is None:
+    if not figures["against"]:
         return False
-    limit = overall["lower"] if overall["n"] >= policy.minimum_pairs else overall["upper"]
+    return any(_is_surely_below(found, policy) for _, found in _lines(figures))
+
+
+def _is_surely_below(found: Mapping[str, Any], policy: Policy) -> bool:
+    if found["lower"] is None:
+        return False
+    limit = found["lower"] if found["n"] >= policy.minimum_pairs else found["upper"]
     return bool(limit < policy.agreement_floor)
+
+
+def _lines(figures: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield the agreement over all, then by structure and by subgroup."""
+    agreement = figures["agreement"]
+    yield "overall", agreement["overall"]
+    for about in ("structures", "subgroups"):
+        for name, found in sorted(agreement[about].items()):
+            yield str(name), found
+
+
+def _reaches(found: Mapping[str, Any], policy: Policy) -> bool:
+    return found["lower"] is not None and found["lower"] >= policy.agreement_floor
+
+
+def _below(name: str, found: Mapping[str, Any]) -> str:
+    lower = found["lower"]
+    shown = "none" if lower is None else f"{lower:.3f}"
+    return f"{name} {found['mean']:.3f} with a lower limit of {shown} (n = {found['n']})"
 
 
 def _alone(figures: Mapping[str, Any], policy: Policy) -> tuple[Objection, ...]:
@@ -102,15 +128,6 @@ def _alone(figures: Mapping[str, Any], policy: Policy) -> tuple[Objection, ...]:
             ),
         )
     return ()
-
-
-def _open_alarms(passage: Passage, documents: GovernedStore) -> list[Any]:
-    return [
-        item
-        for item in documents.governed_all(ALARM)
-        if item.content.get("state") == "open"
-        and item.content.get("release_digest") == passage.release_digest
-    ]
 
 
 def _alarm(name: str) -> Objection:

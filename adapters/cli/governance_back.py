@@ -130,6 +130,29 @@ def stop(
     )
 
 
+@app.command("alarm")
+def alarm(
+    name: Annotated[str, typer.Argument(help="Name of the alarm, e.g. drift-2026-11.")],
+    reason: ReasonOption,
+    release: Annotated[
+        str, typer.Option(help="Raise it about this release: digest, or plugin-version.")
+    ] = "",
+    home: HomeOption = None,
+    config: ConfigOption = None,
+) -> None:
+    """Raise an alarm about a release (--release), or note what was decided on an open one."""
+    from adapters.governance import alarming
+
+    with deciding(home, config) as (site, person):
+        if release:
+            digest = site.registry.find(release).digest
+            alarming.raise_alarm(site, name, digest, person, reason)
+            typer.echo(f"alarm {name} is open about {digest[:19]}")
+            return
+        alarming.close_alarm(site, name, person, reason)
+    typer.echo(f"alarm {name} is closed")
+
+
 @app.command("course")
 def course(
     plugin: PluginArgument,

@@ -5,6 +5,7 @@
     seal        the tree and its signed checkpoint               1 s, signs at most each 60 s
     reconcile   runs that the engine never got, or lost          10 s, and at start
     barred      workers of releases that may not run are ended   1 s
+    alarms      releases with an alarm are suspended, if asked   5 s
     compare     releases in shadow or as canary, by study        5 s
     reviews     approved sets that come back, as reviews          5 s
     certificates  those of running releases are judged again     1 h, and at start
@@ -40,6 +41,7 @@ from adapters.database.runs import FOLDER, RunRow
 from adapters.engine.engine import EngineSettings, WorkEngine
 from adapters.engine.schedule import Periodic, Schedule
 from adapters.engine.waiting import LEASE
+from adapters.governance.alarming import heed_alarms
 from adapters.governance.certifying import watch_certificates
 from adapters.governance.comparing import compare_pairs
 from adapters.governance.stopping import end_barred_workers
@@ -159,6 +161,7 @@ def table(site: Site, engine: WorkEngine) -> tuple[Periodic, ...]:
         *lines,
         Periodic("barred", 1.0, lambda: end_barred_workers(site)),
         Periodic("compare", 5.0, lambda: compare_pairs(site)),
+        Periodic("alarms", 5.0, lambda: heed_alarms(site)),
         Periodic("reviews", 5.0, lambda: find_reviews(site)),
         Periodic("certificates", 3600.0, lambda: watch_certificates(site)),
     )

@@ -1,10 +1,10 @@
 """Hard stops: conditions under which a plugin is not updated, read from governed documents.
 
-An incident hold and a suspended certificate are known to the site; whether a drift alarm is
-open or a withdrawn consent unresolved is what a person or a monitor states, in the document
-``hard_stop`` of the plugin.  A statement that all is clear counts for the monitoring window
-of the plan; after that, and where nobody stated anything, the stop is unknown and counts as
-open.
+An incident hold, a suspended certificate and an open alarm are known to the site; whether
+another drift alarm is open or a withdrawn consent unresolved is what a person or a monitor
+states, in the document ``hard_stop`` of the plugin.  A statement that all is clear counts
+for the monitoring window of the plan; after that, and where nobody stated anything, the stop
+is unknown and counts as open.
 
 Source: REGULATORY.md section 4 (hard_stops, min_days_between); AI Act Art. 73(6).
 
@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
+from governance.alarms import is_alarmed
 from governance.change.ledger import Baseline
 from governance.change.plan_reading import HARD_STOPS
 from governance.holds import snapshot_kept, standing
@@ -51,6 +52,8 @@ def known_stops(
         at = datetime.fromisoformat(row.text("at"))
         if is_open or now - timedelta(days=window_days) <= at <= now:
             found[name] = is_open
+    if is_alarmed(documents, plugin):
+        found["drift_alarm_open"] = True
     return {name: found[name] for name in HARD_STOPS if name in found}
 
 

@@ -20,8 +20,9 @@ from governance.agreement import (
     estimate,
     summarise,
 )
+from governance.alarms import KIND as ALARM
 from governance.gates import Passage
-from governance.promotion import ALARM, KIND, Policy, PromotionGate, is_surely_below, judge
+from governance.promotion import KIND, Policy, PromotionGate, is_surely_below, judge
 from tests.simulators.office import NOW, Office
 
 POLICY = Policy(minimum_pairs=5, agreement_floor=0.8)
@@ -118,6 +119,32 @@ def test_a_canary_stops_when_it_is_surely_below() -> None:
     assert is_surely_below(figures(0.5, 0.95, 0.9, 0.6, 0.8), POLICY)
     assert not is_surely_below(figures(0.1, 0.1, against=""), POLICY)
     assert not is_surely_below(figures(0.1), POLICY)
+
+
+def test_a_structure_or_subgroup_alone_stands_in_the_way() -> None:
+    """Good over all is not enough: a group that enough studies speak for has to reach it too."""
+
+    def of(group: str, bone: float, count: int) -> list[Pair]:
+        return [
+            Pair(PAIRED, {"GTVp": 0.95, "Bone": bone - number / 1000}, group)
+            for number in range(count)
+        ]
+
+    def found(*pairs: Pair) -> dict[str, object]:
+        return {
+            "against": "sha256:1", "runs": 60, "failures": 0,
+            "agreement": encode(summarise(pairs)),
+        }  # fmt: skip
+
+    good, bad = of("40-59", 0.96, 40), of("10-17", 0.70, 5)
+    assert judge(found(*good), POLICY) == ()
+    (objection,) = judge(found(*good, *bad), POLICY)
+    assert "10-17 0.698" in objection.text
+    assert "overall" not in objection.text
+    assert is_surely_below(found(*good, *bad), POLICY)
+    few = found(*good, *bad[:1])
+    assert judge(few, POLICY) == ()
+    assert not is_surely_below(few, POLICY)
 
 
 def test_the_gate_reads_the_figures_that_the_act_froze() -> None:
