@@ -4,7 +4,7 @@ The grid lies in the planes of our own contours; frames are as close as the clos
 sets of planes.  A plane stands for half the distance to its neighbours, as in the archive's
 images, so that a set that was drawn on other or fewer slices can be compared too.
 
-Read next: `governance/oversight/comparison.py`, `models/physics/surfaces.py`.
+Read next: `governance/oversight/comparison.py`, `models/physics/agreement.py`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from adapters.rt.raster import CLOSED_TYPES, mask_from_contours
 from audit.errors import GeometryError
 from governance.oversight.assessment import Figures
 from governance.oversight.comparison import Region
-from models.physics.surfaces import Difference, compare_masks
+from models.physics.agreement import Difference, compare_masks
 from plugins.host.images import Contour, Geometry, RegionOfInterest, Vector3
 
 PIXEL_MM = 1.0

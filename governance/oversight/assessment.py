@@ -64,7 +64,7 @@ class Viewing:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """How a result differs from what was approved instead (`models.physics.surfaces`)."""
+    """How a result differs from what was approved instead (`models.physics.agreement`)."""
 
     dsc: float
     surface_dice: float | None

@@ -56,7 +56,7 @@ class Region:
 
 
 class ContourComparison(Protocol):
-    """The numbers; adapters fulfil it with `models.physics.surfaces`."""
+    """The numbers; adapters fulfil it with `models.physics.agreement`."""
 
     def overlap(self, ours: Region, theirs: Region) -> float:
         """Return the DSC of two regions."""

@@ -1,1 +1,1 @@
-"""Numbers of radiotherapy geometry: surfaces of masks and the distances between them."""
+"""Radiotherapy numerics on plain arrays; read `README.md` first."""

@@ -1,0 +1,27 @@
+"""The one door to numba: functions that are compiled on first use and kept on disk.
+
+Compiled code releases the interpreter lock, so that threads may share one process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import numba
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def compiled(function: Function) -> Function:
+    """Return `function` compiled for one thread."""
+    kept: Function = numba.njit(cache=True, nogil=True, error_model="numpy")(function)
+    return kept
+
+
+def compiled_parallel(function: Function) -> Function:
+    """Return `function` compiled with its `numba.prange` loops on all threads."""
+    kept: Function = numba.njit(cache=True, nogil=True, parallel=True, error_model="numpy")(
+        function
+    )
+    return kept
