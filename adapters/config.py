@@ -19,6 +19,7 @@ from typing import Any
 from pydantic import Field, ValidationError, model_validator
 
 from adapters.attestation.sections import LogSection
+from adapters.config_audit import AuditRepositorySection, RetentionSection
 from adapters.config_oversight import OversightSection
 from adapters.config_sections import (
     AnswersSection,
@@ -51,6 +52,7 @@ class Configuration(Section):
     limits: LimitsSection = LimitsSection()
     answers: AnswersSection = AnswersSection()
     governance: GovernanceSection = GovernanceSection()
+    retention: RetentionSection = RetentionSection()
     web: WebSection = WebSection()
     notices: NoticesSection = NoticesSection()
     oidc: OidcSection = OidcSection()
@@ -59,12 +61,13 @@ class Configuration(Section):
     oversight: OversightSection = OversightSection()
     pacs: list[PacsSection] = Field(default_factory=list)
     targets: list[TargetSection] = Field(default_factory=list)
+    audit_repositories: list[AuditRepositorySection] = Field(default_factory=list)
 
     @model_validator(mode="after")
     def _names(self) -> Configuration:
         archives = [item.name for item in self.pacs]
         targets = [item.name for item in self.targets]
-        for names in (archives, targets):
+        for names in (archives, targets, [item.name for item in self.audit_repositories]):
             doubled = {name for name in names if names.count(name) > 1}
             if doubled:
                 raise ValueError(f"names must be unique, found twice: {', '.join(sorted(doubled))}")

@@ -2,7 +2,8 @@
 
 A bundle is a zip (stored, sorted) of
 
-    records.ndjson        the stored bytes of every record, in tree order, one a line
+    records.ndjson        the stored bytes of every record, in tree order, one a line; the
+                          tombstone of one that was purged
     hashes.bin            their leaf hashes as they were kept, 32 bytes each: they name the first
                           record that was changed; what counts is the signed roots
     checkpoints/N.txt     every signed checkpoint, by tree size
@@ -46,6 +47,7 @@ from audit.cosignature import CosignerKey
 from audit.errors import LogTamperedError
 from audit.merkle import HASH_SIZE, leaf_hash
 from audit.ports import Attestation, StoredCheckpoint, StoredLeaf
+from audit.tombstone import decode, is_tombstone
 from audit.verify import Summary, verify_records
 
 RECORDS, HASHES, KEY = "records.ndjson", "hashes.bin", "key.txt"
@@ -221,7 +223,7 @@ def _put_records(archive: zipfile.ZipFile, leaves: Iterable[StoredLeaf]) -> byte
         for number, leaf in enumerate(leaves):
             if b"\n" in leaf.leaf:
                 raise LogTamperedError(f"expected record {number} in one line, found several")
-            hashes += leaf.kept_hash or leaf_hash(leaf.leaf)
+            hashes += leaf.kept_hash or _hash_of(leaf.leaf)
             waiting.append(leaf.leaf + b"\n")
             if len(waiting) == _GROUP:
                 sink.write(b"".join(waiting))
@@ -251,6 +253,11 @@ def _stamp(archive: zipfile.ZipFile, name: str) -> Attestation:
     size, _, authority = name.removeprefix(STAMPS).removesuffix(".tsr").partition("-")
     content = base64.b64encode(archive.read(name)).decode("ascii")
     return Attestation(int(size), authority, TIMESTAMP, content, _EPOCH)
+
+
+def _hash_of(leaf: bytes) -> bytes:
+    """Return the leaf hash of a record, or the one that its tombstone keeps."""
+    return decode(leaf).leaf_hash if is_tombstone(leaf) else leaf_hash(leaf)
 
 
 def _put(archive: zipfile.ZipFile, name: str, content: bytes) -> None:

@@ -157,6 +157,21 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
         "incident": Kind((_A, _B), ("incident", "action", "state", "severity", "plugin")),
         "legal_hold": Kind((_A,), ("incident", "action", "plugin")),
         "evidence": Kind((_A,), ("incident", "manifest_sha256", "complete")),
+        "export": Kind((_C,), ("what", "format", "purpose", "count", "sha256", "filters")),
+        "purge": Kind(
+            (_C,),
+            (
+                "leaves",
+                "count",
+                "before",
+                "policy_sha256",
+                "decided_by",
+                "approved_by",
+                "signature",
+            ),
+        ),
+        "erasure": Kind((_C,), ("subjects", "rows", "files", "decided_by", "approved_by")),
+        "restore": Kind((_A,), ("backup_sha256", "made_at", "tree_size", "root_sha256")),
         "stop": Kind((_A, _C), ("scope", "decided_by")),
         "clock": Kind((_C,), ("event",)),
     }

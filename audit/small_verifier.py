@@ -3,10 +3,9 @@
 
     verify_log.py BUNDLE --key KEY [--anchor NOTE_FILE ...]
 
-1. Every checkpoint is signed by KEY (Ed25519, RFC 8032; C2SP signed-note).  2. The Merkle
-root over the records (RFC 9162, 2.1.1) is the signed one at each checkpoint.  3. No signed
-record is missing.  An anchor is a checkpoint kept elsewhere: with it a log that was cut or
-written anew is found too.  Ends with 0, or 1 and the first fault.  Read next: `bundle.py`.
+Every checkpoint is signed by KEY (RFC 8032, C2SP signed-note); at each the Merkle root over the
+records (RFC 9162, 2.1.1) is the signed one; none is missing, or purged without a signed purge.
+An anchor is a checkpoint kept elsewhere: it finds a log that was cut or written anew.
 """
 
 from __future__ import annotations
@@ -22,8 +21,10 @@ from pathlib import Path
 P = 2**255 - 19  # RFC 8032, 5.1
 L = 2**252 + 27742317777372353535851937790883648493
 D = -121665 * pow(121666, P - 2, P) % P
-ROOT_OF_MINUS_ONE = pow(2, (P - 1) // 4, P)
 Point = tuple[int, int, int, int]
+GY = 4 * pow(5, P - 2, P) % P
+GX = 0x216936D3CD6E53FEC0A4E231FDD6DC5C692CC7609525A7B2C9562D608F25D51A
+GROUND: Point = (GX, GY, 1, GX * GY % P)
 
 
 def add(p: Point, q: Point) -> Point:
@@ -37,10 +38,9 @@ def add(p: Point, q: Point) -> Point:
 def multiply(scalar: int, point: Point) -> Point:
     """Return scalar times point."""
     result: Point = (0, 1, 1, 0)
-    while scalar:
-        if scalar & 1:
-            result = add(result, point)
-        point, scalar = add(point, point), scalar >> 1
+    for bit in bin(scalar)[2:]:
+        result = add(result, result)
+        result = add(result, point) if bit == "1" else result
     return result
 
 
@@ -52,15 +52,11 @@ def point_of(data: bytes) -> Point | None:
         return None
     u, v = (y * y - 1) % P, (D * y * y + 1) % P
     x = u * pow(v, 3, P) * pow(u * pow(v, 7, P), (P - 5) // 8, P) % P
-    if (v * x * x + u) % P == 0:
-        x = x * ROOT_OF_MINUS_ONE % P
+    x = x * pow(2, (P - 1) // 4, P) % P if (v * x * x + u) % P == 0 else x
     if (v * x * x - u) % P or (x == 0 and sign):
         return None
     x = P - x if x & 1 != sign else x
     return x, y, 1, x * y % P
-
-
-GROUND = point_of((4 * pow(5, P - 2, P) % P).to_bytes(32, "little")) or (0, 1, 1, 0)
 
 
 def signed(public: bytes, message: bytes, signature: bytes) -> bool:
@@ -71,8 +67,7 @@ def signed(public: bytes, message: bytes, signature: bytes) -> bool:
         return False
     k = int.from_bytes(hashlib.sha512(signature[:32] + public + message).digest(), "little") % L
     p, q = multiply(s, GROUND), add(r, multiply(k, a))
-    same = (p[0] * q[2] - q[0] * p[2]) % P, (p[1] * q[2] - q[1] * p[2]) % P
-    return same == (0, 0)
+    return (p[0] * q[2] - q[0] * p[2]) % P == (p[1] * q[2] - q[1] * p[2]) % P == 0
 
 
 def read_key(text: str) -> tuple[str, bytes, bytes]:
@@ -90,11 +85,9 @@ def read_note(note: str, key: tuple[str, bytes, bytes]) -> tuple[int, bytes]:
     name, key_id, public = key
     text, _, lines = note.rpartition("\n\n")
     origin, size, root = [*text.split("\n"), "", "", ""][:3]
-    good = False
-    for words in (line.split(" ") for line in lines.splitlines()):
-        data = base64.b64decode(words[2]) if len(words) == 3 else b""
-        if words[:2] == ["\u2014", name] and data[:4] == key_id:
-            good = signed(public, (text + "\n").encode(), data[4:])
+    ours = [line.split(" ")[-1] for line in lines.splitlines() if f"\u2014 {name} " in line]
+    marks = [mark[4:] for mark in map(base64.b64decode, ours) if mark[:4] == key_id]
+    good = [mark for mark in marks if signed(public, (text + "\n").encode(), mark)]
     if origin != name or not good:
         sys.exit(f"FAULT: checkpoint {size}: the signature of {name} is missing or wrong")
     return int(size), base64.b64decode(root)
@@ -117,20 +110,27 @@ def main() -> None:
     given = parser.parse_args()
     key = read_key(given.key if "+" in given.key else Path(given.key).read_text())
     archive = zipfile.ZipFile(given.bundle)
-    parts = [n for n in archive.namelist() if n.startswith(("checkpoints/", "witness/"))]
-    notes = [archive.read(name).decode() for name in parts]
-    notes += [Path(path).read_text("utf-8") for path in given.anchor]
+    names = [n for n in archive.namelist() if n.startswith(("checkpoints/", "witness/"))]
+    notes = [archive.read(n).decode() for n in names] + [Path(p).read_text() for p in given.anchor]
     roots: dict[int, bytes] = {}
     for size, root in (read_note(note, key) for note in notes):
         if roots.setdefault(size, root) != root:
             sys.exit(f"FAULT: two different trees of {size} records are signed: the log was forked")
-    stack: list[bytes] = []
-    size, last = 0, -1
-    kept = archive.open("hashes.bin")
+    stack, dead = list[bytes](), set[int]()
+    size, last, kept = 0, -1, archive.open("hashes.bin")
     for line in archive.open("records.ndjson"):
-        value = hashlib.sha256(b"\x00" + line[:-1]).digest()
-        if line[-1:] != b"\n" or kept.read(32) != value or "event_id" not in json.loads(line):
+        value, fact = hashlib.sha256(b"\x00" + line[:-1]).digest(), json.loads(line)
+        if fact.get("schema") == "osteon.audit.tombstone/1":
+            value = bytes.fromhex(fact["leaf_hash"])
+            dead.add(size)
+        if line[-1:] != b"\n" or kept.read(32) != value or "event_id" not in fact:
             sys.exit(f"FAULT: record {size} is not what its hash says")
+        if fact["kind"] == "purge" and "body" in fact:
+            body, mark = fact["body"], base64.b64decode(fact["body"].pop("signature"))[4:]
+            text = json.dumps(body, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+            order = f"osteon.purge/1\n{hashlib.sha256(text.encode()).hexdigest()}\n"
+            if signed(key[2], order.encode(), mark):
+                dead -= {n for first, end in body["leaves"] for n in range(first, end + 1)}
         index = size
         while index & 1:
             value, index = hashlib.sha256(b"\x01" + stack.pop() + value).digest(), index >> 1
@@ -138,10 +138,10 @@ def main() -> None:
         if size in roots and roots[size] != root_of(stack):
             sys.exit(f"FAULT: one of the records {last + 1} to {size - 1} is not what was signed")
         last = size - 1 if size in roots else last
+    if dead:
+        sys.exit(f"FAULT: record {min(dead)} was removed, and no purge says so")
     if not roots or max(roots) > size:
-        sys.exit(
-            f"FAULT: the log ends at record {size}, of {max(roots, default=0)} that were signed"
-        )
+        sys.exit(f"FAULT: the log ends at record {size}, of {max(roots, default=0)} signed")
     sys.stdout.write(f"GOOD: {size} records, {len(roots)} checkpoints, {root_of(stack).hex()}\n")
 
 

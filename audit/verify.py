@@ -5,6 +5,8 @@
 3. At each checkpoint's size the root computed from the records is the signed one, so
    each checkpoint extends the one before.
 4. No signed record is missing at the end, and none stands outside the tree.
+5. Where a record was purged its tombstone keeps the leaf hash, and a signed purge record
+   further on covers it.
 
 A checkpoint that lies elsewhere (a witness, a print-out) can be given too: then a log
 that was cut or rebuilt together with its own checkpoints is found.
@@ -19,10 +21,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from audit import tombstone
 from audit.checkpoint import Checkpoint, VerifierKey, verify
-from audit.errors import LogTamperedError
+from audit.errors import LogTamperedError, RecordError
 from audit.merkle import EMPTY_ROOT, Frontier, extend, leaf_hash, read_frontier
 from audit.ports import LeafDatabase, LeafStore, StoredLeaf
+from audit.record import decode
 
 _GROUP = 256
 LEFTOVER_AGE = timedelta(minutes=2)
@@ -31,12 +35,16 @@ LEFTOVER_AGE = timedelta(minutes=2)
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What was checked: records, their root (hex), and how many of them checkpoints cover."""
+    """What was checked: records, their root (hex), and how many of them checkpoints cover.
+
+    ``purged_count`` of them are tombstones of records that were purged in their time.
+    """
 
     tree_size: int
     root_hash: str
     signed_size: int
     checkpoint_count: int
+    purged_count: int = 0
 
 
 def verify_records(leaves: Iterable[StoredLeaf], notes: Iterable[str], key: VerifierKey) -> Summary:
@@ -57,9 +65,10 @@ def verify_records(leaves: Iterable[StoredLeaf], notes: Iterable[str], key: Veri
     remaining = list(reversed(checkpoints))
     while remaining and remaining[-1].size == 0:
         _check_root(Frontier(), remaining.pop(), 0)
-    signed_size = 0
+    signed_size, purges = 0, _Purges(key)
     for index, leaf in enumerate(leaves):
         pending.append(_check_leaf(leaf, index))
+        purges.note(leaf, index)
         at_checkpoint = bool(remaining) and remaining[-1].size == index + 1
         if at_checkpoint or len(pending) == _GROUP:
             frontier, _ = extend(frontier, pending)
@@ -68,12 +77,14 @@ def verify_records(leaves: Iterable[StoredLeaf], notes: Iterable[str], key: Veri
             _check_root(frontier, remaining.pop(), signed_size)
             signed_size = index + 1
     frontier, _ = extend(frontier, pending)
+    purges.check()
     if remaining:
         raise LogTamperedError(
             f"expected {remaining[0].size} records, which were signed, found the log cut "
             f"at record {frontier.size}"
         )
-    return Summary(frontier.size, frontier.root().hex(), signed_size, len(checkpoints))
+    root = frontier.root().hex()
+    return Summary(frontier.size, root, signed_size, len(checkpoints), purges.count)
 
 
 def verify_site(
@@ -144,9 +155,57 @@ def _checkpoints(notes: Iterable[str], key: VerifierKey) -> list[Checkpoint]:
     return [by_size[size] for size in sorted(by_size)]
 
 
+class _Purges:
+    """The tombstones of a log, and what its purge records cover."""
+
+    def __init__(self, key: VerifierKey) -> None:
+        self._key = key
+        self._dead: list[tombstone.Range] = []
+        self._covered: list[tombstone.Range] = []
+        self.count = 0
+
+    def note(self, leaf: StoredLeaf, index: int) -> None:
+        """Take up a leaf that was found whole."""
+        if tombstone.is_tombstone(leaf.leaf):
+            self.count += 1
+            last = self._dead[-1] if self._dead else (-1, -2)
+            first = last[0] if last[1] == index - 1 else index
+            if first != index:
+                self._dead.pop()
+            self._dead.append((first, index))
+        elif leaf.kind == tombstone.PURGE:
+            covered = _order(leaf.leaf, index, self._key)
+            if any(not 0 <= first <= last < index for first, last in covered):
+                raise LogTamperedError(f"expected purge {index} of earlier records, found others")
+            self._covered += covered
+
+    def check(self) -> None:
+        """Return when every tombstone is covered; LogTamperedError names the first that is not."""
+        tombstone.check_covered(self._dead, self._covered)
+
+
+def _order(leaf: bytes, index: int, key: VerifierKey) -> tuple[tombstone.Range, ...]:
+    try:
+        record = decode(leaf)
+    except RecordError as error:
+        raise LogTamperedError(f"expected a record at index {index}, found other bytes") from error
+    return tombstone.check_order(record.body, record.recorded_at, key)
+
+
+def _check_tombstone(leaf: StoredLeaf, index: int) -> bytes:
+    stated = tombstone.decode(leaf.leaf)
+    if leaf.kept_hash is not None and stated.leaf_hash != leaf.kept_hash:
+        raise LogTamperedError(f"expected the tombstone of record {index}, found another")
+    if (stated.event_id, stated.kind) != (leaf.event_id, leaf.kind):
+        raise LogTamperedError(f"expected record {index} under its own ids, found others")
+    return stated.leaf_hash
+
+
 def _check_leaf(leaf: StoredLeaf, index: int) -> bytes:
     if leaf.leaf_index != index:
         raise LogTamperedError(f"expected record {index}, found index {leaf.leaf_index}")
+    if tombstone.is_tombstone(leaf.leaf):
+        return _check_tombstone(leaf, index)
     value = leaf_hash(leaf.leaf)
     if leaf.kept_hash is not None and value != leaf.kept_hash:
         raise LogTamperedError(f"expected record {index} as it was hashed, found it changed")

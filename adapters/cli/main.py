@@ -15,6 +15,7 @@ import typer
 from adapters.cli import (
     account,
     audit,
+    audit_keeping,
     change,
     configuration,
     demo,
@@ -36,6 +37,8 @@ from audit.errors import SuiteError
 
 GOVERNANCE = (governance_back, governance_drill, governance_history)
 """Modules that add their commands to `osteon governance`."""
+AUDIT = (audit_keeping,)
+"""Modules that add their commands to `osteon audit`."""
 
 app = typer.Typer(
     name="osteon",

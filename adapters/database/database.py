@@ -119,6 +119,20 @@ class Database:
             version = connection.scalar(text("SELECT version_num FROM alembic_version"))
             return f"{connection.dialect.name}, migration {version}"
 
+    def scrub(self) -> bool:
+        """Take what was deleted or replaced out of the files too; False while somebody reads.
+
+        SQLite zeroes it in the file at once (``secure_delete``), and here empties the
+        write-ahead log; PostgreSQL drops the dead rows.  Backups are the site's to erase.
+        """
+        with self._engine.connect() as connection:
+            if self.is_sqlite:
+                row = connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").one()
+                return int(row[0]) == 0
+            connection.rollback()
+            connection.execution_options(isolation_level="AUTOCOMMIT").execute(text("VACUUM"))
+            return True
+
     def close(self) -> None:
         """Close all connections."""
         self._engine.dispose()

@@ -21,8 +21,8 @@ from datetime import datetime
 
 from adapters.database import answer_bodies, bodies
 from adapters.database.database import Database
+from adapters.database.keeping_records import KeepingRecords
 from adapters.database.runs import CLOSED_STATUSES, RunRow
-from adapters.database.site_records import SiteRecords
 from adapters.database.transaction import Transaction
 from adapters.monitor import statistics_document
 from audit import canonical
@@ -43,7 +43,7 @@ _OUTCOMES = {"done": 0, "abstained": 0, "refused": 4, "discarded": 4, "failed": 
 """Status -> EventOutcomeIndicator (PS3.15 A.5): 0 success, 4 minor, 8 serious failure."""
 
 
-class SiteJournal(SiteRecords):
+class SiteJournal(KeepingRecords):
     """State and record of every run of a site."""
 
     def __init__(

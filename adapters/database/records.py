@@ -11,11 +11,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 
-from sqlalchemy import and_, func, select, text, tuple_
+from sqlalchemy import and_, bindparam, func, select, text, tuple_, update
 
 from adapters.database.schema import CHECKPOINT, LEAF, TREE_NODE
 from adapters.database.session import Session
 from audit.ports import NodeKey, StoredCheckpoint, StoredLeaf
+from audit.tombstone import is_tombstone
 
 _PAGE = 1000
 _LOCK_ID = 0x6F7374656F6E01  # "osteon" and 1: the sequencer's advisory lock
@@ -147,10 +148,31 @@ class Records(Session):
             start = end
 
     def records_of(self, run_id: str) -> tuple[StoredLeaf, ...]:
-        """Return the records of one run in order of arrival."""
+        """Return the records of one run in order of arrival; those that were purged are gone."""
         query = select(*_LEAF_COLUMNS).where(LEAF.c.run_id == run_id)
         rows = self.connection.execute(query.order_by(LEAF.c.sequence))
-        return tuple(StoredLeaf(*row[:6], leaf=bytes(row.leaf)) for row in rows)
+        found = (StoredLeaf(*row[:6], leaf=bytes(row.leaf)) for row in rows)
+        return tuple(leaf for leaf in found if not is_tombstone(leaf.leaf))
+
+    def records_before(self, moment: datetime, size: int) -> Iterator[StoredLeaf]:
+        """Yield what was recorded before a moment and lies in a tree of ``size``, by index."""
+        query = (
+            select(*_LEAF_COLUMNS)
+            .where(LEAF.c.recorded_at < moment, LEAF.c.leaf_index < size)
+            .order_by(LEAF.c.leaf_index)
+            .execution_options(yield_per=_PAGE)
+        )
+        for row in self.connection.execute(query):
+            leaf = StoredLeaf(*row[:6], leaf=bytes(row.leaf))
+            if not is_tombstone(leaf.leaf):
+                yield leaf
+
+    def put_tombstones(self, tombstones: Iterable[tuple[int, bytes]]) -> None:
+        """Put (leaf index, tombstone) in the place of records; their leaf hashes stay."""
+        rows = [{"at": index, "left": left} for index, left in tombstones]
+        change = update(LEAF).where(LEAF.c.leaf_index == bindparam("at"))
+        if rows:
+            self.connection.execute(change.values(leaf=bindparam("left")), rows)
 
     def unplaced(self, before: datetime) -> tuple[str, ...]:
         """Return the event ids of records from ``before`` without a place in the tree."""
