@@ -18,6 +18,8 @@ from pathlib import Path
 from adapters.archives import build_archives, build_targets
 from adapters.attestation.building import build_attestors
 from adapters.attestation.forwarding import Forwarder
+from adapters.audit_repository import build_repositories
+from adapters.audit_repository.repository import Repository
 from adapters.change.origins import look
 from adapters.config import Configuration, load
 from adapters.database import Database
@@ -86,6 +88,7 @@ class Site:
     now: Callable[[], datetime]
     forwarder: Forwarder
     works_on_files: bool = False
+    repositories: tuple[Repository, ...] = ()
 
     def seal(self, *, force: bool = False) -> None:
         """Place every committed record in the tree and sign a checkpoint where it is due."""
@@ -305,6 +308,7 @@ def _build(stack: ExitStack, home: Home, configuration: Configuration, given: _G
         now=given.now,
         forwarder=_forwarder(ground, configuration),
         works_on_files=bool(given.scans),
+        repositories=_repositories(stack, configuration),
     )
 
 
@@ -318,6 +322,13 @@ def _forwarder(ground: _Ground, configuration: Configuration) -> Forwarder:
         section.clock_limit_ms,
         section.ntp_servers,
     )
+
+
+def _repositories(stack: ExitStack, configuration: Configuration) -> tuple[Repository, ...]:
+    found = build_repositories(configuration.audit_repositories)
+    for repository in found:
+        stack.callback(repository.transport.close)
+    return found
 
 
 def _gates(ground: _Ground, home: Home, configuration: Configuration) -> tuple[Gate, ...]:

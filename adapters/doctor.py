@@ -10,12 +10,14 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from audit.errors import ConfigurationError, DiskFullError, SuiteError
 
 if TYPE_CHECKING:
+    from adapters.audit_repository.repository import Repository
     from adapters.compose import Site
     from governance.ports import Deployment
 
@@ -63,6 +65,8 @@ def _checks(site: Site) -> Iterator[tuple[str, Callable[[], str]]]:
         check = getattr(target, "check", None)
         if check is not None:
             yield f"target {target.name}", check
+    for repository in site.repositories:
+        yield f"audit repository {repository.name}", partial(_repository, site, repository)
     if site.configuration.incidents.contacts or site.configuration.site.mode == "clinical":
         yield "incident contacts", lambda: _contacts(site)
     yield "releases", lambda: _releases(site)
@@ -81,6 +85,15 @@ def _disk(site: Site) -> str:
 def _log(site: Site) -> str:
     summary = site.verify_log()
     return f"{summary.tree_size} records verified, root {summary.root_hash[:16]}"
+
+
+def _repository(site: Site, repository: Repository) -> str:
+    """Return what the repository says of itself, and how many records wait for it."""
+    from adapters.audit_repository.feeder import progress
+
+    said = repository.transport.check()
+    (found,) = (item for item in progress(site) if item.name == repository.name)
+    return f"{said}; {found.behind} records wait"
 
 
 def _contacts(site: Site) -> str:

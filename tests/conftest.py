@@ -23,6 +23,7 @@ pytest_plugins = [
     "tests.simulators.fhir_server",
     "tests.simulators.orthanc",
     "tests.simulators.postgresql",
+    "tests.simulators.rsyslog",
     "tests.simulators.site_database",
     "tests.simulators.skipped",
     "tests.simulators.tiny_pacs",

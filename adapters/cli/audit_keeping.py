@@ -27,9 +27,9 @@ def purge(
 ) -> None:
     """Purge records whose time is over; without an option, show what is due.
 
-    The policy is [retention] of the configuration: ten years by default, never under 183 days,
-    longer by state and for minors.  What a legal hold names stays.  The leaf hashes stay too, so
-    every proof remains valid; `audit verify` tells tombstones from records that are missing.
+    The policy is the section retention of the configuration: ten years by default, never under
+    183 days, longer by state and for minors.  What a legal hold names stays.  The leaf hashes
+    stay too, so every proof remains valid; `audit verify` tells a tombstone from a missing record.
     """
     from adapters.cli.account import signed_in
     from adapters.compose import open_site
@@ -57,4 +57,4 @@ def purge(
     for key, value in shown.items():
         typer.echo(f"{key}: {value}")
     if shown.get("scrubbed") is False:
-        typer.echo("Somebody was reading: run it again to empty the write-ahead log.")
+        typer.echo("Somebody reads: the old bytes leave the write-ahead log when nobody does.")

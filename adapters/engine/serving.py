@@ -13,9 +13,9 @@
                                                                  in a thread of its own
     notices     incident notices that nobody acknowledged        60 s, in a thread of its own:
                                                                  a silent recipient takes time
-
     forward     checkpoints to witnesses, authorities, anchors   5 s, in the thread of notices
     clocks      our clock against NTP servers, on record         1 h, in the thread of notices
+    repository  records for each audit repository                5 s, in a thread of its own
 
 Runs on folders (`osteon run`) are made by the process that was asked, on an engine of its
 own: a serving site leaves them alone, and that process leaves the site's runs alone.
@@ -35,6 +35,8 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from adapters.audit_repository.feeder import feed
+from adapters.audit_repository.repository import Repository
 from adapters.configuration_watch import note_configuration
 from adapters.database import Transaction
 from adapters.database.runs import FOLDER, RunRow
@@ -97,7 +99,13 @@ def _start(stack: ExitStack, site: Site) -> WorkEngine:
             Periodic("clocks", 3600.0, site.forwarder.read_clocks),
         )
         stack.enter_context(Schedule(outside))
+        for repository in site.repositories:
+            stack.enter_context(Schedule((_feeding(site, repository),)))
     return engine
+
+
+def _feeding(site: Site, repository: Repository) -> Periodic:
+    return Periodic(f"repository {repository.name}", 5.0, lambda: feed(site, repository))
 
 
 @contextmanager

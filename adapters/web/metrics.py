@@ -16,6 +16,7 @@ from pydantic import SecretStr
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
+from adapters.audit_repository.feeder import progress
 from audit.errors import SuiteError
 
 if TYPE_CHECKING:
@@ -42,8 +43,14 @@ def health(site: Site) -> Response:
         return JSONResponse({"status": "database"}, 503)
     free_mb = shutil.disk_usage(site.home.root).free // 2**20
     enough = free_mb >= site.configuration.limits.free_space_mb
-    status = "ok" if enough else "disk-low"
-    return JSONResponse({"status": status, "mode": site.configuration.site.mode})
+    failing = {
+        item.name: {"behind": item.behind, "since": f"{item.failing_since:%FT%TZ}"}
+        for item in progress(site)
+        if item.failing_since is not None
+    }
+    status = "disk-low" if not enough else "audit-repository" if failing else "ok"
+    found: dict[str, object] = {"status": status, "mode": site.configuration.site.mode}
+    return JSONResponse(found | ({"audit_repositories": failing} if failing else {}))
 
 
 def exposition(site: Site) -> Response:
@@ -99,5 +106,20 @@ class _SiteCollector:
             deliveries.add_metric((target, state), count)
         yield deliveries
         yield GaugeMetricFamily("osteon_audit_tree_size", "Records in the audit tree.", tree_size)
+        behind = GaugeMetricFamily(
+            "osteon_audit_repository_behind_records",
+            "Records that an audit repository is not known to have.",
+            labels=("repository",),
+        )
+        failures = GaugeMetricFamily(
+            "osteon_audit_repository_failures",
+            "Attempts in a row that failed, by audit repository.",
+            labels=("repository",),
+        )
+        for item in progress(self.site):
+            behind.add_metric((item.name,), item.behind)
+            failures.add_metric((item.name,), item.failures)
+        yield behind
+        yield failures
         free = shutil.disk_usage(self.site.home.root).free
         yield GaugeMetricFamily("osteon_disk_free_bytes", "Free space of the home.", free)

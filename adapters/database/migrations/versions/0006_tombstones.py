@@ -1,14 +1,14 @@
 """A placed record may be replaced by its tombstone, and by nothing else.
 
-Revision 0005.  It is frozen: a change of a table is a new migration.
+Revision 0006.  It is frozen: a change of a table is a new migration.
 """
 
 from __future__ import annotations
 
 from alembic import op
 
-revision = "0005"
-down_revision = "0004"
+revision = "0006"
+down_revision = "0005"
 branch_labels = None
 depends_on = None
 
