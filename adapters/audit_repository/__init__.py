@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from adapters.audit_repository.fhir_feed import FhirFeed
 from adapters.audit_repository.repository import Repository, Transport
 from adapters.audit_repository.syslog_tls import SyslogTls
-from adapters.config_parts import AuditRepositorySection
+from adapters.config_audit import AuditRepositorySection
 
 
 def build_repositories(sections: Iterable[AuditRepositorySection]) -> tuple[Repository, ...]:

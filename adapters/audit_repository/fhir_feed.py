@@ -18,7 +18,7 @@ import httpx
 
 from adapters.audit_views import fhir_event
 from adapters.audit_views.message import Message
-from adapters.config_parts import AuditRepositorySection
+from adapters.config_audit import AuditRepositorySection
 from audit.errors import AuthenticationError, ConfigurationError, RejectedError, UnavailableError
 
 TAG = "urn:osteon:record"

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Protocol
 
 from adapters.audit_views.message import Message
-from adapters.config_parts import AuditRepositorySection
+from adapters.config_audit import AuditRepositorySection
 from adapters.database import Transaction
 
 _CURSOR = "audit-repository:"

@@ -1,9 +1,14 @@
 """ITI-20 by syslog over TLS: PS3.15 messages in RFC 5424 form, framed by RFC 5425.
 
-Syslog acknowledges nothing.  What tells that a batch arrived is the end of the connection: we
-say close_notify behind the last message, and a receiver that answers it has read everything
-before it.  Where that answer does not come, the batch counts as not sent and goes again, whole:
-a receiver may then hold some messages twice, each under the same record id, and none is missing.
+Syslog acknowledges nothing.  What tells that a batch arrived is how the connection ends:
+
+1. We say close_notify behind the last message, and the receiver answers with its own.
+2. Its side ends in order (FIN).  One that closes with messages unread sends a reset instead.
+3. Its kernel acknowledged every byte.  One that had closed before they came, because it did not
+   accept our certificate, answers them with a reset.
+
+Where any of it fails the batch counts as not sent and goes again, whole: a receiver may then
+hold some messages twice, each under the same record id, and none is missing.
 
 Source: IHE ITI TF-2 3.20; RFC 5424; RFC 5425 4.3 (octet counting), 4.4 (close_notify); RFC 8446
 6.1.
@@ -13,15 +18,19 @@ Read next: `fhir_feed.py`.
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import socket
 import ssl
+import termios
+import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC
 from pathlib import Path
 
 from adapters.audit_views import dicom_message
 from adapters.audit_views.message import Message
-from adapters.config_parts import AuditRepositorySection
+from adapters.config_audit import AuditRepositorySection
 from audit.errors import AuthenticationError, ConfigurationError, DoorError, UnavailableError
 
 PRIORITY = 10 * 8 + 5
@@ -43,6 +52,23 @@ def frame(message: Message) -> bytes:
     return b"%d " % len(content) + content
 
 
+def _end(connection: ssl.SSLSocket, timeout_s: float) -> None:
+    """Close a connection; OSError unless the receiver has read everything for certain."""
+    plain = connection.unwrap()  # 1
+    if plain.recv(1):  # 2
+        raise OSError(errno.EPROTO, "expected the end of the connection")
+    deadline = time.monotonic() + timeout_s
+    while True:  # 3
+        if failure := plain.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+            raise OSError(failure, "reset")
+        unacknowledged = fcntl.ioctl(plain.fileno(), termios.TIOCOUTQ, b"\0" * 4)
+        if not any(unacknowledged):
+            return
+        if time.monotonic() > deadline:
+            raise TimeoutError("expected every byte to be acknowledged")
+        time.sleep(0.002)
+
+
 class SyslogTls:
     """A syslog receiver behind TLS; one connection for each batch."""
 
@@ -57,7 +83,7 @@ class SyslogTls:
         with self._connected() as connection:
             try:
                 connection.sendall(frames)
-                connection.unwrap().close()
+                _end(connection, self._section.timeout_s)
             except (OSError, ValueError) as error:
                 raise UnavailableError(
                     f"expected audit repository {self._section.name} to confirm "

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+import socket
+import ssl
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -21,7 +25,7 @@ from adapters.audit_views import dicom_message, fhir_event
 from adapters.audit_views.message import Message, message_of
 from adapters.compose import Site
 from adapters.config import Configuration
-from adapters.config_parts import AuditRepositorySection
+from adapters.config_audit import AuditRepositorySection
 from adapters.doctor import examine
 from adapters.web.metrics import exposition, health
 from audit.errors import AuthenticationError, ConfigurationError, UnavailableError
@@ -311,3 +315,38 @@ def test_a_missing_certificate_file_is_named(tmp_path: Path) -> None:
     (repository,) = build_repositories([section])
     with pytest.raises(ConfigurationError, match="certificate"):
         repository.transport.check()
+
+
+@pytest.mark.parametrize(("reads", "counts"), [(0, False), (1000, False), (None, True)])
+def test_only_what_was_read_to_its_end_counts(
+    tmp_path: Path, reads: int | None, counts: bool
+) -> None:
+    """A receiver that says goodbye before it has read everything has confirmed nothing."""
+    authority = Authority(tmp_path / "authority")
+    certificate, key = authority.issue("server", "localhost")
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate, key)
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        plain, _ = listener.accept()
+        with contextlib.suppress(OSError), context.wrap_socket(plain, server_side=True) as peer:
+            if reads is None:
+                while peer.recv(65536):
+                    pass
+            elif reads:
+                peer.recv(reads)
+            peer.unwrap()
+
+    server = threading.Thread(target=serve)
+    server.start()
+    section = {
+        "kind": "syslog-tls", "host": "localhost", "port": listener.getsockname()[1],
+        "ca_file": str(authority.certificate), "timeout_s": 5,
+    }  # fmt: skip
+    with _site(tmp_path, **section) as (site, clock, repository):
+        _write(site, clock, 40)
+        assert feed(site, repository) == (40 if counts else 0)
+        assert (progress(site)[0].failures == 0) is counts
+    server.join()
+    listener.close()
