@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 TORCH_INDEX ?=
 STAMPS := .stamps
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
-SYSTEM_PACKAGES := orthanc orthanc-dicomweb dcmtk dicom3tools plastimatch chromium postgresql libpango-1.0-0 libpangoft2-1.0-0 poppler-utils
+SYSTEM_PACKAGES := orthanc orthanc-dicomweb dcmtk dicom3tools plastimatch chromium postgresql libpango-1.0-0 libpangoft2-1.0-0 poppler-utils rsyslog rsyslog-openssl
 
 .PHONY: demo test check acceptance bench train clean help
 

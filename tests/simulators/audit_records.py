@@ -55,10 +55,14 @@ _KNOWN: Mapping[str, Any] = {
 def body_of(kind: str) -> dict[str, Any]:
     """Return a body that states whatever the kind must."""
     schema = KINDS[kind]
-    body: dict[str, Any] = {key: _KNOWN.get(key, f"{key}-value") for key in schema.required}
+    body = {key: _stated(key) for key in schema.required}
     for group, keys in schema.groups.items():
         body[group] = {key: _KNOWN.get(key, NOT_EVALUATED) for key in keys}
     return body
+
+
+def _stated(key: str) -> Any:
+    return _KNOWN.get(key, "2.25.999" if key.endswith("_uid_p") else f"{key}-value")
 
 
 def record_of(kind: str, **fields: Any) -> Record:
