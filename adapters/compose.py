@@ -32,6 +32,7 @@ from adapters.engine.feed import StudyFeed
 from adapters.engine.notices import Notices
 from adapters.governance.rota import Rota
 from adapters.home import Home, locate_configuration
+from adapters.keeping.exporting import Choice, export
 from adapters.keys import SiteKeys, load_keys
 from adapters.monitor import StatisticsMonitor
 from adapters.pacs import Pacs
@@ -40,7 +41,6 @@ from adapters.registry import ReleaseRegistry
 from adapters.rt.read_folder import FolderScan
 from adapters.site_cases import SiteCases
 from adapters.technical_file.site_sources import SourceRoom
-from audit.bundle import write_bundle
 from audit.log import Log
 from audit.pseudonym import Pseudonyms
 from audit.record import Actor, Source
@@ -111,20 +111,15 @@ class Site:
         with self.database.reading() as transaction:
             return verify_store(transaction, self.keys.log.verifier, anchors)
 
-    def export_log(self, path: Path) -> int:
-        """Record the export, write the log as a bundle and return the number of records."""
+    def log_read(self, purpose: str, person: str = "") -> None:
+        """Record that somebody reads the log; whoever reads it says so first."""
+        who = person or f"service:{self.node}"
         with self.database.transaction() as transaction:
-            self.journal.access(transaction, "audit-log", "export", f"service:{self.node}")
-        self.seal(force=True)
-        with self.database.reading() as transaction:
-            size = transaction.tree_size()
-            return write_bundle(
-                path,
-                transaction.leaves(0, size),
-                transaction.checkpoints(),
-                self.keys.log.verifier,
-                transaction.attestations(),
-            )
+            self.journal.access(transaction, "audit-log", purpose, who)
+
+    def export_log(self, path: Path, person: str = "") -> int:
+        """Write the whole log as a bundle, on record, and return the number of records."""
+        return export(self, path, "bundle", Choice(), person or f"service:{self.node}").count
 
     @property
     def node(self) -> str:

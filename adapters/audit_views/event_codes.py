@@ -88,6 +88,19 @@ EVENTS: Mapping[str, Event] = MappingProxyType(
 )
 
 
-def event_of(kind: str) -> Event:
-    """Return the event of a kind of record; one without a standard code keeps its own name."""
+LOG_READ = ("audit-log", "records")
+"""What an access begins with that reads the log."""
+_AUTHENTICATION = Coded("110114", DCM, "User Authentication")
+_LOGIN = Coded("110122", DCM, "Login")
+
+
+def event_of(kind: str, what: str = "") -> Event:
+    """Return the event of a record; one without a standard code keeps its own name.
+
+    ``what`` is what an access was to: signing in and reading the log have codes of their own.
+    """
+    if kind == "access" and what.startswith("sign-in"):
+        return Event(_AUTHENTICATION, "E", (_LOGIN,))
+    if kind == "access" and not what.startswith(LOG_READ):
+        return _own(kind, "R")
     return EVENTS.get(kind) or _own(kind)

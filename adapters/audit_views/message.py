@@ -25,6 +25,7 @@ from adapters.audit_views.event_codes import (
     DESTINATION,
     INSTANCE,
     LAUNCHER,
+    LOG_READ,
     OWN,
     PATIENT_NUMBER,
     RECORD,
@@ -130,7 +131,7 @@ def message_of(leaf: bytes, leaf_index: int, tree_size: int) -> Message:
     RecordError : the bytes are no record.
     """
     record = decode(leaf)
-    event = event_of(record.kind)
+    event = event_of(record.kind, str(record.body.get("what", "")))
     own = Coded(record.kind, OWN, record.kind.replace("_", " ").capitalize())
     types = event.types if own in (event.event, *event.types) else (*event.types, own)
     marks = (
@@ -188,7 +189,7 @@ def _objects(record: Record) -> Iterator[Object]:
         pairs = tuple((key, str(item[key])) for key in stated if item[key])
         name = str(item["sop_uid_p"])
         yield Object(name, INSTANCE, SYSTEM_OBJECT, REPORT, "delivered", CREATION, pairs)
-    if record.kind in ("access", "export"):
+    if record.kind in ("access", "export") and str(body["what"]).startswith(LOG_READ):
         yield Object(LOG_URI, URI, SYSTEM_OBJECT, SECURITY_RESOURCE, LOG_NAME, ACCESS)
     if record.run_id is not None:
         yield Object(record.run_id, RUN, SYSTEM_OBJECT, JOB, "run")

@@ -104,10 +104,12 @@ def _verified_site(
     home: Path | None, config: Path | None, kept: list[str]
 ) -> tuple[Summary, Attested]:
     from adapters.attestation.checking import attested_site
+    from adapters.cli.account import person_here
     from adapters.compose import open_site
     from adapters.home import locate
 
     with open_site(locate(home), config) as site:
+        site.log_read("verify", person_here(site))
         summary = site.verify_log(kept)
         return summary, attested_site(site.database, site.configuration.log, kept)
 
@@ -144,26 +146,6 @@ def key(home: HomeOption = None, config: ConfigOption = None, as_json: JsonOptio
         echo_json({"ed25519": keys[0], "ml_dsa_44": keys[1]})
     else:
         typer.echo("\n".join(keys))
-
-
-@app.command("export")
-def export(
-    output: Annotated[Path, typer.Argument(help="Where to write the bundle (a zip).")],
-    home: HomeOption = None,
-    config: ConfigOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Write the whole log, its checkpoints, key and small verifier into one file."""
-    from adapters.compose import open_site
-    from adapters.home import locate
-
-    with open_site(locate(home), config) as site:
-        count = site.export_log(output)
-        key = site.keys.log.verifier.text()
-    if as_json:
-        echo_json({"records": count, "bundle": str(output), "key": key})
-    else:
-        typer.echo(f"{count} records in {output}\nkey {key}")
 
 
 @app.command("vectors")

@@ -1,16 +1,74 @@
-"""`osteon audit purge`: keep the log as long as it must be, and let go of it by two persons.
+"""`osteon audit export|purge`: the log in a file, and how long it is kept.
 
-Read next: `../keeping/purging.py`.
+Read next: `../keeping/exporting.py`, `../keeping/purging.py`.
 """
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from adapters.cli.audit import app
 from adapters.cli.terminal import ConfigOption, HomeOption, JsonOption, echo_json
+from audit.errors import ConfigurationError
+
+
+@app.command("export")
+def export(
+    output: Annotated[Path, typer.Argument(help="File to write.")],
+    form: Annotated[
+        str,
+        typer.Option("--format", help="bundle, csv, ndjson, parquet, fhir or dicom."),
+    ] = "bundle",
+    kind: Annotated[list[str] | None, typer.Option(help="Only this kind; repeatable.")] = None,
+    start: Annotated[
+        str, typer.Option("--from", help="Recorded at or after, ISO 8601 (UTC without a zone).")
+    ] = "",
+    end: Annotated[str, typer.Option("--to", help="Recorded before.")] = "",
+    plugin: Annotated[str, typer.Option(help="Only about this plugin.")] = "",
+    release: Annotated[str, typer.Option(help="Only this release: digest, or its start.")] = "",
+    pseudonym: Annotated[str, typer.Option(help="Only about this patient, by pseudonym.")] = "",
+    run: Annotated[str, typer.Option(help="Only about this run.")] = "",
+    home: HomeOption = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write the log, or records of it, into a file; each export is itself on record.
+
+    A bundle is the whole log with its checkpoints, key and small verifier: an outsider checks it
+    alone.  The other formats hold the chosen records, each with its leaf hash, and the signed
+    checkpoint of their tree lies beside the file.
+    """
+    from adapters.cli.account import person_here
+    from adapters.compose import open_site
+    from adapters.home import locate
+    from adapters.keeping.exporting import Choice
+    from adapters.keeping.exporting import export as write
+
+    choice = Choice(
+        tuple(kind or ()), _moment(start), _moment(end), plugin, release, pseudonym, run
+    )
+    with open_site(locate(home), config) as site:
+        done = write(site, output, form, choice, person_here(site))
+        key = site.keys.log.verifier.text()
+    shown = {"records": done.count, form: str(output), "key": key}
+    if as_json:
+        echo_json(shown | {"sha256": done.sha256, "record": done.event_id})
+    else:
+        typer.echo(f"{done.count} records in {output}\nkey {key}\n{done.sha256}")
+
+
+def _moment(text: str) -> datetime | None:
+    if not text:
+        return None
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise ConfigurationError("expected a moment in ISO 8601, found other text") from error
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 @app.command("purge")
@@ -35,7 +93,6 @@ def purge(
     from adapters.compose import open_site
     from adapters.home import locate
     from adapters.keeping import purging
-    from audit.errors import ConfigurationError
 
     if propose and approve:
         raise ConfigurationError("expected --propose or --approve, found both")

@@ -77,6 +77,7 @@ def show_run(
     as_json: JsonOption = False,
 ) -> None:
     """Show one run with its findings, documents, targets and audit records."""
+    from adapters.cli.account import person_here
     from adapters.cli.results import results_document, show_results
     from adapters.compose import open_site
     from adapters.hand import find_run
@@ -84,6 +85,7 @@ def show_run(
 
     with open_site(locate(home), config) as site:
         row = find_run(site, run_id)
+        site.log_read("run", person_here(site))
         document = results_document(site, (row.run_id,), row.seconds or 0.0)
         with site.database.reading() as transaction:
             document["records"] = [

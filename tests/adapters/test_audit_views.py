@@ -161,6 +161,18 @@ def test_standard_codes_are_used_where_there_are_some(kind: str, code: str) -> N
     assert _message(kind).event.code == code
 
 
+@pytest.mark.parametrize(
+    ("what", "code", "about_log"),
+    [("audit-log", "110101", True), ("sign-in", "110114", False), ("recall", "access", False)],
+)
+def test_an_access_is_told_by_what_it_was_to(what: str, code: str, about_log: bool) -> None:
+    """Reading the log, signing in and looking a patient up are three events."""
+    message = _message("access", body={"what": what, "purpose": "test"})
+    assert message.event.code == code
+    assert any(item.name == "Security Audit Log" for item in message.objects) is about_log
+    assert _valid(dicom_message.encode(message))
+
+
 def test_a_person_is_told_by_account_and_role_and_a_failure_by_its_code() -> None:
     """No name: the account id with its role; the outcome with a stable reason."""
     message = _message(

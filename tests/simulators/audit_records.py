@@ -48,6 +48,7 @@ _KNOWN: Mapping[str, Any] = {
     "purpose_of_use": "HRESCH",
     "acquisition": {"ct": {"modality": "CT", "spacing_mm": [1.0, 1.0, 3.0]}},
     "seconds": 1.25,
+    "what": "audit-log",
     "deterministic": True,
 }  # fmt: skip
 
