@@ -25,6 +25,7 @@ from adapters.cli import (
     governance_history,
     incident,
     incident_evidence,
+    physics,
     release,
     run,
     runs,
@@ -58,6 +59,9 @@ app.command("serve")(serve.serve)
 app.command("doctor")(configuration.doctor)
 app.command("replay")(runs.replay)
 app.command("bench")(serve.bench)
+app.command("gamma")(physics.gamma)
+app.command("dvh")(physics.dvh)
+app.command("compare-contours")(physics.compare_contours)
 app.command("login")(account.login)
 app.command("logout")(account.logout)
 app.add_typer(runs.app, name="runs", help="Look at runs, and act on them by hand.")

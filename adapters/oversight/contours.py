@@ -9,14 +9,20 @@ Read next: `governance/oversight/comparison.py`, `models/physics/agreement.py`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from adapters.rt.raster import CLOSED_TYPES, mask_from_contours
-from audit.errors import GeometryError
+from adapters.rt.contour_planes import (
+    Planes,
+    closed_contours,
+    contours_by_plane,
+    plane_axes,
+    plane_spacing_mm,
+)
+from adapters.rt.raster import mask_from_contours
 from governance.oversight.assessment import Figures
 from governance.oversight.comparison import Region
 from models.physics.agreement import Difference, compare_masks
@@ -25,12 +31,8 @@ from plugins.host.images import Contour, Geometry, RegionOfInterest, Vector3
 PIXEL_MM = 1.0
 MARGIN_MM = 4.0
 LARGEST_GRID = 60_000_000
-_PLANE_DIGITS = 2
-_PARALLEL = 0.02
-"""Largest sine between the planes of two sets that are compared."""
 
 Mask = NDArray[np.bool_]
-Planes = Mapping[float, list[Contour]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +63,7 @@ def regions(rois: Iterable[RegionOfInterest]) -> tuple[Region, ...]:
     return tuple(
         Region(roi.name, roi.interpreted_type, roi.contours)
         for roi in rois
-        if any(c.geometric_type in CLOSED_TYPES for c in roi.contours)
+        if closed_contours(roi.contours)
     )
 
 
@@ -80,9 +82,9 @@ def figures_of(found: Difference) -> Figures:
 
 def common_masks(ours: Sequence[Contour], theirs: Sequence[Contour]) -> tuple[Mask, Mask, Vector3]:
     """Return two regions as masks of one grid, and its spacing in mm."""
-    axes = _axes(ours)
-    sides = [_planes(side, axes[0]) for side in (ours, theirs)]
-    steps = [_spacing(side) for side in sides]
+    axes = plane_axes(ours)
+    sides = [contours_by_plane(side, axes[0]) for side in (ours, theirs)]
+    steps = [plane_spacing_mm(side) for side in sides]
     step = min((value for value in steps if value), default=PIXEL_MM)
     points = np.concatenate([contour.points_mm for side in (ours, theirs) for contour in side])
     place = points @ np.asarray(axes).T
@@ -134,54 +136,6 @@ def _drawn(contours: Sequence[Contour], geometry: Geometry, above_mm: float) -> 
     )
     mask: Mask = mask_from_contours(contours, plane)[0]
     return mask
-
-
-def _axes(contours: Sequence[Contour]) -> tuple[Vector3, Vector3, Vector3]:
-    """Return unit vectors along frames, rows and columns of the planes of the contours."""
-    # Newell: the sum of the cross products of neighbouring points is twice the area vector
-    area = sum(
-        np.cross(c.points_mm, np.roll(c.points_mm, -1, axis=0)).sum(axis=0)
-        for c in _signed(contours)
-    )
-    length = float(np.linalg.norm(area))
-    if length == 0:
-        raise GeometryError("expected contours that enclose an area, found none")
-    normal = np.asarray(area) / length
-    leading = int(np.argmax(np.abs(normal)))
-    normal = normal * np.sign(normal[leading])
-    across = np.eye(3)[0 if leading != 0 else 1]
-    column = across - normal * float(across @ normal)
-    column /= np.linalg.norm(column)
-    row = np.cross(normal, column)
-    return _triple(normal), _triple(row), _triple(column)
-
-
-def _signed(contours: Sequence[Contour]) -> list[Contour]:
-    """Return the largest contour alone: holes run the other way and must not cancel it."""
-    closed = [c for c in contours if c.geometric_type in CLOSED_TYPES and len(c.points_mm) >= 3]
-    return [max(closed, key=lambda c: float(np.ptp(c.points_mm, axis=0).sum()))] if closed else []
-
-
-def _planes(contours: Sequence[Contour], normal: Vector3) -> Planes:
-    planes: dict[float, list[Contour]] = {}
-    for contour in contours:
-        if contour.geometric_type not in CLOSED_TYPES or len(contour.points_mm) < 3:
-            continue
-        heights = contour.points_mm @ np.asarray(normal)
-        extent = float(np.ptp(contour.points_mm, axis=0).max())
-        if float(np.ptp(heights)) > max(_PARALLEL * extent, 0.1):
-            raise GeometryError("expected contours in parallel planes, found others")
-        planes.setdefault(round(float(heights.mean()), _PLANE_DIGITS), []).append(contour)
-    if not planes:
-        raise GeometryError("expected closed contours, found none")
-    return planes
-
-
-def _spacing(planes: Planes) -> float | None:
-    """Return the usual distance of neighbouring planes; None of a single one."""
-    gaps = np.diff(sorted(planes))
-    gaps = gaps[gaps > 10**-_PLANE_DIGITS]
-    return float(np.median(gaps)) if len(gaps) else None
 
 
 def _contours(region: Region) -> Sequence[Contour]:

@@ -33,9 +33,16 @@ OFFSET_TOLERANCE_MM = 0.01
 
 @readable_values("the dose")
 def read_dose(
-    source: Source | Instance, *, limit_bytes: int = DEFAULT_LIMIT_BYTES
+    source: Source | Instance,
+    *,
+    limit_bytes: int = DEFAULT_LIMIT_BYTES,
+    thickness_mm: float | None = None,
 ) -> tuple[Volume, SourceSeries]:
     """Return a dose grid in Gy and its header.
+
+    Parameters
+    ----------
+    thickness_mm : of a single plane that states none; without it such a plane is refused.
 
     Raises
     ------
@@ -48,7 +55,7 @@ def read_dose(
     check_size([instance], limit_bytes)
     dataset = instance.dataset
     scaling = _scaling(dataset)
-    geometry, order = _grid(dataset, pixel_format(instance))
+    geometry, order = _grid(dataset, pixel_format(instance), thickness_mm)
     uid = str(dataset.SOPInstanceUID)
     place, cosines = geometry.origin_mm, (*geometry.axes[2], *geometry.axes[1])
     spacing = geometry.spacing_mm[1:]
@@ -71,7 +78,9 @@ def read_dose(
     return volume, SourceSeries(volume.series_instance_uid, (dataset,), frame_numbers)
 
 
-def _grid(dataset: Dataset, layout: PixelFormat) -> tuple[Geometry, tuple[int, ...]]:
+def _grid(
+    dataset: Dataset, layout: PixelFormat, thickness_mm: float | None
+) -> tuple[Geometry, tuple[int, ...]]:
     """Return the grid, and the stored index of each plane in the order of the grid."""
     uid = str(dataset.SOPInstanceUID)
     words = ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing")
@@ -87,7 +96,7 @@ def _grid(dataset: Dataset, layout: PixelFormat) -> tuple[Geometry, tuple[int, .
     geometry = Geometry(
         shape=(len(order), layout.rows, layout.columns),
         spacing_mm=(
-            _step(dataset, depth),
+            _step(dataset, depth, thickness_mm),
             check_spacing(spacing[0], "Pixel Spacing"),
             check_spacing(spacing[1], "Pixel Spacing"),
         ),
@@ -138,7 +147,7 @@ def _offsets(
     )
 
 
-def _step(dataset: Dataset, depth: NDArray[np.float64]) -> float:
+def _step(dataset: Dataset, depth: NDArray[np.float64], otherwise: float | None) -> float:
     if len(depth) > 1:
         return uniform_step(depth)
     vector = dataset.get("GridFrameOffsetVector")
@@ -146,6 +155,8 @@ def _step(dataset: Dataset, depth: NDArray[np.float64]) -> float:
         return check_spacing(abs(float(vector[1]) - float(vector[0])), "plane spacing")
     if dataset.get("SliceThickness"):
         return check_spacing(float(dataset.SliceThickness), "slice thickness")
+    if otherwise is not None:
+        return otherwise
     raise MissingAttributeError("expected SliceThickness of a single dose plane, found none")
 
 

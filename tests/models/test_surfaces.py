@@ -58,7 +58,7 @@ def test_a_shifted_sphere(axis: int) -> None:
     lens = 1 - 3 * shift / (4 * radius) + shift**3 / (16 * radius**3)
     assert found.dsc == pytest.approx(lens, abs=0.01)
     assert found.hd95_mm == pytest.approx(0.95 * shift, abs=0.6)
-    # |cos t| <= 2.5/6 on that share of the area; the nearest of a lattice is up to half a voxel nearer
+    # |cos t| <= 2.5/6 on that share of the area; a lattice is up to half a voxel nearer
     assert found.surface_dice == pytest.approx(2.5 / 6, abs=0.12)
     assert found.volume_difference_ml == pytest.approx(0.0, abs=0.3)
 

@@ -1,0 +1,107 @@
+"""Doses and structure sets as `models.physics` takes them: gamma, histograms, contours.
+
+Standard: PS3.3 C.8.8.3 (RT Dose), C.8.8.6 (ROI Contour). Read next: `models/physics/README.md`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from adapters.rt.contour_planes import (
+    closed_contours,
+    contours_by_plane,
+    plane_axes,
+    plane_spacing_mm,
+)
+from audit.errors import GeometryError, InputError
+from models.physics.dvh import DoseVolumeHistogram
+from models.physics.dvh_sampling import ContourPlane, DoseGrid, dose_volume_histogram
+from models.physics.gamma import GammaCriteria, Placement, gamma_index
+from plugins.host.images import RegionOfInterest, Volume
+
+FRAMES_DIFFER = "FRAME_OF_REFERENCE_DIFFERS"
+SAMPLES = 10  # to the distance criterion: the step of pass rates in common use
+FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class GammaResult:
+    """Hold γ of one comparison.
+
+    Parameters
+    ----------
+    sampled, true : γ on the reference grid by samples and as true minimum, NaN where not
+        judged.
+    notes : codes of what was odd.
+    """
+
+    criteria: GammaCriteria
+    sampled: FloatArray
+    true: FloatArray
+    notes: tuple[str, ...]
+
+    @property
+    def judged_count(self) -> int:
+        """Return how many points were judged."""
+        return int(np.count_nonzero(~np.isnan(self.sampled)))
+
+
+def pass_rate_percent(gamma: FloatArray) -> float:
+    """Return the share of judged points with γ of at most 1; NaN where none was judged."""
+    judged = gamma[~np.isnan(gamma)]
+    return float(100.0 * np.mean(judged <= 1.0)) if judged.size else float("nan")
+
+
+def compare_doses(reference: Volume, evaluated: Volume, criteria: GammaCriteria) -> GammaResult:
+    """Return γ of an evaluated dose against a reference dose, each on its own grid.
+
+    Raises
+    ------
+    GeometryError : a single evaluated plane is not parallel to the reference planes.
+    InputError : the reference has no dose.
+    """
+    step, offset = _placement(reference, evaluated)
+    if evaluated.array.shape[0] == 1 and np.abs(step[1:, 0]).max() > 1e-3:
+        raise GeometryError("expected planes that are parallel, found an evaluated one across")
+    placement = Placement(step, offset, evaluated.geometry.spacing_mm)
+    doses = (reference.array.astype(np.float64), evaluated.array.astype(np.float64))
+    try:
+        sampled = gamma_index(*doses, placement, replace(criteria, samples=SAMPLES))
+        true = gamma_index(*doses, placement, replace(criteria, samples=None))
+    except ValueError as error:
+        raise InputError(str(error)) from error
+    frames = {volume.geometry.frame_of_reference_uid for volume in (reference, evaluated)}
+    return GammaResult(criteria, sampled, true, (FRAMES_DIFFER,) if len(frames) > 1 else ())
+
+
+def _placement(reference: Volume, evaluated: Volume) -> tuple[FloatArray, FloatArray]:
+    """Return the steps and the origin of the reference grid in evaluated millimetres."""
+    axes = np.asarray(evaluated.geometry.axes)
+    steps = np.asarray(reference.geometry.axes) * np.asarray(reference.geometry.spacing_mm)[:, None]
+    origin = np.asarray(reference.geometry.origin_mm) - np.asarray(evaluated.geometry.origin_mm)
+    return np.asarray(steps @ axes.T), np.asarray(axes @ origin)
+
+
+def region_histogram(roi: RegionOfInterest, dose: Volume) -> DoseVolumeHistogram:
+    """Return the dose-volume histogram of one region.
+
+    Raises
+    ------
+    GeometryError : the contours enclose nothing or are not parallel.
+    """
+    contours = closed_contours(roi.contours)
+    axes = plane_axes(contours)
+    planes = contours_by_plane(contours, axes[0])
+    across = np.asarray(axes[1:]).T
+    drawn = [
+        ContourPlane(place, tuple(contour.points_mm @ across for contour in found))
+        for place, found in planes.items()
+    ]
+    inverse = np.linalg.inv(dose.geometry.affine())
+    to_index = np.hstack([inverse[:3, :3] @ np.asarray(axes).T, inverse[:3, 3:]])
+    spacing = plane_spacing_mm(planes) or float(dose.geometry.spacing_mm[0])
+    grid = DoseGrid(dose.array.astype(np.float64), to_index)
+    return dose_volume_histogram(drawn, grid, plane_spacing_mm=spacing)

@@ -1,0 +1,174 @@
+"""The physicist's commands on real RT objects, and geometry that turns with the patient."""
+
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from adapters.rt.dosimetry import FRAMES_DIFFER, compare_doses, pass_rate_percent, region_histogram
+from audit.errors import GeometryError, InputError
+from models.physics.dose_metrics import DoseMetric
+from models.physics.gamma import GammaCriteria
+from plugins.host.images import Contour, Geometry, RegionOfInterest, Volume
+from tests.simulators.given_data import folder_of
+
+
+def _osteon(*words: str) -> subprocess.CompletedProcess[str]:
+    program = Path(sys.executable).with_name("osteon")
+    return subprocess.run([program, *words], capture_output=True, text=True, check=False)
+
+
+def _dose(array: np.ndarray, turn: np.ndarray, frame: str = "1.2.3") -> Volume:
+    """Return a dose whose axes and origin are turned."""
+    axes = tuple(tuple(float(v) for v in turn @ axis) for axis in np.eye(3)[::-1])
+    origin = tuple(float(v) for v in turn @ np.array([-50.0, -50.0, -40.0]))
+    geometry = Geometry(array.shape, (2.0, 2.5, 2.5), origin, axes, frame)  # type: ignore[arg-type]
+    return Volume(array.astype(np.float32), geometry, "RTDOSE", "Gy", "1.1", "1.2", "1.3", ("1.4",))
+
+
+def _turned(degrees: float) -> np.ndarray:
+    """Return a rotation about an axis that is no patient axis."""
+    x, y, z = np.array([1.0, 2.0, 3.0]) / math.sqrt(14)
+    k = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
+    angle = math.radians(degrees)
+    return np.eye(3) + math.sin(angle) * k + (1 - math.cos(angle)) * k @ k
+
+
+def _ball(turn: np.ndarray) -> RegionOfInterest:
+    """Return the contours of a sphere of 15 mm, its planes turned."""
+    angle = np.linspace(0, 2 * np.pi, 200, endpoint=False)
+    contours = []
+    for z in np.arange(-13.5, 14, 3.0):
+        r = math.sqrt(15**2 - z**2)
+        ring = np.stack([r * np.cos(angle), r * np.sin(angle), np.full(200, z)], axis=1)
+        contours.append(Contour(ring @ turn.T))
+    return RegionOfInterest(1, "ball", "PTV", tuple(contours))
+
+
+def _slope() -> np.ndarray:
+    z, y, x = np.mgrid[:41, :41, :41]
+    return 20.0 + 0.2 * (2.0 * z - 40) + 0.1 * (2.5 * y - 50) + 0 * x
+
+
+@pytest.mark.parametrize("degrees", [0.0, 35.0, 170.0])
+def test_a_region_turns_with_its_dose(degrees: float) -> None:
+    """Turned together, contours and dose give the figures of the sphere."""
+    turn = _turned(degrees)
+    found = region_histogram(_ball(turn), _dose(_slope(), turn))
+    assert found.total_mm3 == pytest.approx(4 / 3 * math.pi * 15**3, rel=2e-3)
+    assert found.mean_gy == pytest.approx(20.0, abs=0.02)
+    swing = 15 * math.hypot(0.2, 0.1)
+    assert found.most_gy == pytest.approx(20 + swing, abs=0.15)
+
+
+@pytest.mark.parametrize("degrees", [0.0, 35.0])
+def test_gamma_turns_with_both_doses(degrees: float) -> None:
+    """A dose on a turned grid compared with itself on an unturned one passes wherever both are."""
+    turn = _turned(degrees)
+    reference, evaluated = (
+        _dose(np.full((9, 9, 9), 10.0), turn),
+        _dose(np.full((41, 41, 41), 10.0), turn),
+    )
+    result = compare_doses(reference, evaluated, GammaCriteria(3, 3))
+    assert pass_rate_percent(result.sampled) == pass_rate_percent(result.true) == 100.0
+    assert result.notes == ()
+    shifted = _dose(np.full((41, 41, 41), 10.6), turn, "9.9")
+    result = compare_doses(reference, shifted, GammaCriteria(3, 3))
+    assert np.nanmax(np.abs(result.true - 2.0)) < 1e-5
+    assert result.notes == (FRAMES_DIFFER,)
+
+
+def test_a_plane_across_the_reference_is_refused() -> None:
+    """A single evaluated plane that cuts through the reference planes is no comparison."""
+    plane = _dose(np.full((1, 41, 41), 10.0), _turned(40.0))
+    with pytest.raises(GeometryError, match="parallel"):
+        compare_doses(_dose(np.full((9, 9, 9), 10.0), np.eye(3)), plane, GammaCriteria(3, 3))
+
+
+def test_a_reference_without_dose_is_refused() -> None:
+    """Nothing can be judged against nothing."""
+    empty = _dose(np.zeros((3, 3, 3)), np.eye(3))
+    with pytest.raises(InputError, match="dose"):
+        compare_doses(empty, empty, GammaCriteria(3, 3))
+
+
+@pytest.mark.parametrize(
+    ("name", "units"),
+    [
+        ("D95%", "Gy"), ("D0.1cc", "Gy"), ("V20Gy", "%"), ("V20.5Gy[cc]", "cm3"),
+        ("Mean", "Gy"), ("gEUD(-10)", "Gy"),
+    ],
+)  # fmt: skip
+def test_figures_are_known_by_name(name: str, units: str) -> None:
+    """Each form has its unit and a value on a real histogram."""
+    metric = DoseMetric.parse(name)
+    assert metric.units == units
+    assert metric.of(region_histogram(_ball(np.eye(3)), _dose(_slope(), np.eye(3)))) > 0
+
+
+@pytest.mark.parametrize("name", ["D150%", "V20", "gEUD(0)", "mean", "", "D-1%"])
+def test_unknown_figures_are_refused(name: str) -> None:
+    """A figure that is not understood is refused with the forms that are."""
+    with pytest.raises(ValueError, match="expected a figure like"):
+        DoseMetric.parse(name)
+
+
+def test_agnew_and_mcgarry(tmp_path: Path) -> None:
+    """The published pair passes 93.6 % at 1 %, 1 mm, local, cutoff 20 %, within 0.2 points."""
+    with zipfile.ZipFile(folder_of("gamma_agnew_mcgarry") / "images.zip") as archive:
+        archive.extractall(tmp_path)
+    picture = tmp_path / "gamma.png"
+    doses = (str(tmp_path / f"H&N_VMAT_{kind}_1mmPx.dcm") for kind in ("Reference", "Evaluated"))
+    done = _osteon(
+        "gamma", *doses,
+        "--dose-percent", "1", "--distance-mm", "1", "--local", "--cutoff-percent", "20",
+        "--png", str(picture), "--json",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    assert document["pass_rate_percent"] == pytest.approx(93.6, abs=0.2)
+    assert document["pass_rate_percent"] < document["true_minimum"]["pass_rate_percent"] < 94.2
+    assert document["dimensions"] == 2
+    assert sum(document["histogram"]["counts"]) == document["judged_points"]
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_histograms_and_contours_of_a_real_plan(tmp_path: Path) -> None:
+    """Regions of a real case: doses in the order that plans ask for, contours equal themselves."""
+    with zipfile.ZipFile(folder_of("openkbp_dicom") / "pt_1.zip") as archive:
+        for name in ("RS.dcm", "RD.dcm"):
+            (tmp_path / name).write_bytes(archive.read(name))
+    structures, dose = tmp_path / "RS.dcm", tmp_path / "RD.dcm"
+    done = _osteon("dvh", "--rtstruct", str(structures), "--rtdose", str(dose), "--json")
+    assert done.returncode == 0, done.stderr
+    regions = {row["name"]: row for row in json.loads(done.stdout)["regions"]}
+    doses = [regions[name]["metrics"]["D95%"]["value"] for name in ("PTV56", "PTV63", "PTV70")]
+    assert doses == sorted(doses)
+    same = _osteon("compare-contours", str(structures), str(structures), "--json")
+    rows = json.loads(same.stdout)["regions"]
+    assert len(rows) == len(regions)
+    assert {(row["dsc"], row["surface_dice"], row["hd95_mm"]) for row in rows} == {(1.0, 1.0, 0.0)}
+    for row in rows:
+        assert row["volume_ml"] == pytest.approx(regions[row["name"]]["volume_ml"], rel=0.03)
+
+
+def test_wrong_files_are_named(tmp_path: Path) -> None:
+    """A file that is missing, no DICOM, or of another kind ends with exit code 1 and a reason."""
+    text = tmp_path / "text.dcm"
+    text.write_text("no DICOM")
+    for words, code in (
+        (("gamma", str(tmp_path / "none"), str(text)), "INPUT"),
+        (("gamma", str(text), str(text)), "INPUT_NOT_DICOM"),
+        (("gamma", str(text), str(text), "--dose-percent", "0"), "CONFIGURATION"),
+        (("compare-contours", str(text), str(text)), "INPUT_NOT_DICOM"),
+    ):
+        done = _osteon(*words)
+        assert done.returncode == 1
+        assert done.stderr.startswith(code), done.stderr
