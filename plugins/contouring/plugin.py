@@ -41,13 +41,18 @@ ABNORMAL = Code("49755003", "SCT", "Morphologically Abnormal Structure")
 NEOPLASM = Code("86049000", "SCT", "Neoplasm, Primary")
 
 BODY_PARTS = (
-    *("EXTREMITY", "LOWEREXTREMITY", "UPPEREXTREMITY", "LEG", "LOWERLEG", "THIGH", "FEMUR"),
-    *("KNEE", "CALF", "TIBIA", "FIBULA", "ANKLE", "FOOT", "HIP", "GROIN", "PELVIS", "BUTTOCK"),
-    *("GLUTEUS", "ARM", "UPPERARM", "HUMERUS", "ELBOW", "FOREARM", "WRIST", "HAND", "AXILLA"),
-    *("SHOULDER", "SCAPULA", "WHOLEBODY", "TRUNK"),
+    *("EXTREMITY", "LOWERLIMB", "UPPERLIMB", "PELVISLOWEXTREMT", "LOWERLEG", "THIGH", "FEMUR"),
+    *("KNEE", "PATELLA", "POPLITEALFOSSA", "CALF", "TIBIA", "FIBULA", "TIBIAFIBULA", "ANKLE"),
+    *("CALCANEUS", "SESAMOID", "FOOT", "TOE", "HIP", "BUTTOCK", "INGUINAL", "LINGUINAL"),
+    *("RINGUINAL", "PELVIS", "ILIUM", "SIJOINT", "SSPINE", "COCCYX", "UPPERARM", "HUMERUS"),
+    *("ELBOW", "FOREARM", "RADIUS", "ULNA", "RADIUSULNA", "WRIST", "HAND", "FINGER", "THUMB"),
+    *("AXILLA", "SHOULDER", "SCAPULA", "CLAVICLE", "ACJOINT", "WHOLEBODY", "TRUNK"),
+    *("LOWERTRUNK", "UPPERTRUNK", "ABDOMENPELVIS", "CHESTABDPELVIS", "NECKCHESTABDPELV"),
+    *("LOWEREXTREMITY", "UPPEREXTREMITY", "LEG", "ARM", "GROIN", "GLUTEUS"),  # not of Annex L
 )
-"""Body Part Examined (PS3.16 Annex L) of limb, girdles and pelvis, where the training tumours
-lay.  The attribute is optional and often absent: absence is flagged, not refused."""
+"""Body Part Examined (PS3.16 Annex L) of limbs, girdles and pelvis, where the training tumours
+lay, and of parts of the trunk that hold one of them: there the field of view asks for a seed.
+The attribute is optional and often absent: absence is flagged, not refused."""
 
 NOT_PET = ("*NAC*", "*NON*AC*", "*UNCORRECTED*", "*MIP*")
 """Series descriptions of PET without attenuation correction: no SUV can be read from it."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from audit.errors import ConfigurationError, RefusalError
 from models.weights.store import read_index
-from plugins.contouring.plugin import DIAMETER, MANIFEST, VOLUME, Contouring
+from plugins.contouring.plugin import BODY_PARTS, DIAMETER, MANIFEST, VOLUME, Contouring
 from plugins.host.envelope import check
 from plugins.host.findings import EMBEDDING_LIMIT, Prediction, Segmentation
 from plugins.host.images import Volume
@@ -56,6 +57,29 @@ def test_the_weights_are_those_of_the_index() -> None:
 def test_the_limb_lies_inside_the_envelope(bench: Bench) -> None:
     """The phantom of these tests is a case that the plugin is for."""
     assert check(bench.case, MANIFEST) == ()
+
+
+@pytest.mark.parametrize("part", [*BODY_PARTS, "LOWER EXTREMITY", "upper_limb"])
+def test_a_limb_is_not_refused_for_its_name(bench: Bench, part: str) -> None:
+    """Every standard term of limb, girdle and pelvis is let in, however it is written."""
+    assert check(replace(bench.case, body_part=part), MANIFEST) == ()
+
+
+@pytest.mark.parametrize("part", ["BRAIN", "HEADNECK", "CHEST", "ABDOMEN", "LSPINE", "PROSTATE"])
+def test_another_part_of_the_body_is_refused(bench: Bench, part: str) -> None:
+    """What the network never saw stays outside."""
+    (reason,) = check(replace(bench.case, body_part=part), MANIFEST)
+    assert reason.startswith("BODY_PART")
+
+
+def test_the_terms_are_those_of_the_standard() -> None:
+    """Terms are of PS3.16 Annex L, but for six that scanners write all the same."""
+    path = Path(__file__).parents[2] / "adapters" / "rt" / "anatomic_regions.json"
+    standard = set(json.loads(path.read_text("utf-8")).values())
+    assert len(set(BODY_PARTS)) == len(BODY_PARTS)
+    assert set(BODY_PARTS) - standard == {
+        *("LOWEREXTREMITY", "UPPEREXTREMITY", "LEG", "ARM", "GROIN", "GLUTEUS"),
+    }  # fmt: skip
 
 
 def test_volume_and_diameter_are_those_of_the_tumour(prediction: Prediction) -> None:
