@@ -13,6 +13,8 @@ from typing import Any
 
 SCHEMA = "osteon.weights/1"
 FOLDER = Path(__file__).resolve().parent
+PLUGINS = FOLDER.parents[1] / "plugins"
+"""Where published releases are frozen: ``NAME/releases/VERSION/manifest.json``."""
 LARGEST_FILE_BYTES = 15_000_000
 
 
@@ -66,12 +68,14 @@ def store_role(
     source: str,
     licence: str,
     folder: Path = FOLDER,
+    plugins: Path = PLUGINS,
 ) -> tuple[WeightEntry, ...]:
     """Replace the files of a role and return its new entries.
 
-    Each member is (content, fold, recipe digest, training patients). Files that no entry names
-    any more are removed.
+    Each member is (content, fold, recipe digest, training patients). Files that neither an entry
+    nor a published release names any more are removed.
     """
+    published = _published(plugins)
     entries = [entry for entry in read_index(folder) if entry.role != role]
     for content, fold, recipe_digest, trained_on in members:
         digest = hashlib.sha256(content).hexdigest()
@@ -91,8 +95,17 @@ def store_role(
     entries.sort(key=lambda entry: (entry.role, entry.fold))
     text = {"schema": SCHEMA, "weights": [asdict(entry) for entry in entries]}
     (folder / "index.json").write_text(json.dumps(text, indent=1) + "\n", encoding="utf-8")
-    named = {entry.file for entry in entries}
+    named = published | {entry.file for entry in entries}
     for path in folder.glob("*.safetensors"):
         if path.name not in named:
             path.unlink()
     return tuple(entry for entry in entries if entry.role == role)
+
+
+def _published(plugins: Path) -> set[str]:
+    """Return the weight files that published releases name; an unreadable manifest is an error,
+    so that nothing is removed on a guess."""
+    named: set[str] = set()
+    for path in plugins.glob("*/releases/*/manifest.json"):
+        named.update(json.loads(path.read_text(encoding="utf-8")).get("weights", ()))
+    return named

@@ -1,5 +1,7 @@
 """The committed weights: size, digests, and who was trained on whom."""
 
+import hashlib
+import json
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +12,14 @@ from models.contouring.ensemble import Ensemble, members_unseen
 from models.contouring.uncertainty import Calibration
 from models.training.contouring.cases import Case
 from models.training.contouring.metrics import dsc
-from models.weights.store import check_weights, read_index, store_role, weight_paths
+from models.weights.store import (
+    FOLDER,
+    PLUGINS,
+    check_weights,
+    read_index,
+    store_role,
+    weight_paths,
+)
 
 
 def test_every_file_has_its_digest_and_is_small() -> None:
@@ -62,3 +71,35 @@ def test_a_changed_file_is_found_out(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="role"):
         weight_paths("other", tmp_path)
     assert np.array_equal(read_index(tmp_path / "nowhere"), ())
+
+
+def test_what_a_published_release_names_is_kept(tmp_path: Path) -> None:
+    """A role that is trained anew takes nothing from a version that was published before."""
+    folder, plugins = tmp_path / "weights", tmp_path / "plugins"
+    folder.mkdir()
+    release = plugins / "toy" / "releases" / "1.0.0"
+    release.mkdir(parents=True)
+
+    def store(content: bytes) -> str:
+        row = (content, 0, "sha256:0", ["A"])
+        (entry,) = store_role("toy", [row], "made up", "none", folder, plugins)
+        return entry.file
+
+    frozen = store(b"abc")
+    (release / "manifest.json").write_text(json.dumps({"weights": [frozen]}))
+    between = store(b"def")
+    newest = store(b"xyz")
+    assert {path.name for path in folder.glob("*.safetensors")} == {frozen, newest}
+    assert between not in {frozen, newest}
+    (release / "manifest.json").write_text("not JSON")
+    with pytest.raises(ValueError, match="Expecting value"):
+        store(b"other")
+    assert {path.name for path in folder.glob("*.safetensors")} == {frozen, newest}
+
+
+def test_every_published_release_has_its_weights() -> None:
+    """The files that frozen manifests name lie here, with the content of their name."""
+    for path in PLUGINS.glob("*/releases/*/manifest.json"):
+        for name in json.loads(path.read_text("utf-8"))["weights"]:
+            content = (FOLDER / name).read_bytes()
+            assert hashlib.sha256(content).hexdigest() == name.removesuffix(".safetensors")
