@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import socket
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pydicom
 import pytest
 
 from adapters.dicomweb.pacs import DicomwebPacs
@@ -38,6 +40,19 @@ def _states(site: Any) -> dict[str, set[tuple[str, str, str]]]:
             for item in transaction.deliveries(row.run_id):
                 found.setdefault(item.target, set()).add((item.kind, item.state, item.reason))
     return found
+
+
+def without_bone(seed: int) -> tuple[str, tuple[bytes, ...]]:
+    """Return a study that gets another answer."""
+    study, files = small_phantom(seed)
+    found = []
+    for data in files:
+        dataset = pydicom.dcmread(io.BytesIO(data))
+        dataset.PixelData = bytes(len(dataset.PixelData))
+        sink = io.BytesIO()
+        pydicom.dcmwrite(sink, dataset, enforce_file_format=True)
+        found.append(sink.getvalue())
+    return study, tuple(found)
 
 
 def _push(files: tuple[bytes, ...], folder: Path, port: int) -> None:
@@ -111,9 +126,14 @@ def test_a_site_that_speaks_dimse_only(
 
 
 def test_a_plain_dicomweb_archive(tiny_pacs_server: TinyPacs, tmp_path: Path) -> None:
-    """An upload leads to results in the archive, read back; the same upload again adds nothing."""
+    """An upload leads to results in the archive, read back; the same upload again adds nothing.
+
+    The server is shared: what other tests left there must not be taken up, however the tests
+    are spread over processes.
+    """
     server = tiny_pacs_server
     changes = {
+        "trigger": {"quiet_time_s": 0.1, "poll_interval_s": 0.05, "first_look": "now"},
         "pacs": [
             {
                 "name": "archive", "kind": "dicomweb", "url": server.dicomweb_url,
@@ -124,10 +144,13 @@ def test_a_plain_dicomweb_archive(tiny_pacs_server: TinyPacs, tmp_path: Path) ->
     }  # fmt: skip
     home = prepare(tmp_path, **changes)
     study, files = small_phantom(seed=92)
+    other, others = without_bone(seed=93)
     with (
         DicomwebPacs("sender", server.dicomweb_url, token=server.token) as sender,
         served(home, tmp_path, **changes) as (site, turn),
     ):
+        sender.store(other, others)  # as a test before this one may have
+        turn()
         for _ in range(2):
             sender.store(study, files)
             assert drive(site, turn, 1) == ["done"]
