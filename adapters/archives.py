@@ -7,12 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from adapters.config_sections import PacsSection, TargetSection
 from adapters.delivery.target import Target
 from adapters.dimse.peer import Peer
 from adapters.home import Home
 from adapters.pacs import Pacs
+
+if TYPE_CHECKING:
+    from adapters.fhir.client import FhirClient
 
 
 def build_archives(sections: Sequence[PacsSection], home: Home) -> dict[str, Pacs]:
@@ -95,14 +99,19 @@ def _target(section: TargetSection, archives: Mapping[str, Pacs], home: Home) ->
 
 def _fhir(section: TargetSection) -> Target:
     from adapters.delivery.fhir import FhirTarget
+
+    return FhirTarget(section.name, fhir_client(section))
+
+
+def fhir_client(section: TargetSection) -> FhirClient:
+    """Return a client of the server that a target of kind fhir names."""
     from adapters.fhir.client import FhirClient
 
-    client = FhirClient(
+    return FhirClient(
         section.url,
         token=section.token.get_secret_value() or None,
         verify_tls=section.verify_tls,
     )
-    return FhirTarget(section.name, client)
 
 
 def _commitments(archives: Mapping[str, Pacs], home: Home) -> Path:

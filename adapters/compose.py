@@ -22,6 +22,7 @@ from adapters.audit_repository import build_repositories
 from adapters.audit_repository.repository import Repository
 from adapters.change.origins import look
 from adapters.config import Configuration, load
+from adapters.corrections import Corrections
 from adapters.database import Database
 from adapters.database.journal import SiteJournal, require_not_taken_out
 from adapters.database.vault import SqliteVault
@@ -39,8 +40,10 @@ from adapters.pacs import Pacs
 from adapters.passwords import add_account
 from adapters.registry import ReleaseRegistry
 from adapters.rt.read_folder import FolderScan
+from adapters.seeds.finder import SeedFinder
 from adapters.site_cases import SiteCases
 from adapters.technical_file.site_sources import SourceRoom
+from adapters.watches import corrections, seed_finder
 from audit.log import Log
 from audit.pseudonym import Pseudonyms
 from audit.record import Actor, Source
@@ -84,6 +87,8 @@ class Site:
     gates: tuple[Gate, ...]
     house: House
     feed: StudyFeed
+    seeds: SeedFinder
+    corrections: Corrections
     executor: RunExecutor
     now: Callable[[], datetime]
     forwarder: Forwarder
@@ -291,6 +296,8 @@ def _build(stack: ExitStack, home: Home, configuration: Configuration, given: _G
         gates=_gates(ground, home, configuration),
         house=house,
         feed=_feed(ground, configuration, archives, given.now),
+        seeds=seed_finder(stack, configuration, ground, _watched(configuration, archives)),
+        corrections=corrections(home, configuration, ground, _watched(configuration, archives)),
         executor=RunExecutor(
             house,
             ground.database,
@@ -309,14 +316,11 @@ def _build(stack: ExitStack, home: Home, configuration: Configuration, given: _G
 
 def _forwarder(ground: _Ground, configuration: Configuration) -> Forwarder:
     section = configuration.log
+    attestors = build_attestors(section, configuration.notices, ground.now)
     return Forwarder(
-        ground.database,
-        build_attestors(section, configuration.notices, ground.now),
-        ground.journal,
-        ground.now,
-        section.clock_limit_ms,
-        section.ntp_servers,
-    )
+        ground.database, attestors, ground.journal, ground.now,
+        section.clock_limit_ms, section.ntp_servers,
+    )  # fmt: skip
 
 
 def _repositories(stack: ExitStack, configuration: Configuration) -> tuple[Repository, ...]:
@@ -356,18 +360,13 @@ def _feed(
     archives: Mapping[str, Pacs],
     now: Callable[[], datetime],
 ) -> StudyFeed:
-    course = _course(configuration)
+    oversight = configuration.oversight
+    rota = Rota(ground.registry, ground.pseudonyms, ground.journal, _course(configuration), now)
     return StudyFeed(
-        ground.database,
-        ground.journal,
-        _watched(configuration, archives),
-        ground.registry,
-        Rota(ground.registry, ground.pseudonyms, ground.journal, course, now),
-        configuration.trigger,
-        configuration.site.mode,
-        now,
-        configuration.oversight.quiet_time_s if configuration.oversight.find_reviews else None,
-    )
+        ground.database, ground.journal, _watched(configuration, archives), ground.registry, rota,
+        configuration.trigger, configuration.site.mode, now,
+        oversight.quiet_time_s if oversight.find_reviews else None,
+    )  # fmt: skip
 
 
 def _watched(configuration: Configuration, archives: Mapping[str, Pacs]) -> dict[str, Pacs]:

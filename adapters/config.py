@@ -32,6 +32,7 @@ from adapters.config_sections import (
     OidcSection,
     PacsSection,
     Section,
+    SeedsSection,
     SiteSection,
     TargetSection,
     TriggerSection,
@@ -53,6 +54,7 @@ class Configuration(Section):
     answers: AnswersSection = AnswersSection()
     governance: GovernanceSection = GovernanceSection()
     retention: RetentionSection = RetentionSection()
+    seeds: SeedsSection = SeedsSection()
     web: WebSection = WebSection()
     notices: NoticesSection = NoticesSection()
     oidc: OidcSection = OidcSection()
@@ -74,6 +76,9 @@ class Configuration(Section):
         for target in self.targets:
             if target.kind == "pacs" and target.pacs not in archives:
                 raise ValueError(f"target {target.name!r} names unknown pacs {target.pacs!r}")
+        servers = [item.name for item in self.targets if item.kind == "fhir"]
+        if self.seeds.fhir and self.seeds.fhir not in servers:
+            raise ValueError(f"seeds.fhir names no target of kind fhir: {self.seeds.fhir!r}")
         return self
 
 

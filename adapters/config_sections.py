@@ -89,7 +89,9 @@ class TriggerSection(Section):
     what the very first look at an archive takes up: all that is there, or only what comes
     from then on.  ``poll_interval_s`` is how often a remote archive is asked; one on this
     machine (folder, dimse) is looked at every tenth of a second.  Studies of
-    ``urgent_senders`` (AE titles) overtake others.
+    ``urgent_senders`` (AE titles) overtake others.  ``reread_after_h``: hours after an answer
+    at which its input is read again and compared, in an archive that does not tell when an
+    instance is replaced (dicomweb); empty never.
     """
 
     first_look: Literal["beginning", "now"] = "beginning"
@@ -99,6 +101,7 @@ class TriggerSection(Section):
     urgent_senders: list[str] = Field(default_factory=list)
     patience_s: float = Field(default=60.0, ge=0)
     poll_interval_s: float = Field(default=1.0, gt=0)
+    reread_after_h: list[float] = Field(default_factory=lambda: [1.0, 24.0, 168.0])
 
 
 class LimitsSection(Section):
@@ -132,6 +135,20 @@ class GovernanceSection(Section):
     course_days: int | None = Field(default=None, ge=0)
     stop_canary: bool = True
     suspend_on_alarm: bool = False
+
+
+class SeedsSection(Section):
+    """Where a seed point may come from, besides page and command line.
+
+    ``dicom``: a named point in a report or structure set of the study; ``names`` are
+    patterns of the name.  ``fhir`` is the name of a target of kind fhir that is asked.
+    """
+
+    dicom: bool = True
+    names: list[str] = Field(default_factory=lambda: ["SEED", "*_SEED", "SEED_*"])
+    fhir: str = ""
+    poll_interval_s: float = Field(default=60.0, gt=0)
+    patience_days: float = Field(default=30.0, gt=0)
 
 
 class WebSection(Section):

@@ -8,9 +8,8 @@ Read next: `engine/feed.py`, which does the same by itself.
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +18,9 @@ from adapters.database.runs import FOLDER, OPEN_STATUSES, RunRow
 from adapters.delivery.delivery import restart_failed
 from adapters.engine.waiting import WAITING
 from adapters.rt.read_folder import FolderScan, scan_folder
+from adapters.seeds.points import parse_point, with_seed
 from adapters.study_facts import study_facts
+from adapters.successors import revised, seeded
 from audit.errors import (
     AnswerChangedError,
     ConfigurationError,
@@ -263,9 +264,7 @@ def _force(site: Site, transaction: Transaction, row: RunRow, person: str) -> st
         site.journal.by_hand(transaction, before, "force", person)
         _queue_afresh(site, transaction, row)
         return f"run {before.run_id} is queued again; its objects keep their UIDs"
-    request = _successor(
-        site, before, person, revision=before.revision + 1, parameters=before.parameters
-    )
+    request = revised(before, "force", person, site.now())
     return _add(site, transaction, row, request, "force", person)
 
 
@@ -275,30 +274,8 @@ def _seed(
     """Run the same input with a seed point that a person marked."""
     if point is None:
         raise ConfigurationError("expected a seed point x,y,z in LPS millimetres, found none")
-    parameters = with_seed(row.request.parameters, point)
-    request = _successor(site, row.request, person, revision=1, parameters=parameters)
-    return _add(site, transaction, row, replace(request, seed_point_mm=point), "seed", person)
-
-
-def _successor(
-    site: Site,
-    before: RunRequest,
-    person: str,
-    *,
-    revision: int,
-    parameters: Mapping[str, str | float | bool],
-) -> RunRequest:
-    run_id = run_id_for(before.sop_instance_uids, before.release_digest, parameters, revision)
-    return replace(
-        before,
-        run_id=run_id,
-        revision=revision,
-        parameters=parameters,
-        trigger="manual" if before.trigger == "manual" else "force",
-        requested_by=person,
-        supersedes=before.run_id,
-        opened_at=site.now(),
-    )
+    request = seeded(row.request, point, person, site.now())
+    return _add(site, transaction, row, request, "seed", person)
 
 
 def _add(
@@ -313,29 +290,6 @@ def _add(
         raise ConfigurationError(f"expected a new run, found {request.run_id} there already")
     site.journal.by_hand(transaction, request, action, person)
     return f"run {request.run_id} is queued in place of {row.run_id}"
-
-
-def with_seed(
-    parameters: Mapping[str, str | float | bool], point: Vector3 | None
-) -> dict[str, str | float | bool]:
-    """Return the parameters of a run with a seed point, so that the point names the run too."""
-    chosen = dict(parameters)
-    if point is not None:
-        chosen["seed_point"] = ",".join(f"{value:.2f}" for value in point)
-    return chosen
-
-
-def parse_point(text: str | None) -> Vector3 | None:
-    """Return the point of ``x,y,z``; ConfigurationError when it is none."""
-    if not text:
-        return None
-    try:
-        x, y, z = (float(part) for part in text.split(","))
-    except ValueError as error:
-        raise ConfigurationError("expected a seed point x,y,z in LPS millimetres") from error
-    if not all(math.isfinite(value) for value in (x, y, z)):
-        raise ConfigurationError("expected a seed point x,y,z in LPS millimetres")
-    return (x, y, z)
 
 
 def decide_study(site: Site, study_instance_uid: str, action: str, person: str) -> str:

@@ -78,9 +78,10 @@ class SeriesSummary:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """Something arrived, changed or left; ``kind`` is new_instance, changed or deleted.
+    """Something arrived, changed or left; ``kind`` is new_instance, changed, patient or deleted.
 
-    A door that cannot tell instances apart reports one ``changed`` per study.
+    A door that cannot tell instances apart reports one ``changed`` per study, and
+    ``patient`` where the archive lists a known study under another patient.
     """
 
     kind: str
@@ -130,8 +131,9 @@ class Pacs(Protocol):
     """One picture archive.
 
     ``name`` is the configured name.  ``capabilities`` is a subset of {"search",
-    "retrieve", "store", "changes", "read_back", "commitment"}: a caller asks before it
-    uses one.
+    "retrieve", "store", "changes", "instance_changes", "read_back", "commitment"}: a caller
+    asks before it uses one.  "instance_changes" says that an instance which came again with
+    another content is told as one that came.
     """
 
     name: str

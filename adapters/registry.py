@@ -24,7 +24,7 @@ from audit.errors import NotFoundError, SignatureError
 from governance.certificate import ATTACHMENT
 from governance.certification import Office, Standing
 from governance.components import SBOM
-from governance.deployment import Certified, Decision, known, register
+from governance.deployment import Certified, Decision, is_authorised, known, register
 from governance.release import (
     Release,
     attach,
@@ -120,6 +120,13 @@ class ReleaseRegistry:
         row = transaction.release(release_digest)
         manifest = json.loads(row.manifest) if row else {}
         return self.office.standing(release_digest, manifest, self.mode, transaction, self.now())
+
+    def may_run(self, transaction: Transaction, request: RunRequest) -> bool:
+        """Return whether the release of a run that ended may run its study once more, now."""
+        present = known(transaction, self.site, request.release_digest)
+        if barred(transaction, present, request.plugin, shadow=request.mode == "shadow"):
+            return False
+        return is_authorised(present, self.now(), self.mode, self.certified(transaction))
 
     def certified(self, transaction: Transaction) -> Certified:
         """Return the function that says of a release whether its certificate holds now."""

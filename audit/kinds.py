@@ -141,6 +141,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
         ),
         "replay": Kind((_B, _C), ("verdict",), of_run=True),
         "by_hand": Kind((_C,), ("action", "requested_by"), of_run=True),
+        "seed": Kind((_C,), ("action", "source", "given_by"), of_run=True),
         "delivery": Kind((_B, _C), ("deliveries",), of_run=True),
         "refusal": Kind((_A, _B), ("reasons",), of_run=True),
         "run_closed": Kind((_C,), ("status",), of_run=True),

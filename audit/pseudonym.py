@@ -73,6 +73,10 @@ class Pseudonyms:
         others = sorted(name for name in linked if name != study)
         return tuple(name.removeprefix("study:") for name in (study, *others))
 
+    def patient(self, patient_id: str, issuer: str = "") -> str:
+        """Return the pseudonym of a patient, whoever's study it is about."""
+        return self._of_patient(_patient(patient_id, issuer))
+
     def uid(self, study_instance_uid: str, uid: str) -> str:
         """Return a UID's pseudonym: 2.25 and 128 bits of the HMAC (PS3.5 B.2)."""
         subject = _study(study_instance_uid)

@@ -41,6 +41,7 @@ def _run(site: Site, run_id: str) -> dict[str, Any]:
         deliveries = transaction.deliveries(run_id)
         facts = inference_body(transaction, run_id)
         unwritten = unwritten_refusal(transaction, run_id)
+        marks = transaction.marks(run_id)
     assert row is not None
     states: dict[str, list[str]] = {}
     for delivery in deliveries:
@@ -71,6 +72,7 @@ def _run(site: Site, run_id: str) -> dict[str, Any]:
         "status": row.status,
         "reason": row.reason,
         "unwritten": unwritten,
+        "marks": list(marks),
         "mode": row.mode,
         "outputs": outputs,
         "findings": facts.get("output", {}).get("rois", []),
@@ -91,6 +93,8 @@ def show_results(document: dict[str, Any]) -> None:
         typer.echo(f"  run {run['run_id']}, release {run['release_digest'][:19]}…")
         if run["unwritten"]:
             typer.echo(f"  no report of this was written: {run['unwritten']}")
+        for mark in run["marks"]:
+            typer.echo(f"  note: {mark}")
         if run["findings"]:
             echo_table(
                 "Findings (unapproved)",

@@ -56,10 +56,11 @@ def run(
     from adapters.compose import open_site
     from adapters.database.runs import FOLDER
     from adapters.engine.serving import serving
-    from adapters.hand import deliver_again, parse_point, queue_by_hand
+    from adapters.hand import deliver_again, queue_by_hand
     from adapters.home import locate
     from adapters.published import add_newest
     from adapters.rt.read_folder import scan_folder
+    from adapters.seeds.points import parse_point
 
     started = time.monotonic()
     seed = parse_point(seed_point)

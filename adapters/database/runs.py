@@ -16,7 +16,7 @@ from typing import Any
 
 from sqlalchemy import Row, Select, func, select, text, update
 
-from adapters.database.schema import RUN, RUN_STEP, put_if_absent
+from adapters.database.schema import RUN, RUN_MARK, RUN_STEP, put_if_absent
 from adapters.database.session import Session
 from audit.errors import InputChangedError, NotFoundError
 from plugins.host.ports import RunRequest
@@ -24,6 +24,7 @@ from plugins.host.ports import RunRequest
 OPEN_STATUSES = ("queued", "running", "waiting", "delivering")
 CLOSED_STATUSES = ("done", "refused", "abstained", "failed", "discarded")
 STATUSES = OPEN_STATUSES + CLOSED_STATUSES
+ANSWERED = ("done", "refused", "abstained")
 REROUTED = "REROUTED"
 """Reason of a run that was discarded because another release runs the study."""
 _ATTEMPTABLE = ("queued", "running")
@@ -145,6 +146,38 @@ class Runs(Session):
             RUN.c.study_instance_uid == study_instance_uid, RUN.c.plugin == plugin
         )
         return self._select(query.order_by(RUN.c.opened_at, RUN.c.run_id))
+
+    def runs_waiting_for_seed(self, since: datetime) -> tuple[RunRow, ...]:
+        """Return standing refusals that a seed point would lift, without an open successor."""
+        query = select(RUN).where(
+            RUN.c.status == "refused",
+            RUN.c.superseded_by.is_(None),
+            RUN.c.reason.like("%SEED\\_%", escape="\\"),
+            RUN.c.opened_at >= since,
+        )
+        rows = self._select(query.order_by(RUN.c.opened_at, RUN.c.run_id))
+        return tuple(row for row in rows if not self._has_open_successor(row))
+
+    def runs_marked(self, code: str) -> tuple[RunRow, ...]:
+        """Return the standing answers that carry a mark, oldest first."""
+        marked = select(RUN_MARK.c.run_id).where(RUN_MARK.c.code == code)
+        query = select(RUN).where(
+            RUN.c.run_id.in_(marked), RUN.c.status.in_(ANSWERED), RUN.c.superseded_by.is_(None)
+        )
+        rows = self._select(query.order_by(RUN.c.opened_at, RUN.c.run_id))
+        return tuple(row for row in rows if not self._has_open_successor(row))
+
+    def answers_since(self, since: datetime) -> tuple[RunRow, ...]:
+        """Return the standing answers that were given since a moment, oldest first."""
+        query = select(RUN).where(
+            RUN.c.closed_at >= since, RUN.c.status.in_(ANSWERED), RUN.c.superseded_by.is_(None)
+        )
+        rows = self._select(query.order_by(RUN.c.opened_at, RUN.c.run_id))
+        return tuple(row for row in rows if not self._has_open_successor(row))
+
+    def _has_open_successor(self, row: RunRow) -> bool:
+        later = self.runs_for_study(row.study_instance_uid, row.plugin)
+        return any(item.supersedes == row.run_id and item.status in OPEN_STATUSES for item in later)
 
     def request_of(self, run_id: str) -> RunRequest:
         """Return the request of a run; NotFoundError when the id is unknown."""

@@ -117,6 +117,14 @@ RUN_STEP = Table(
     Column("event_id", String(36), nullable=False),
 )
 
+RUN_MARK = Table(
+    "run_mark",
+    METADATA,
+    Column("run_id", String(32), ForeignKey("run.run_id"), primary_key=True),
+    Column("code", Text, primary_key=True),
+    Column("since", UtcTime, nullable=False),
+)
+
 RUN_STATISTICS = Table(
     "run_statistics",
     METADATA,

@@ -14,10 +14,11 @@ from datetime import datetime
 from typing import Any
 
 from adapters.attestation.clock import ClockReading
-from adapters.database import bodies, site_bodies
+from adapters.database import answer_bodies, bodies, site_bodies
 from adapters.database.courses import ComparisonRow
 from adapters.database.deployments import ReleaseRow
 from adapters.database.transaction import Transaction
+from adapters.seeds.points import Seed
 from audit.kinds import NOT_EVALUATED
 from audit.log import Log
 from audit.pseudonym import Pseudonyms
@@ -188,6 +189,42 @@ class SiteRecords:
             run_id=request.run_id,
             release_digest=request.release_digest,
             subject=subject,
+        )
+
+    def seed_taken(self, transaction: Transaction, request: RunRequest, seed: Seed) -> str:
+        """Record whose seed point a run takes, and from which object."""
+        pseudonym = self._uid_of(request.study_instance_uid)
+        body = answer_bodies.seed(seed, pseudonym) | {"supersedes": request.supersedes or ""}
+        return self._of_run(transaction, "seed", request, body)
+
+    def seed_refused(
+        self, transaction: Transaction, request: RunRequest, reason: str, count: int
+    ) -> str:
+        """Record that seed points were found and none could be taken."""
+        body = {
+            "action": bodies.reason_code(reason), "count": count,
+            "source": NOT_EVALUATED, "given_by": NOT_EVALUATED,
+        }  # fmt: skip
+        return self._of_run(transaction, "seed", request, body, outcome=Outcome(4, reason))
+
+    def _of_run(
+        self,
+        transaction: Transaction,
+        kind: str,
+        request: RunRequest,
+        body: Mapping[str, Any],
+        **fields: Any,
+    ) -> str:
+        """Append a record about a run that is no step of it."""
+        return self._append(
+            transaction,
+            kind,
+            body,
+            mode=request.mode,
+            run_id=request.run_id,
+            release_digest=request.release_digest,
+            subject=Subject(self._pseudonyms.subject(request.study_instance_uid)),
+            **fields,
         )
 
     def replayed(

@@ -12,6 +12,7 @@ from adapters.database.delivery import Deliveries
 from adapters.database.deployments import Deployments
 from adapters.database.documents import Documents
 from adapters.database.governed import Governed
+from adapters.database.marks import Marks
 from adapters.database.oversight import Oversight
 from adapters.database.search import Search
 from adapters.database.studies import Studies
@@ -21,6 +22,7 @@ from adapters.database.visits import Visits
 class Transaction(
     Studies,
     Courses,
+    Marks,
     Documents,
     Deliveries,
     Deployments,

@@ -273,7 +273,7 @@ class DicomwebPacs:
             if instances is None:
                 counts = self._series_counts(uid)
                 instances, series = sum(counts), len(counts)
-            signature = f"{instances}/{'' if series is None else series}"
+            signature = polling.signature(uid, instances, series, text(item, "00100020"))
             found[uid] = f"{found[uid]}+{signature}" if uid in found else signature
         return found
 

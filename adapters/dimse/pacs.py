@@ -340,7 +340,9 @@ class DimsePacs:
 
 
 def _capabilities(services: frozenset[str]) -> frozenset[str]:
-    found = {"search", "retrieve", "changes"} | (services & {"store", "commitment"})
+    found = {"search", "retrieve", "changes", "instance_changes"} | (
+        services & {"store", "commitment"}
+    )
     if services & {"get", "move"}:
         found.add("read_back")
     return frozenset(found)

@@ -14,7 +14,7 @@ Read next: `execution.py`.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -24,6 +24,7 @@ import structlog
 from adapters.config_sections import TriggerSection
 from adapters.database import Database, Transaction
 from adapters.database.journal import SiteJournal
+from adapters.database.marks import SUSPECT
 from adapters.database.runs import REROUTED, RunRow
 from adapters.database.studies import StudyRow
 from adapters.governance.rota import Rota
@@ -143,8 +144,24 @@ class StudyFeed:
             if study is None or study.state == "routed":
                 what = "arrived" if study is None else "changed"
                 self.journal.study_event(transaction, what, uid, pacs=pacs.name)
+        self._suspect(transaction, pacs.name, fresh)
         transaction.set_cursor(_cursor(pacs), batch.cursor)
         return len(fresh)
+
+    def _suspect(self, transaction: Transaction, pacs: str, changes: Iterable[Change]) -> None:
+        """Mark the runs of which an instance came again, or whose patient is another now.
+
+        What they rest on may be other pixels: `adapters.corrections` reads it once more.
+        """
+        by_study: dict[str, set[str | None]] = {}
+        for change in changes:
+            if change.kind in ("new_instance", "patient"):
+                by_study.setdefault(change.study_instance_uid, set()).add(change.sop_instance_uid)
+        for uid, instances in by_study.items():
+            for row in transaction.runs(study=uid):
+                touched = None in instances or not instances.isdisjoint(row.sop_instance_uids)
+                if row.pacs == pacs and row.superseded_by is None and touched:
+                    transaction.put_mark(row.run_id, SUSPECT, self.now())
 
     def _deleted(self, transaction: Transaction, pacs: str, change: Change) -> None:
         """A source object left the archive: its results stand, and the log says so."""

@@ -1,4 +1,4 @@
-"""Tell somebody that a run failed: webhook and e-mail, without patient data.
+"""Tell somebody that a run failed or needs a person: webhook and e-mail, no patient data.
 
 A notice names the run, the plugin and the code; who wants more looks at the run.  A
 notice that cannot be sent is logged and never fails a run.
@@ -32,8 +32,12 @@ class Notices:
 
     def failed(self, request: RunRequest, code: str, advice: str) -> None:
         """Tell that a run failed."""
+        self.tell("run failed", request, code, advice)
+
+    def tell(self, event: str, request: RunRequest, code: str, advice: str) -> None:
+        """Tell of an event of a run."""
         notice: Json = {
-            "event": "run failed",
+            "event": event,
             "site": self.site,
             "run_id": request.run_id,
             "plugin": request.plugin,
@@ -41,7 +45,7 @@ class Notices:
             "code": code,
             "advice": advice,
         }
-        self._tell(notice, f"Osteon: run failed ({code})")
+        self._tell(notice, f"Osteon: {event} ({code})")
 
     def recalled(self, recall: Mapping[str, Any]) -> None:
         """Tell that the results of a release are recalled: how many, and no patient."""

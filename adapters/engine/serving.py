@@ -13,6 +13,8 @@
                                                                  in a thread of its own
     notices     incident notices that nobody acknowledged        60 s, in a thread of its own:
                                                                  a silent recipient takes time
+    seeds       points that refused studies wait for             0.5 s, likewise
+    corrections inputs that came again, or are due to be reread  1 s, likewise
     forward     checkpoints to witnesses, authorities, anchors   5 s, in the thread of notices
     clocks      our clock against NTP servers, on record         1 h, in the thread of notices
     repository  records for each audit repository                5 s, in a thread of its own
@@ -28,9 +30,10 @@ from __future__ import annotations
 import fcntl
 import shutil
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
@@ -38,6 +41,7 @@ import structlog
 from adapters.audit_repository.feeder import feed
 from adapters.audit_repository.repository import Repository
 from adapters.configuration_watch import note_configuration
+from adapters.corrections import STAGED
 from adapters.database import Transaction
 from adapters.database.runs import FOLDER, RunRow
 from adapters.engine.engine import EngineSettings, WorkEngine
@@ -101,11 +105,23 @@ def _start(stack: ExitStack, site: Site) -> WorkEngine:
         stack.enter_context(Schedule(outside))
         for repository in site.repositories:
             stack.enter_context(Schedule((_feeding(site, repository),)))
+        for name, pause_s, look in (
+            ("seeds", 0.5, site.seeds.look),
+            ("corrections", 1.0, site.corrections.look),
+        ):
+            line = Periodic(name, pause_s, partial(submit_found, site, engine, look))
+            stack.enter_context(Schedule((line,)))
     return engine
 
 
 def _feeding(site: Site, repository: Repository) -> Periodic:
     return Periodic(f"repository {repository.name}", 5.0, lambda: feed(site, repository))
+
+
+def submit_found(site: Site, engine: WorkEngine, look: Callable[[], Iterable[str]]) -> None:
+    """Look for runs that something outside asks for, and queue their attempts."""
+    for run_id in look():
+        submit(site, engine, run_id)
 
 
 @contextmanager
@@ -265,5 +281,6 @@ def sweep(site: Site) -> None:
     for folder in site.home.staging.iterdir():
         with site.database.reading() as transaction:
             row = transaction.run(folder.name)
-        if row is not None and row.status in ("done", "refused", "abstained", "discarded"):
+        closed = row is not None and row.status in ("done", "refused", "abstained", "discarded")
+        if closed or folder.name.startswith(STAGED):
             shutil.rmtree(folder, ignore_errors=True)

@@ -226,6 +226,16 @@ class FhirClient:
         for search in compare(bundle, found, self._base).dangling:
             self.update(relinked(bundle, found, search), "updating references")
 
+    def search(self, kind: str, query: Mapping[str, str]) -> tuple[Json, ...]:
+        """Return what a search finds on its first page, of the kind that was asked for."""
+        answer = self._ask("GET", f"/{kind}", f"searching a {kind}", query=query)
+        return tuple(
+            resource
+            for item in _objects(answer.get("entry"))
+            for resource in _objects([item.get("resource")])
+            if resource.get("resourceType") == kind
+        )
+
     def update(self, resource: Json, doing: str) -> None:
         """Replace a resource by what was made of it since it was read (FHIR R4 3.1.0.7).
 

@@ -77,7 +77,9 @@ class FolderPacs:
     DatabaseBusyError, StorageError : the folder or its index cannot be used.
     """
 
-    capabilities = frozenset({"search", "retrieve", "store", "changes", "read_back"})
+    capabilities = frozenset(
+        {"search", "retrieve", "store", "changes", "instance_changes", "read_back"}
+    )
 
     def __init__(self, name: str, root: Path) -> None:
         self.name = name

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from adapters.database import Transaction
 from adapters.database.runs import FOLDER, REROUTED, RunRow
-from adapters.hand import with_seed
+from adapters.seeds.points import with_seed
 from audit.errors import SuiteError
 from governance.rollback import CANCEL, FINISH, fate
 from plugins.host.identity import run_id_for

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any, Self
@@ -58,7 +58,9 @@ class OrthancPacs:
     verify : False, or the path of a CA bundle, for an HTTPS server.
     """
 
-    capabilities = frozenset({"search", "retrieve", "store", "changes", "read_back"})
+    capabilities = frozenset(
+        {"search", "retrieve", "store", "changes", "instance_changes", "read_back"}
+    )
 
     def __init__(
         self,
@@ -253,8 +255,11 @@ class OrthancPacs:
     def _instances(self, study_uid: str, series_uid: str) -> list[dict[str, Any]]:
         found = self._find("Series", StudyInstanceUID=study_uid, SeriesInstanceUID=series_uid)
         content = self._content({identifier for item in found for identifier in item["Instances"]})
-        # Two patients may hold the same study: each SOP Instance UID counts once.
-        by_uid = {item["MainDicomTags"]["SOPInstanceUID"]: item for item in content.values()}
+        # Two patients may hold the same study: each SOP Instance UID counts once, as it came last.
+        by_uid = {
+            item["MainDicomTags"]["SOPInstanceUID"]: item
+            for item in sorted(content.values(), key=_received)
+        }
         return [by_uid[uid] for uid in sorted(by_uid)]
 
     def _summary(self, study_uid: str, item: dict[str, Any]) -> SeriesSummary:
@@ -316,6 +321,10 @@ class OrthancPacs:
         if refusal is not None:
             raise refusal
         return response
+
+
+def _received(item: Mapping[str, Any]) -> str:
+    return str(item.get("Metadata", {}).get("ReceptionDate", ""))
 
 
 def _ahead(fetch: Callable[[str], bytes], identifiers: Sequence[str]) -> Iterator[bytes]:

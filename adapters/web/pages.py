@@ -27,8 +27,8 @@ TONES = {
     "done": "good", "verified": "good", "stored": "good",
     "failed": "bad", "refused": "wait", "abstained": "wait", "superseded": "wait",
 }  # fmt: skip
-SEED_REQUIRED = "SEED_REQUIRED"
-"""Reason code of `plugins.host.envelope`: the field is larger than what was trained on."""
+SEED_WANTED = {"SEED_REQUIRED", "SEED_OUTSIDE", "SEED_FRAME_OF_REFERENCE"}
+"""Reason codes of `plugins.host.envelope` that another seed point would lift."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +101,7 @@ class RunPage:
     refused: bool
     why: str
     unwritten: str
+    marks: tuple[str, ...]
     superseded_by: str | None
     has_overview: bool
     findings: tuple[FindingLine, ...]
@@ -155,6 +156,7 @@ def run_page(site: Site, run_id: str, session: Session) -> RunPage:
         inference = inference_body(transaction, run_id)
         explanation = explanation_body(transaction, run_id)
         unwritten = unwritten_refusal(transaction, run_id)
+        marks = transaction.marks(run_id)
     facts = (
         ("plugin", f"{row.plugin} {row.plugin_version}"),
         ("release", row.release_digest),
@@ -172,6 +174,7 @@ def run_page(site: Site, run_id: str, session: Session) -> RunPage:
         refused=row.status == "refused",
         why=row.reason,
         unwritten=unwritten,
+        marks=tuple(f"mark_{code}" for code in marks),
         superseded_by=row.superseded_by,
         has_overview=overview_path(site, run_id) is not None,
         findings=_findings(inference, f"{row.plugin} {row.plugin_version}"),
@@ -201,7 +204,7 @@ def overview_path(site: Site, run_id: str) -> Any:
 
 def _needs_seed(row: RunRow) -> bool:
     codes = {reason.split()[0] for reason in row.reason.split("; ") if reason.strip()}
-    return row.status == "refused" and row.superseded_by is None and SEED_REQUIRED in codes
+    return row.status == "refused" and row.superseded_by is None and bool(SEED_WANTED & codes)
 
 
 def _record(leaf: StoredLeaf) -> RecordLine:

@@ -163,6 +163,27 @@ TEXTS: dict[str, tuple[str, str]] = {
         "Die Studie wurde nicht bearbeitet: Sie liegt außerhalb dessen, wofür das Plugin da ist. "
         "Gründe:",
     ),
+    "mark_INPUT_SUSPECT": (
+        "Images that this answer rests on were sent again. They are read once more.",
+        "Bilder, auf denen diese Antwort beruht, wurden erneut gesendet. Sie werden noch einmal "
+        "gelesen.",
+    ),
+    "mark_INPUT_CORRECTED": (
+        "The images are others now than those that this answer rests on. A new run replaces it.",
+        "Die Bilder sind jetzt andere als die, auf denen diese Antwort beruht. Ein neuer Lauf "
+        "ersetzt sie.",
+    ),
+    "mark_SEED_AMBIGUOUS": (
+        "Several different seed points were found. Which one is meant? Leave one, or mark it here.",
+        "Mehrere verschiedene Saatpunkte wurden gefunden. Welcher ist gemeint? Lassen Sie einen "
+        "stehen, oder markieren Sie ihn hier.",
+    ),
+    "mark_SEED_UNUSABLE": (
+        "A seed point was left that cannot be used: its shape, unit, study or frame of "
+        "reference is not the expected one.",
+        "Ein hinterlegter Saatpunkt ist nicht verwendbar: Form, Einheit, Studie oder "
+        "Bezugssystem ist nicht das erwartete.",
+    ),
     "unwritten": (
         "No report of this was written:",
         "Darüber wurde kein Bericht geschrieben:",

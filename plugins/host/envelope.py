@@ -50,6 +50,17 @@ def check(case: Case, manifest: Manifest) -> tuple[str, ...]:
     return tuple(reasons)
 
 
+def check_seed(
+    case: Case, manifest: Manifest, frame_of_reference_uid: str | None
+) -> tuple[str, ...]:
+    """Return a reason where the seed point was given in another frame of reference."""
+    reference = reference_image(case, manifest)
+    if frame_of_reference_uid is None or reference is None:
+        return ()
+    same = reference.geometry.frame_of_reference_uid == frame_of_reference_uid
+    return () if same else ("SEED_FRAME_OF_REFERENCE differs from that of the image",)
+
+
 def reference_image(case: Case, manifest: Manifest) -> Volume | None:
     """Return the first image that the manifest requires: its grid is the one that is judged."""
     for wanted in manifest.inputs:

@@ -34,8 +34,11 @@ class RunRequest:
     series : role -> Series Instance UID that routing chose for it.
     sop_instance_uids : sorted; what the run id was made from.
     opened_at : aware UTC; the date and time that every written object carries.
-    trigger : auto | manual | force | late-series | replay | chain.
+    trigger : auto | manual | force | late-series | seed | corrected | patient-changed |
+        replay | chain.
     supersedes : run id whose results this run replaces, if any.
+    seed_frame_of_reference_uid : in which the seed point was given; None where it was given
+        for this very image.
     """
 
     run_id: str
@@ -54,6 +57,7 @@ class RunRequest:
     seed_point_mm: Vector3 | None = None
     supersedes: str | None = None
     requested_by: str = "service:osteon"
+    seed_frame_of_reference_uid: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

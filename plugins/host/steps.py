@@ -92,7 +92,9 @@ class Run:
             found = tuple(item.code for item in standing.barred)
             raise BarredError("expected a release that may run", reasons=found)
         marks, refused = clear(standing, self.request.mode, facts)
+        seed_frame = self.request.seed_frame_of_reference_uid
         reasons = envelope.check(case, self.manifest) + (marks if refused else ())
+        reasons += envelope.check_seed(case, self.manifest, seed_frame)
         if reasons:
             raise RefusalError("expected a case inside the envelope", reasons=reasons)
         certificate = standing.certificate

@@ -214,7 +214,7 @@ def test_config_check_and_show(tmp_path: Path) -> None:
     shown = osteon("config", "show", "--config", path).output
     assert "hush" not in shown
     assert '"url": "http://x"' in shown
-    path.write_text("[sight]\n")
+    path.write_text("[sitee]\n")
     wrong = osteon("config", "check", "--config", path)
     assert isinstance(wrong.exception, ConfigurationError)
     assert "did you mean 'site'" in str(wrong.exception)

@@ -57,6 +57,14 @@ def test_target_must_name_a_known_archive(tmp_path: Path) -> None:
         load(path, {})
 
 
+def test_seeds_must_name_a_fhir_server(tmp_path: Path) -> None:
+    """Only a target of kind fhir can be asked for a seed point."""
+    path = tmp_path / "osteon.toml"
+    path.write_text("[seeds]\nfhir='t'\n[[targets]]\nname='t'\nkind='fhir-folder'\npath='/tmp/x'\n")
+    with pytest.raises(ConfigurationError, match=r"seeds\.fhir names no target of kind fhir: 't'"):
+        load(path, {})
+
+
 def test_environment_wins_over_the_file(tmp_path: Path) -> None:
     """A variable with two underscores between levels replaces the file's value."""
     path = tmp_path / "osteon.toml"

@@ -286,7 +286,8 @@ def test_a_door_says_what_is_behind_it(door: Door) -> None:
     pacs = door.open()
     assert pacs.check()
     assert "\n" not in pacs.check()
-    words = {"search", "retrieve", "store", "changes", "read_back", "commitment"}
+    words = {"search", "retrieve", "store", "changes", "instance_changes", "read_back"}
+    words.add("commitment")
     assert {"search", "retrieve", "store", "changes", "read_back"} <= pacs.capabilities <= words
 
 

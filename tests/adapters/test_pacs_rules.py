@@ -15,7 +15,8 @@ from adapters.part10 import announced_count
 from audit.errors import ConfigurationError, RejectedError
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
-SIGNATURES = st.dictionaries(st.from_regex(r"2\.25\.[1-9][0-9]{0,9}", fullmatch=True), st.text())
+COUNTS = st.text(st.characters(exclude_characters="@+"))
+SIGNATURES = st.dictionaries(st.from_regex(r"2\.25\.[1-9][0-9]{0,9}", fullmatch=True), COUNTS)
 
 
 @settings(deadline=None, max_examples=50)
@@ -40,6 +41,25 @@ def test_polling_ends_and_reports_each_difference_once(
     deleted = {("deleted", uid) for uid in before if uid not in present}
     assert len(reported) == len(set(reported))
     assert set(reported) == changed | deleted
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.integers(0, 9), st.integers(0, 9), st.sampled_from("AB"), st.sampled_from("AB"))
+def test_another_patient_is_told_apart_from_another_count(
+    before: int, after: int, patient: str, now: str
+) -> None:
+    """Each is a change of its own; a cursor of before patients were kept tells of none."""
+    old = polling.signature("2.25.1", before, 2, patient)
+    new = polling.signature("2.25.1", after, 2, now)
+    kinds = ["changed"] * (before != after)
+    for known, expected in (
+        (old, kinds + ["patient"] * (patient != now)),
+        (old.partition("@")[0], kinds),
+    ):
+        cursor = polling.encode({"2.25.1": known})
+        batch = polling.compare(cursor, {"2.25.1": new}, lambda _: False, NOW, 10)
+        assert [item.kind for item in batch.changes] == expected
+        assert polling.decode(batch.cursor) == {"2.25.1": new}
 
 
 def test_a_study_outside_the_window_is_not_deleted() -> None:

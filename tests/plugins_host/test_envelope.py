@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from plugins.host.case import Case, Subject
-from plugins.host.envelope import check, extent_mm, oblique_deg, quality_flags
+from plugins.host.envelope import check, check_seed, extent_mm, oblique_deg, quality_flags
 from plugins.host.images import Contour, Geometry, RegionOfInterest, StructureSet, Volume
 from plugins.host.manifest import Envelope, Input, Manifest
 
@@ -248,3 +248,13 @@ def test_obliquity_is_the_angle_to_the_nearest_axis(axis: int) -> None:
     """A grid turned by 7 degrees about any axis is 7 degrees oblique."""
     assert oblique_deg(volume(axes=turned(7, axis)).geometry) == pytest.approx(7.0, abs=1e-6)
     assert oblique_deg(volume(axes=turned(90, axis)).geometry) == pytest.approx(0.0, abs=1e-6)
+
+
+def test_a_seed_of_another_frame_of_reference_is_refused() -> None:
+    """A point counts in the frame of the image only; one marked on the image itself does."""
+    here = case().images["ct"].geometry.frame_of_reference_uid
+    assert check_seed(case(), MANIFEST, None) == ()
+    assert check_seed(case(), MANIFEST, here) == ()
+    (reason,) = check_seed(case(), MANIFEST, "1.2.3.999")
+    assert reason.startswith("SEED_FRAME_OF_REFERENCE")
+    assert "1.2.3.999" not in reason
