@@ -1,4 +1,4 @@
-"""`osteon audit export|purge`: the log in a file, and how long it is kept.
+"""`osteon audit export|purge|erase`: the log in a file, how long it is kept, whom it forgets.
 
 Read next: `../keeping/exporting.py`, `../keeping/purging.py`.
 """
@@ -115,3 +115,49 @@ def purge(
         typer.echo(f"{key}: {value}")
     if shown.get("scrubbed") is False:
         typer.echo("Somebody reads: the old bytes leave the write-ahead log when nobody does.")
+
+
+@app.command("erase")
+def erase(
+    patient: Annotated[
+        str, typer.Option(help="Patient id; propose the erasure (administrator).")
+    ] = "",
+    issuer: Annotated[str, typer.Option(help="Issuer of the patient id, where it has one.")] = "",
+    pseudonym: Annotated[str, typer.Option(help="Propose it by pseudonym instead.")] = "",
+    approve: Annotated[
+        str, typer.Option(help="Carry out this order, as a second person (approver).")
+    ] = "",
+    home: HomeOption = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Erase a patient: delete the salts and every identifier that this site keeps.
+
+    The pseudonyms in the log can then be linked to nobody, and every proof stays valid.  Two
+    persons decide.  Images and results in archives, results at other targets, and backups that
+    were made before are the site's to erase; the objects of ours are listed.
+    """
+    from adapters.cli.account import signed_in
+    from adapters.compose import open_site
+    from adapters.home import locate
+    from adapters.keeping import erasing
+
+    if sum(map(bool, (patient, pseudonym, approve))) != 1:
+        raise ConfigurationError("expected one of --patient, --pseudonym and --approve")
+    with open_site(locate(home), config) as site:
+        if approve:
+            done = erasing.approve(site, approve, signed_in(site))
+            shown: dict[str, object] = {"salts": done.salts, "rows": done.rows, "files": done.files}
+            shown |= {"scrubbed": done.is_scrubbed, "record": done.event_id}
+            shown |= {"objects_in_archives": list(done.objects)}
+        else:
+            person = signed_in(site)
+            order = erasing.propose(
+                site, person, patient_id=patient, issuer=issuer, pseudonym=pseudonym
+            )
+            shown = {"order": order, "state": "proposed"}
+    if as_json:
+        echo_json(shown)
+        return
+    for key, value in shown.items():
+        typer.echo(f"{key}: {value}")

@@ -10,17 +10,18 @@ Read next: `schema_workspace.py`.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, and_, func, or_, select
+from sqlalchemy import Select, and_, delete, exists, func, or_, select
 
 from adapters.database.records import Records
 from adapters.database.schema import insert, put
 from adapters.database.schema_workspace import PATIENT_LINE, RECORD_LINE
 from audit.kinds import NOT_EVALUATED
+from audit.tombstone import is_tombstone
 
 BATCH = 2000
 _DISORDER = 2000
@@ -95,6 +96,7 @@ class Search(Records):
         lines = [
             line_of(json.loads(leaf.leaf), leaf.leaf_index or 0, leaf.recorded_at)
             for leaf in self.leaves(start, stop)
+            if not is_tombstone(leaf.leaf)
         ]
         if lines:
             statement = insert(self.connection, RECORD_LINE).on_conflict_do_nothing()
@@ -102,6 +104,14 @@ class Search(Records):
             self.connection.execute(statement, rows)
             self._note_patients(lines)
         return stop - start
+
+    def forget_lines(self, indices: Sequence[int]) -> None:
+        """Remove the lines of records that were purged, and patients of whom none is left."""
+        for start in range(0, len(indices), 500):
+            part = indices[start : start + 500]
+            self.connection.execute(delete(RECORD_LINE).where(RECORD_LINE.c.leaf_index.in_(part)))
+        left = exists().where(RECORD_LINE.c.pseudonym == PATIENT_LINE.c.pseudonym)
+        self.connection.execute(delete(PATIENT_LINE).where(~left))
 
     def search_records(
         self, wanted: Wanted, *, before: int | None = None, limit: int = 50

@@ -11,6 +11,7 @@ from adapters.database.courses import Courses
 from adapters.database.delivery import Deliveries
 from adapters.database.deployments import Deployments
 from adapters.database.documents import Documents
+from adapters.database.erasing import Erasing
 from adapters.database.governed import Governed
 from adapters.database.marks import Marks
 from adapters.database.oversight import Oversight
@@ -31,6 +32,7 @@ class Transaction(
     Oversight,
     Visits,
     Search,
+    Erasing,
     Attestations,
 ):
     """All reads and writes inside one transaction; fulfils the stores of the ports."""

@@ -10,7 +10,7 @@ Read next: `audit/pseudonym.py`.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from sqlalchemy import (
     or_,
     select,
     text,
+    update,
 )
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -50,6 +51,16 @@ _PSEUDONYM = Table(
     Column("subject", Text, nullable=False, index=True),
     Column("value", Text, nullable=False),
 )
+_ERASURE = Table(
+    "erasure_order",
+    _METADATA,
+    Column("order_id", Text, primary_key=True),
+    Column("patient", Text, nullable=False),
+    Column("proposed_by", Text, nullable=False),
+    Column("role", Text, nullable=False),
+    Column("run_ids", Text, nullable=False),
+)
+"""Orders lie here and not among the governed documents: they name whom they concern."""
 _STUDY = Table(
     "study",
     _METADATA,
@@ -119,8 +130,48 @@ class SqliteVault:
             query = select(_STUDY.c.study).where(_STUDY.c.patient == patient)
             return tuple(str(study) for study in connection.scalars(query))
 
+    def known(self, patient: str) -> tuple[str, tuple[str, ...]]:
+        """Return pseudonym and study subjects of a patient; makes none.
+
+        Raises
+        ------
+        NotFoundError : nobody is known under that subject.
+        """
+        with self._transaction(write=False) as connection:
+            query = select(_PSEUDONYM.c.pseudonym).where(_PSEUDONYM.c.subject == patient)
+            found = connection.scalar(query)
+            studies = select(_STUDY.c.study).where(_STUDY.c.patient == patient)
+            linked = tuple(connection.scalars(studies.order_by(_STUDY.c.study)))
+        if found is None:
+            raise NotFoundError("expected a patient who is known here, found none")
+        return str(found), linked
+
+    def order_erasure(self, order_id: str, patient: str, proposed_by: str, role: str) -> None:
+        """Keep an order to erase a patient until it is carried out."""
+        row = {"order_id": order_id, "patient": patient, "proposed_by": proposed_by, "role": role}
+        with self._transaction() as connection:
+            put(connection, _ERASURE, {**row, "run_ids": ""})
+
+    def begin_erasure(self, order_id: str, run_ids: Iterable[str]) -> tuple[str, ...]:
+        """Add to the runs whose traces an order has to remove, and return all of them."""
+        with self._transaction() as connection:
+            of_order = _ERASURE.c.order_id == order_id
+            kept = str(connection.execute(select(_ERASURE.c.run_ids).where(of_order)).scalar_one())
+            runs = sorted({*kept.split(), *run_ids})
+            connection.execute(update(_ERASURE).where(of_order).values(run_ids=" ".join(runs)))
+            return tuple(runs)
+
+    def erasure_order(self, order_id: str) -> tuple[str, str, str]:
+        """Return (patient, proposed by, role) of an order; NotFoundError where there is none."""
+        with self._transaction(write=False) as connection:
+            query = select(_ERASURE).where(_ERASURE.c.order_id == order_id)
+            row = connection.execute(query).first()
+        if row is None:
+            raise NotFoundError(f"expected an order of erasure {order_id[:40]}, found none")
+        return str(row.patient), str(row.proposed_by), str(row.role)
+
     def erase(self, patient: str) -> int:
-        """Delete salts and ways back of a patient and of the linked studies.
+        """Delete salts, ways back and orders of a patient and of the linked studies.
 
         SQLite overwrites what is deleted (``secure_delete``), and the write-ahead log is
         emptied after it; backups are the site's to erase.
@@ -133,6 +184,7 @@ class SqliteVault:
                 of_patient = or_(table.c.subject == patient, table.c.subject.in_(studies))
                 erased += connection.execute(delete(table).where(of_patient)).rowcount
             connection.execute(delete(_STUDY).where(_STUDY.c.patient == patient))
+            connection.execute(delete(_ERASURE).where(_ERASURE.c.patient == patient))
         if self._engine.dialect.name == "sqlite":
             with self._engine.connect() as connection:
                 connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")

@@ -190,6 +190,7 @@ def _purge(
         (_index(leaf), encode(Tombstone(leaf.event_id, leaf.kind, leaf_hash(leaf.leaf), event_id)))
         for leaf in leaves
     )
+    transaction.forget_lines([_index(leaf) for leaf in leaves])
     return event_id
 
 
