@@ -19,6 +19,8 @@ from audit.errors import RecordError
 SAFE_INTEGER = 2**53 - 1
 """RFC 8785, 3.2.2.3: numbers are IEEE 754 doubles, exact up to here."""
 
+_SMALLEST, _LARGEST = 1e-4, 1e16
+"""Between these `repr` writes a double without an exponent."""
 _ENCODER = json.JSONEncoder(
     ensure_ascii=False, check_circular=False, allow_nan=False, sort_keys=True, separators=(",", ":")
 )
@@ -77,10 +79,12 @@ def _is_simple(value: Any) -> bool:
     if kind is int:
         return bool(-SAFE_INTEGER <= value <= SAFE_INTEGER)
     if kind is float:
-        text = repr(value)
-        return text[-2:] != ".0" and text.replace(".", "", 1).lstrip("-").isdigit()
+        return bool(_SMALLEST <= abs(value) < _LARGEST and not value.is_integer())
     if kind is dict:
-        return all(
-            type(key) is str and key.isascii() and _is_simple(item) for key, item in value.items()
-        )
-    return (kind is list or kind is tuple) and all(map(_is_simple, value))
+        for key, item in value.items():
+            if type(key) is not str or not key.isascii() or not _is_simple(item):
+                return False
+        return True
+    if kind is list or kind is tuple:
+        return all(map(_is_simple, value))
+    return False

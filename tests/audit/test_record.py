@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from audit import canonical
 from audit.errors import RecordError
-from audit.guard import refuse_patient_data
+from audit.guard import _pass, is_clean, refuse_patient_data
 from audit.kinds import KINDS
 from audit.record import (
     Actor,
@@ -218,3 +218,41 @@ def test_form_of_patient_data_is_refused_and_not_repeated(body: dict[str, Any]) 
 def test_codes_and_pseudonyms_pass(body: dict[str, Any]) -> None:
     """Digests, versions, pseudonymous UIDs and UIDs of the standard are no patient data."""
     refuse_patient_data(body)
+
+
+TEXTS = st.one_of(
+    st.text(max_size=30),
+    st.text(alphabet="0123456789.", max_size=40),
+    st.from_regex(r"(1\.2\.840\.10008|2\.25)(\.[0-9]{1,8}){0,6}", fullmatch=True),
+    st.from_regex(r"(19|20)[0-9]{2}-?[0-9]{2}-?[0-9]{2}", fullmatch=True),
+    st.from_regex(r"[A-Za-z]{1,8}\^[A-Za-z]{0,8}", fullmatch=True),
+    st.text(min_size=199, max_size=203, alphabet="x"),
+)
+KEYS = st.one_of(
+    st.sampled_from(["a", "study_uid_p", "x_uid_p", "PatientName", "birth_date", "mrn", "a.b"]),
+    st.text(max_size=8),
+)
+VALUES = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), TEXTS, st.just(b"x")),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=3),
+    max_leaves=12,
+)
+
+
+@given(VALUES)
+def test_the_quick_pass_permits_nothing_that_the_slow_one_refuses(value: Any) -> None:
+    """What `is_clean` lets through, the pass over every form lets through as well."""
+    if is_clean(value):
+        _pass(value, "body", key="", depth=0)
+
+
+@given(st.one_of(st.floats(allow_nan=False, allow_infinity=False), st.integers()))
+def test_numbers_are_written_as_the_library_writes_them(number: float) -> None:
+    """A whole double stands as its integer: the bytes are those of RFC 8785 all the same."""
+    import rfc8785
+
+    if isinstance(number, int) and abs(number) >= 2**53:
+        return
+    record = _record(body={"code": "X", "where": "pacs", "n": number})
+    expected = rfc8785.dumps({"n": number})[1:-1]
+    assert b"," + expected + b"," in encode(record)
