@@ -90,6 +90,30 @@ def extend(
     return Frontier(size, tuple(stack)), completed
 
 
+def grow(frontier: Frontier, leaf_hashes: Sequence[bytes]) -> Frontier:
+    """Return the frontier after more leaves: that of `extend`, where the nodes are not wanted.
+
+    Takes whole aligned subtrees at a time, several times as fast.
+    """
+    size, stack = frontier.size, list(frontier.hashes)
+    at, sha256 = 0, hashlib.sha256
+    while at < len(leaf_hashes):
+        # The largest complete subtree that begins here and whose leaves are there.
+        level = (len(leaf_hashes) - at).bit_length() - 1
+        if size:
+            level = min(level, (size & -size).bit_length() - 1)
+        row = list(leaf_hashes[at : at + (1 << level)])
+        while len(row) > 1:
+            pairs = zip(row[::2], row[1::2], strict=True)
+            row = [sha256(b"\x01" + left + right).digest() for left, right in pairs]
+        (value,), index = row, size >> level
+        while index & 1:
+            value, index = node_hash(stack.pop(), value), index >> 1
+        stack.append(value)
+        size, at = size + (1 << level), at + (1 << level)
+    return Frontier(size, tuple(stack))
+
+
 def root_of(leaf_hashes: Iterable[bytes]) -> bytes:
     """Return the root of a tree of these leaf hashes."""
     return extend(Frontier(), leaf_hashes)[0].root()

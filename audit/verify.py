@@ -24,11 +24,11 @@ from datetime import UTC, datetime, timedelta
 from audit import tombstone
 from audit.checkpoint import Checkpoint, VerifierKey, verify
 from audit.errors import LogTamperedError, RecordError
-from audit.merkle import EMPTY_ROOT, Frontier, extend, leaf_hash, read_frontier
+from audit.merkle import EMPTY_ROOT, Frontier, grow, leaf_hash, read_frontier
 from audit.ports import LeafDatabase, LeafStore, StoredLeaf
 from audit.record import decode
 
-_GROUP = 256
+_GROUP = 4096
 LEFTOVER_AGE = timedelta(minutes=2)
 """A living site places its records within seconds; twice the checkpoint interval is late."""
 
@@ -47,13 +47,20 @@ class Summary:
     purged_count: int = 0
 
 
-def verify_records(leaves: Iterable[StoredLeaf], notes: Iterable[str], key: VerifierKey) -> Summary:
+def verify_records(
+    leaves: Iterable[StoredLeaf],
+    notes: Iterable[str],
+    key: VerifierKey,
+    *,
+    own_columns: bool = False,
+) -> Summary:
     """Check records against signed checkpoints; records are streamed, in any number.
 
     Parameters
     ----------
     leaves : in the order of the tree.
     notes : signed checkpoints, from the store or from outside, in any order.
+    own_columns : whether ids and kind of a leaf were read from its own bytes.
 
     Raises
     ------
@@ -67,16 +74,17 @@ def verify_records(leaves: Iterable[StoredLeaf], notes: Iterable[str], key: Veri
         _check_root(Frontier(), remaining.pop(), 0)
     signed_size, purges = 0, _Purges(key)
     for index, leaf in enumerate(leaves):
-        pending.append(_check_leaf(leaf, index))
-        purges.note(leaf, index)
+        pending.append(_check_leaf(leaf, index, own_columns=own_columns))
+        if leaf.kind == tombstone.PURGE or tombstone.is_tombstone(leaf.leaf):
+            purges.note(leaf, index)
         at_checkpoint = bool(remaining) and remaining[-1].size == index + 1
         if at_checkpoint or len(pending) == _GROUP:
-            frontier, _ = extend(frontier, pending)
+            frontier = grow(frontier, pending)
             pending = []
         if at_checkpoint:
             _check_root(frontier, remaining.pop(), signed_size)
             signed_size = index + 1
-    frontier, _ = extend(frontier, pending)
+    frontier = grow(frontier, pending)
     purges.check()
     if remaining:
         raise LogTamperedError(
@@ -201,7 +209,7 @@ def _check_tombstone(leaf: StoredLeaf, index: int) -> bytes:
     return stated.leaf_hash
 
 
-def _check_leaf(leaf: StoredLeaf, index: int) -> bytes:
+def _check_leaf(leaf: StoredLeaf, index: int, *, own_columns: bool) -> bytes:
     if leaf.leaf_index != index:
         raise LogTamperedError(f"expected record {index}, found index {leaf.leaf_index}")
     if tombstone.is_tombstone(leaf.leaf):
@@ -209,13 +217,18 @@ def _check_leaf(leaf: StoredLeaf, index: int) -> bytes:
     value = leaf_hash(leaf.leaf)
     if leaf.kept_hash is not None and value != leaf.kept_hash:
         raise LogTamperedError(f"expected record {index} as it was hashed, found it changed")
+    if own_columns:
+        return value
     try:
         stated = json.loads(leaf.leaf)
         columns = (stated["event_id"], stated["kind"], stated.get("run_id"))
+        moment = datetime.fromisoformat(stated["recorded_at"])
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise LogTamperedError(f"expected a record at index {index}, found other bytes") from error
     if columns != (leaf.event_id, leaf.kind, leaf.run_id):
         raise LogTamperedError(f"expected record {index} under its own ids, found others")
+    if moment != leaf.recorded_at:
+        raise LogTamperedError(f"expected record {index} at its own time, found another")
     return value
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import errno
 import os
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -26,7 +27,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
-from adapters.database.faults import speakable, translate
+from adapters.database.faults import speakable, translate, translate_sqlite
 from adapters.database.transaction import Transaction
 from audit.errors import ConfigurationError, DatabaseBusyError, StorageError
 
@@ -147,6 +148,8 @@ class Database:
                 yield connection
         except SQLAlchemyError as error:
             raise translate(error) from speakable(error)
+        except sqlite3.Error as error:
+            raise translate_sqlite(error) from error
 
 
 def open_engine(url: str, busy_timeout_s: float) -> Engine:

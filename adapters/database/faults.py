@@ -39,6 +39,21 @@ _SQLSTATE_KIND: dict[str, type[SuiteError]] = {
 }
 
 
+def translate_sqlite(error: sqlite3.Error) -> SuiteError:
+    """Return the error of the suite that says what SQLite said."""
+    code = getattr(error, "sqlite_errorcode", 0) or 0
+    name = getattr(error, "sqlite_errorname", None) or type(error).__name__
+    kind = _SQLITE_KIND.get(code & 0xFF, StorageError)
+    return kind(f"expected the database to answer, found {name}")
+
+
+def translated(error: Exception) -> Exception:
+    """Return a database's error as one of the suite, every other as it is."""
+    if isinstance(error, SQLAlchemyError):
+        return translate(error)
+    return translate_sqlite(error) if isinstance(error, sqlite3.Error) else error
+
+
 def translate(error: SQLAlchemyError) -> SuiteError:
     """Return the error of the suite that says what the database said."""
     if isinstance(error, PoolTimeoutError):
@@ -47,10 +62,7 @@ def translate(error: SQLAlchemyError) -> SuiteError:
         return StorageError(f"expected a database answer, found {type(error).__name__}")
     cause = error.orig
     if isinstance(cause, sqlite3.Error):
-        code = getattr(cause, "sqlite_errorcode", 0) or 0
-        name = getattr(cause, "sqlite_errorname", None) or type(cause).__name__
-        kind = _SQLITE_KIND.get(code & 0xFF, StorageError)
-        return kind(f"expected the database to answer, found {name}")
+        return translate_sqlite(cause)
     state = getattr(cause, "sqlstate", None)
     if state is None or state.startswith("08") or error.connection_invalidated:
         return UnavailableError("expected a database connection, found it closed or refused")

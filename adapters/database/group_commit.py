@@ -1,7 +1,7 @@
 """Group commit: callers that wait at the same time share one transaction, and so one fsync.
 
 Each caller brings a function that writes state and record.  The first who finds nobody at
-work leads: it runs the functions of all who wait, each between savepoints, places their
+work leads: it runs the functions of all who wait, places their
 records in the tree and signs what is due, in one transaction.  Who returns from `run` has
 state and record on the disk and the record in the tree.  While a leader commits, the next
 group gathers; a caller that is alone waits for nobody.
@@ -23,6 +23,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from adapters.database.database import Database
+from adapters.database.faults import translated
 from adapters.database.transaction import Transaction
 from audit.errors import DatabaseBusyError
 from audit.log import GROUP, Log
@@ -99,33 +100,53 @@ class GroupCommit:
                     job.wake.release()
 
     def _commit(self, group: list[_Job]) -> None:
+        if self._attempt(group, apart=False):
+            return
+        self._attempt(group, apart=True)
+
+    def _attempt(self, group: list[_Job], *, apart: bool) -> bool:
+        """Commit a group; False, and nothing kept, where a function raised among others.
+
+        Functions rarely raise, so that savepoints are set only once one did.
+        """
         for attempt in range(_ATTEMPTS):
             try:
                 with self._database.transaction() as transaction:
-                    self._work(transaction, group)
+                    self._work(transaction, group, apart=apart)
             except DatabaseBusyError as error:
                 if attempt + 1 < _ATTEMPTS:
                     time.sleep(0.05 * 2**attempt)
                     continue
                 _fail(group, error)
+            except _RaisedError:
+                return False
             except BaseException as error:
                 _fail(group, error)
                 if not isinstance(error, Exception):
                     raise
-            return
+            return True
+        return True
 
-    def _work(self, transaction: Transaction, group: list[_Job]) -> None:
-        alone = len(group) == 1
+    def _work(self, transaction: Transaction, group: list[_Job], *, apart: bool) -> None:
         for job in group:
             job.result, job.error = None, None
-            if alone:
+            if apart:
+                _between_savepoints(transaction, job)
+            elif len(group) == 1:
                 job.result = job.function(transaction)
             else:
-                _between_savepoints(transaction, job)
+                try:
+                    job.result = job.function(transaction)
+                except Exception as error:  # broad: a caller's fault is that caller's alone
+                    raise _RaisedError from error
         while self._log.integrate(transaction) == GROUP:
             pass
         if self._log.signer is not None:
             self._log.sign_checkpoint(transaction, self._log.now())
+
+
+class _RaisedError(Exception):
+    """One of several functions raised: which ones, savepoints tell."""
 
 
 def _between_savepoints(transaction: Transaction, job: _Job) -> None:
@@ -135,7 +156,7 @@ def _between_savepoints(transaction: Transaction, job: _Job) -> None:
         job.result = job.function(transaction)
     except Exception as error:  # broad: one caller's fault is handed to that caller alone
         run(f"ROLLBACK TO {_SAVEPOINT}")
-        job.error = error
+        job.error = translated(error)
     run(f"RELEASE {_SAVEPOINT}")
 
 

@@ -21,6 +21,7 @@ from datetime import datetime
 
 from adapters.database import answer_bodies, bodies
 from adapters.database.database import Database
+from adapters.database.group_commit import GroupCommit
 from adapters.database.keeping_records import KeepingRecords
 from adapters.database.runs import CLOSED_STATUSES, RunRow
 from adapters.database.transaction import Transaction
@@ -56,6 +57,7 @@ class SiteJournal(KeepingRecords):
     ) -> None:
         super().__init__(log, pseudonyms, source, now)
         self._database = database
+        self._commits = GroupCommit(database, log)
 
     def opened(self, request: RunRequest) -> None:
         """Record that the run begins; a second call changes nothing."""
@@ -257,9 +259,8 @@ class SiteJournal(KeepingRecords):
             transaction.note_course(request.plugin, subject, request.release_digest, at)
 
     def _write(self, write: Callable[[Transaction], None]) -> None:
-        """Commit state and record together, then place what was committed in the tree."""
-        self._database.run(write)
-        self._log.seal(self._database)
+        """Commit state and record together, with those who wait too, and place the record."""
+        self._commits.run(write)
 
     def _round(self, transaction: Transaction, request: RunRequest) -> tuple[RunRow, int]:
         """Return the run, locked, and how often it was closed before; added when unknown."""

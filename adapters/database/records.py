@@ -9,10 +9,11 @@ Read next: `database.py`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 
 from sqlalchemy import and_, bindparam, func, select, text, tuple_, update
 
+from adapters.database import sqlite_leaves
 from adapters.database.schema import CHECKPOINT, LEAF, TREE_NODE
 from adapters.database.session import Session
 from audit.ports import NodeKey, StoredCheckpoint, StoredLeaf
@@ -21,8 +22,6 @@ from audit.tombstone import is_tombstone
 _PAGE = 1000
 _LOCK_ID = 0x6F7374656F6E01  # "osteon" and 1: the sequencer's advisory lock
 
-_INSERT = "INSERT INTO leaf (event_id, kind, run_id, recorded_at, leaf) VALUES (?, ?, ?, ?, ?)"
-"""What SQLAlchemy would write, without its work for each row."""
 _LEAF_COLUMNS = (
     LEAF.c.sequence,
     LEAF.c.leaf_index,
@@ -41,10 +40,8 @@ class Records(Session):
         self, event_id: str, kind: str, run_id: str | None, recorded_at: datetime, leaf: bytes
     ) -> None:
         """Add a record without a place in the tree."""
-        if self.connection.dialect.name == "sqlite":
-            moment = recorded_at.astimezone(UTC).isoformat(timespec="microseconds")
-            row = (event_id, kind, run_id, f"{moment[:-6]}Z", leaf)
-            self.connection.exec_driver_sql(_INSERT, row)
+        if self.sqlite is not None:
+            sqlite_leaves.append(self.sqlite, event_id, kind, run_id, recorded_at, leaf)
             return
         self.connection.execute(
             LEAF.insert().inline(),
@@ -67,17 +64,23 @@ class Records(Session):
 
     def tree_size(self) -> int:
         """Return the number of records that have a place in the tree."""
+        if self.sqlite is not None:
+            return sqlite_leaves.tree_size(self.sqlite)
         last = self.connection.scalar(select(func.max(LEAF.c.leaf_index)))
         return 0 if last is None else int(last) + 1
 
     def node_count(self) -> int:
         """Return the number of leaf hashes kept at level 0."""
+        if self.sqlite is not None:
+            return sqlite_leaves.node_count(self.sqlite)
         query = select(func.max(TREE_NODE.c.node_index)).where(TREE_NODE.c.level == 0)
         last = self.connection.scalar(query)
         return 0 if last is None else int(last) + 1
 
     def waiting_leaves(self, limit: int) -> Sequence[tuple[int, bytes]]:
         """Return (sequence, leaf) of committed records without a place, in order."""
+        if self.sqlite is not None:
+            return sqlite_leaves.waiting(self.sqlite, limit)
         query = (
             select(LEAF.c.sequence, LEAF.c.leaf)
             .where(LEAF.c.leaf_index.is_(None))
@@ -88,42 +91,39 @@ class Records(Session):
 
     def place_leaves(self, first_index: int, sequences: Sequence[int]) -> None:
         """Give consecutive leaf indices from ``first_index``."""
-        if self.connection.dialect.name == "postgresql":
-            self.connection.execute(
-                text(
-                    "UPDATE leaf SET leaf_index = :first + placed.n - 1 "
-                    "FROM unnest(CAST(:numbers AS bigint[])) WITH ORDINALITY AS placed(sequence, n)"
-                    " WHERE leaf.sequence = placed.sequence"
-                ),
-                {"first": first_index, "numbers": list(sequences)},
-            )
-        else:
-            self.connection.exec_driver_sql(
-                "UPDATE leaf SET leaf_index = ? WHERE sequence = ?",
-                [(first_index + n, number) for n, number in enumerate(sequences)],
-            )
+        if self.sqlite is not None:
+            sqlite_leaves.place(self.sqlite, first_index, sequences)
+            return
+        self.connection.execute(
+            text(
+                "UPDATE leaf SET leaf_index = :first + placed.n - 1 "
+                "FROM unnest(CAST(:numbers AS bigint[])) WITH ORDINALITY AS placed(sequence, n)"
+                " WHERE leaf.sequence = placed.sequence"
+            ),
+            {"first": first_index, "numbers": list(sequences)},
+        )
 
     def put_nodes(self, nodes: Iterable[tuple[NodeKey, bytes]]) -> None:
         """Keep hashes of complete subtrees; each once."""
+        if self.sqlite is not None:
+            sqlite_leaves.put_nodes(self.sqlite, nodes)
+            return
         rows = [(level, index, value) for (level, index), value in nodes]
         if not rows:
             return
-        if self.connection.dialect.name == "postgresql":
-            levels, indices, hashes = zip(*rows, strict=True)
-            self.connection.execute(
-                text(
-                    "INSERT INTO tree_node (level, node_index, hash) SELECT * FROM unnest("
-                    "CAST(:l AS integer[]), CAST(:i AS bigint[]), CAST(:h AS bytea[]))"
-                ),
-                {"l": list(levels), "i": list(indices), "h": list(hashes)},
-            )
-        else:
-            self.connection.exec_driver_sql(
-                "INSERT INTO tree_node (level, node_index, hash) VALUES (?, ?, ?)", rows
-            )
+        levels, indices, hashes = zip(*rows, strict=True)
+        self.connection.execute(
+            text(
+                "INSERT INTO tree_node (level, node_index, hash) SELECT * FROM unnest("
+                "CAST(:l AS integer[]), CAST(:i AS bigint[]), CAST(:h AS bytea[]))"
+            ),
+            {"l": list(levels), "i": list(indices), "h": list(hashes)},
+        )
 
     def nodes(self, keys: Iterable[NodeKey]) -> Mapping[NodeKey, bytes]:
         """Return those of the hashes that are kept."""
+        if self.sqlite is not None:
+            return sqlite_leaves.nodes(self.sqlite, keys)
         asked = list(keys)
         place = tuple_(TREE_NODE.c.level, TREE_NODE.c.node_index)
         found: dict[NodeKey, bytes] = {}
@@ -140,6 +140,9 @@ class Records(Session):
 
     def leaves(self, start: int, stop: int) -> Iterator[StoredLeaf]:
         """Yield records by leaf index in [start, stop), without holding all of them."""
+        if self.sqlite is not None:
+            yield from sqlite_leaves.leaves(self.sqlite, start, stop)
+            return
         kept = and_(TREE_NODE.c.level == 0, TREE_NODE.c.node_index == LEAF.c.leaf_index)
         joined = LEAF.outerjoin(TREE_NODE, kept)
         while start < stop:
@@ -201,6 +204,8 @@ class Records(Session):
 
     def last_checkpoint(self) -> StoredCheckpoint | None:
         """Return the checkpoint of the largest tree, None before the first."""
+        if self.sqlite is not None:
+            return sqlite_leaves.last_checkpoint(self.sqlite)
         query = select(CHECKPOINT).order_by(CHECKPOINT.c.tree_size.desc()).limit(1)
         row = self.connection.execute(query).first()
         return None if row is None else _checkpoint(*row)

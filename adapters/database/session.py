@@ -5,6 +5,8 @@ Read next: `transaction.py`.
 
 from __future__ import annotations
 
+import sqlite3
+
 from sqlalchemy import Connection
 
 
@@ -13,3 +15,7 @@ class Session:
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
+        self.sqlite: sqlite3.Connection | None = None
+        """The driver's own connection where the database is SQLite, for hot statements."""
+        if connection.dialect.name == "sqlite":
+            self.sqlite = connection.connection.driver_connection

@@ -14,6 +14,7 @@ from audit.merkle import (
     check_consistency,
     check_inclusion,
     extend,
+    grow,
     leaf_hash,
     node_hash,
     prove_consistency,
@@ -124,3 +125,14 @@ def test_sizes_without_a_proof_are_refused(first: int, second: int) -> None:
         check_consistency(first, second, (), EMPTY_ROOT, root_of(_hashes(4)))
     with pytest.raises(ValueError, match="size1"):
         prove_consistency(first, second, _tree(4).read)
+
+
+@given(st.lists(st.integers(0, 70), max_size=6))
+def test_growing_by_subtrees_gives_the_same_frontier(counts: list[int]) -> None:
+    """`grow` and `extend` agree, in groups of any size."""
+    quick = slow = Frontier()
+    start = 0
+    for count in counts:
+        group = _hashes(start + count)[start:]
+        quick, slow, start = grow(quick, group), extend(slow, group)[0], start + count
+        assert quick == slow
