@@ -30,7 +30,7 @@ from audit.errors import (
 )
 from audit.pseudonym import short
 from plugins.host.facts import StudyFacts
-from plugins.host.identity import run_id_for
+from plugins.host.identity import RECALL, run_id_for
 from plugins.host.images import Vector3
 from plugins.host.manifest import Manifest
 from plugins.host.ports import RunRequest
@@ -231,10 +231,10 @@ def act(site: Site, action: str, run_id: str, person: str, detail: str = "") -> 
                 f"found {row.status}",
                 advice="Wait for it, or look at it with `osteon runs show`.",
             )
-        if row.mode == "shadow" and action in ("force", "seed"):
+        if action in ("force", "seed") and (row.mode == "shadow" or row.trigger == RECALL):
             raise ConfigurationError(
-                f"expected a run whose results leave to {action}, found one in shadow",
-                advice="Force the study itself; a release in shadow then runs beside again.",
+                f"expected a run that answers to {action}, found one in shadow or of a recall",
+                advice="Force the study itself.",
             )
         if action == "retry":
             return _retry(site, transaction, row, person)

@@ -33,10 +33,13 @@ OVERSEERS = "overseers"
 READERS = ("clinician", "physicist", "engineer", "approver", "compliance", "administrator")
 ACKNOWLEDGERS = ("clinician", "physicist", "engineer", "approver", "administrator")
 IDENTIFIERS = ("clinician", "physicist")
+RECALLERS = ("clinician", "physicist", "approver")
 HANDLERS = ("clinician", "physicist")
 ARRIVED = ("sent", "stored", "verified")
 TODO = {
     "REVIEW": "Review the result before it is used further; contour or plan again where needed.",
+    "WITHDRAWN": "Marked as withdrawn where it lies; review what rests on it; contour or plan "
+    "again where needed.",
     "REPLACED": "A later run has replaced the result; check that the replaced one is not in use.",
     "NOTHING_ARRIVED": "Nothing of it reached a target.",
     "IN_PROGRESS": "The run is not over: read the list again.",
@@ -100,10 +103,18 @@ class RecallList:
         return digest_of(canonical.encode(rows))
 
 
-def todo_of(status: str, superseded_by: str, documents: Sequence[RecalledDocument]) -> str:
-    """Return what to do about a run."""
+def todo_of(
+    status: str,
+    superseded_by: str,
+    documents: Sequence[RecalledDocument],
+    *,
+    withdrawn: bool = False,
+) -> str:
+    """Return what to do about a run; ``withdrawn`` where a recall has marked it outside."""
     if not any(item.state in ARRIVED for item in documents):
         return "IN_PROGRESS" if status not in _OVER else "NOTHING_ARRIVED"
+    if withdrawn:
+        return "WITHDRAWN"
     return "REPLACED" if superseded_by else "REVIEW"
 
 

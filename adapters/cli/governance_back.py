@@ -33,6 +33,9 @@ def rollback(
     again: Annotated[
         bool, typer.Option("--run-again", help="Run the recalled studies on the target.")
     ] = False,
+    mark: Annotated[
+        bool, typer.Option("--mark/--no-mark", help="Mark the recalled results where they lie.")
+    ] = True,
     home: HomeOption = None,
     config: ConfigOption = None,
     as_json: JsonOption = False,
@@ -42,7 +45,7 @@ def rollback(
     from adapters.governance.rolling_back import rollback as go_back
 
     with deciding(home, config) as (site, person):
-        wish = Wish(reason, to, moment(since), suspend, again)
+        wish = Wish(reason, to, moment(since), suspend, again, mark)
         done = go_back(site, plugin, person, wish)
     if as_json:
         echo_json(rollback_document(done))
@@ -79,6 +82,10 @@ def recall(
         str, typer.Option(help="Pseudonym of a patient about whom something was done.")
     ] = "",
     done: Annotated[str, typer.Option(help="What was done about that patient.")] = "",
+    withdraw: Annotated[
+        str,
+        typer.Option(help="Recall the results without a rollback, for this reason; mark them."),
+    ] = "",
     home: HomeOption = None,
     config: ConfigOption = None,
     as_json: JsonOption = False,
@@ -94,6 +101,10 @@ def recall(
             recalling.acknowledge(site, digest, person)
             typer.echo(f"{person.account_id} has acknowledged the recall of {digest[:19]}")
             return
+        if withdraw:
+            from adapters.governance.withdrawing import recall as recall_now
+
+            recall_now(site, digest, person, recalling.Recalled(withdraw, moment(since)))
         if handled:
             recalling.handle(site, digest, handled, person, done)
             typer.echo(f"noted for {handled}")

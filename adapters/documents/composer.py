@@ -30,6 +30,7 @@ from adapters.rt.sources import SourceSeries
 from audit.errors import AnswerChangedError, MissingAttributeError
 from plugins.host.case import Case
 from plugins.host.findings import Segmentation
+from plugins.host.identity import RECALL
 from plugins.host.manifest import Manifest
 from plugins.host.ports import Answer, Document, RunRequest
 
@@ -104,7 +105,7 @@ class DocumentComposer:
         """
         from adapters.fhir.bundle import build_refusal_bundle
 
-        if not self.tells_refusals:
+        if not self.tells_refusals and request.trigger != RECALL:
             return ()
         sources = (self.headers or self.sources)(request)
         manifest = self.manifests(request.release_digest)

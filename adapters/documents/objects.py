@@ -30,8 +30,9 @@ from adapters.rt.write_structure_set import write_structure_set
 from audit.errors import PluginOutputError
 from plugins.host.case import Case
 from plugins.host.findings import Segmentation
+from plugins.host.identity import RECALL
 from plugins.host.images import Code, Geometry
-from plugins.host.ports import Answer
+from plugins.host.ports import Answer, RunRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,9 +105,14 @@ def objects_of(
 def refusal_objects(
     context: WritingContext, source: SourceSeries, reasons: tuple[str, ...]
 ) -> tuple[Written, ...]:
-    """Return the report of a refusal."""
-    report = write_report(context, source, ReportContent("refused", reasons))
+    """Return the report of a refusal, or of a result that is withdrawn."""
+    report = write_report(context, source, ReportContent(_outcome(context.request), reasons))
     return (Written("SR", 1, report),)
+
+
+def _outcome(request: RunRequest) -> str:
+    """Return what a run without an answer tells: refused, or withdrawn (an earlier result)."""
+    return "withdrawn" if request.trigger == RECALL else "refused"
 
 
 def texts_of(answer: Answer) -> tuple[str, ...]:

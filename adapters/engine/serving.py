@@ -7,6 +7,7 @@
     barred      workers of releases that may not run are ended   1 s
     alarms      releases with an alarm are suspended, if asked   5 s
     compare     releases in shadow or as canary, by study        5 s
+    recalls     recalled results are marked where they lie        5 s
     reviews     approved sets that come back, as reviews          5 s
     certificates  those of running releases are judged again     1 h, and at start
     alive       our sign of life; work of dead machines adopted  a quarter of the lease,
@@ -51,6 +52,7 @@ from adapters.governance.alarming import heed_alarms
 from adapters.governance.certifying import watch_certificates
 from adapters.governance.comparing import compare_pairs
 from adapters.governance.stopping import end_barred_workers
+from adapters.governance.withdrawing import withdraw_recalled
 from adapters.incidents.sending import send_all_due
 from adapters.oversight.finding import find_reviews
 from audit.errors import ConfigurationError, SuiteError
@@ -169,6 +171,10 @@ def table(site: Site, engine: WorkEngine) -> tuple[Periodic, ...]:
         for run_id in site.feed.turn(names):
             submit(site, engine, run_id)
 
+    def withdraw() -> None:
+        for run_id in withdraw_recalled(site):
+            submit(site, engine, run_id)
+
     lines = (
         Periodic("reconcile", 10.0, lambda: reconcile(site, engine)),
         Periodic("due", min(1.0, poll_s), lambda: submit_due(site, engine)),
@@ -186,6 +192,7 @@ def table(site: Site, engine: WorkEngine) -> tuple[Periodic, ...]:
         Periodic("barred", 1.0, lambda: end_barred_workers(site)),
         Periodic("compare", 5.0, lambda: compare_pairs(site)),
         Periodic("alarms", 5.0, lambda: heed_alarms(site)),
+        Periodic("recalls", 5.0, withdraw),
         Periodic("reviews", 5.0, lambda: find_reviews(site)),
         Periodic("certificates", 3600.0, lambda: watch_certificates(site)),
     )

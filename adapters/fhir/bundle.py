@@ -29,6 +29,7 @@ from adapters.fhir.resources import (
 from adapters.fhir.terminology import RUN, Json, instant
 from audit.errors import PluginOutputError
 from plugins.host.case import Case
+from plugins.host.identity import RECALL
 from plugins.host.manifest import Manifest
 from plugins.host.ports import Answer, Document, RunRequest
 
@@ -80,7 +81,8 @@ def build_refusal_bundle(
     """
     results = [item for item in documents if item.kind != "FHIR"]
     names = Names(request.run_id)
-    report = diagnostic_report(request, manifest, identity, "refused", reasons)
+    outcome = "withdrawn" if request.trigger == RECALL else "refused"
+    report = diagnostic_report(request, manifest, identity, outcome, reasons)
     report["imagingStudy"] = [names.to("study")]
     trace = provenance(request, names, ("report",), results)
     entities = source_entities(request, None)

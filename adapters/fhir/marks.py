@@ -10,12 +10,14 @@ tell of a change are for what was final before, which our results never are:
 
 (http://hl7.org/fhir/R4/codesystem-diagnostic-report-status.html and
 codesystem-observation-status.html).  A result that a later one replaces was right when it was
-made, from images that were really taken: it becomes ``cancelled``.  Only a result that names
-a patient whom the images turned out not to be of should never have existed in that record:
-it becomes ``entered-in-error``.
+made, from images that were really taken: it becomes ``cancelled``.  A result that names a
+patient whom the images turned out not to be of should never have existed in that record, and
+one whose release was recalled was not right when it was made: they become
+``entered-in-error``, "withdrawn", "though it is possible that real-world decisions were based
+on it".
 
-The tag names the run that replaces it.  A status that somebody else has set is a person's
-decision and stays; the tag and the sentence are added all the same.
+The tag names the run that replaces it, and by its display why.  A status that somebody else
+has set is a person's decision and stays; the tag and the sentence are added all the same.
 
 Read next: `superseding.py` (how a server gets it).
 """
@@ -28,10 +30,20 @@ from dataclasses import dataclass
 from typing import Any
 
 from adapters.fhir.terminology import Json, coding
+from plugins.host.identity import RECALL
 
 SUPERSEDED = "urn:osteon:superseded-by"
 MARKED = ("DiagnosticReport", "Observation")
 CANCELLED, ENTERED_IN_ERROR = "cancelled", "entered-in-error"
+REPLACED = "Superseded by a later run"
+OTHER_PATIENT = "Superseded: the images are of another patient"
+OF_RECALL = "Withdrawn: its release was recalled"
+WHY: Mapping[str, str] = {
+    REPLACED: "A later result replaces this one.",
+    OTHER_PATIENT: "The images belong to another patient.",
+    OF_RECALL: "It is withdrawn: the release that made it was recalled.",
+}
+"""Display of the tag, and the sentence that a superseded report begins with."""
 _OURS = ("preliminary", CANCELLED)
 """The statuses that we write, and may therefore replace."""
 _OPENING = re.compile(r"\s*<div[^>]*>")
@@ -39,26 +51,22 @@ _OPENING = re.compile(r"\s*<div[^>]*>")
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """By which run a result is superseded, and the status that it gets."""
+    """By which run a result is superseded, the status that it gets, and why (`WHY`)."""
 
     by_run_id: str
     status: str
+    why: str = REPLACED
 
     @property
     def sentence(self) -> str:
         """Return what the conclusion of a superseded report begins with."""
-        why = (
-            "The images belong to another patient."
-            if self.status == ENTERED_IN_ERROR
-            else "A later result replaces this one."
-        )
-        return f"SUPERSEDED by run {self.by_run_id}. {why} "
+        return f"SUPERSEDED by run {self.by_run_id}. {WHY[self.why]} "
 
 
 def mark_for(trigger: str, by_run_id: str) -> Mark:
     """Return the mark that a run sets on the results that it replaces."""
-    moved = trigger == "patient-changed"
-    return Mark(by_run_id, ENTERED_IN_ERROR if moved else CANCELLED)
+    why = {"patient-changed": OTHER_PATIENT, RECALL: OF_RECALL}.get(trigger, REPLACED)
+    return Mark(by_run_id, CANCELLED if why == REPLACED else ENTERED_IN_ERROR, why)
 
 
 def mark_of(resource: Mapping[str, Any]) -> Mark | None:
@@ -67,7 +75,9 @@ def mark_of(resource: Mapping[str, Any]) -> Mark | None:
         if isinstance(tag, Mapping) and tag.get("system") == SUPERSEDED:
             status = str(resource.get("status", ""))
             kept = status if status == ENTERED_IN_ERROR else CANCELLED
-            return Mark(str(tag.get("code", "")), kept)
+            said = str(tag.get("display", ""))
+            why = said if said in WHY else REPLACED
+            return Mark(str(tag.get("code", "")), kept, why)
     return None
 
 
@@ -77,7 +87,7 @@ def marked(resource: Json, mark: Mark) -> Json:
         return resource
     changed = dict(resource)
     meta = dict(changed.get("meta") or {})
-    tag = coding(mark.by_run_id, SUPERSEDED, "Superseded by a later run")
+    tag = coding(mark.by_run_id, SUPERSEDED, mark.why)
     changed["meta"] = meta | {"tag": [*(meta.get("tag") or ()), tag]}
     if changed.get("status") in _OURS:
         changed["status"] = mark.status

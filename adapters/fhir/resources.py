@@ -141,8 +141,9 @@ def diagnostic_report(
 ) -> Json:
     """Return the report without results and study; `bundle` adds those references.
 
-    ``outcome`` is done, abstained or refused.  A refused run was never carried out:
-    DiagnosticReport.status "cancelled" (FHIR R4, diagnostic-report-status).
+    ``outcome`` is done, abstained, refused or withdrawn.  A refused run was never carried
+    out: DiagnosticReport.status "cancelled" (FHIR R4, diagnostic-report-status); so is one
+    that only tells that an earlier result is withdrawn.
     """
     text = _conclusion(request, manifest, outcome, reasons)
     codes = [concept(outcome, OUTCOME), *map(reason, reasons)]
@@ -156,7 +157,7 @@ def diagnostic_report(
             "div": f'<div xmlns="http://www.w3.org/1999/xhtml">{_escaped(text)}</div>',
         },
         "identifier": [identifier(RUN, request.run_id)],
-        "status": "cancelled" if outcome == "refused" else "preliminary",
+        "status": "cancelled" if outcome in ("refused", "withdrawn") else "preliminary",
         "category": [concept("RAD", DIAGNOSTIC_SERVICE, "Radiology")],
         "code": code,
         "subject": subject(identity),
@@ -191,6 +192,8 @@ def _conclusion(
         "done": "Results made by software, for review by a clinician; not approved.",
         "abstained": "The software withholds its result; the study needs the manual path.",
         "refused": "The study lies outside what the software is for; it was not processed.",
+        "withdrawn": "An earlier result is withdrawn, because the release that made it was "
+        "recalled. Review what rests on it.",
     }[outcome]
     why = f" Reasons: {', '.join(reasons)}." if reasons else ""
     use = "" if request.mode == "clinical" else " Research use only: not for clinical decisions."

@@ -25,6 +25,7 @@ from audit.errors import RefusalError, SuiteError
 from governance.agreement import BOTH_WITHHELD, NOT_COMPARED, ONE_WITHHELD, PAIRED, Pair
 from governance.ports import Deployment
 from governance.promotion import Policy, is_surely_below
+from plugins.host.identity import RECALL
 
 if TYPE_CHECKING:
     from adapters.compose import Site
@@ -96,6 +97,7 @@ def _partner(transaction: Transaction, shadow: RunRow) -> RunRow | None:
         row
         for row in transaction.runs_for_study(shadow.study_instance_uid, shadow.plugin)
         if row.mode in LEAVES
+        and row.trigger != RECALL
         and row.status != "discarded"
         and row.release_digest != shadow.release_digest
         and row.sop_instance_uids == shadow.sop_instance_uids

@@ -18,7 +18,7 @@ from adapters.database.runs import FOLDER, REROUTED, RunRow
 from adapters.seeds.points import with_seed
 from audit.errors import SuiteError
 from governance.rollback import CANCEL, FINISH, fate
-from plugins.host.identity import run_id_for
+from plugins.host.identity import RECALL, run_id_for
 from plugins.host.ports import RunRequest
 
 if TYPE_CHECKING:
@@ -62,6 +62,8 @@ def drain(
     for row in rows:
         if row.pacs == FOLDER and act != STOP:
             continue  # made by hand on files: no release stands for another there
+        if row.trigger == RECALL and act != STOP:
+            continue  # it withdraws what the release made, so it goes on when the release leaves
         wanted = fate(act, row.status, shadow=row.mode == "shadow")
         if wanted == FINISH:
             finishing.append(row.run_id)

@@ -2,7 +2,8 @@
 
     1  release 1 is documented, certified, approved by two persons, active; studies flow
     2  release 2 runs in shadow, then as canary for half of the patients, then is active
-    3  studies pile up; the rollback is made while they wait and run
+    3  studies pile up; the rollback is made while they wait and run; what is recalled is
+       marked outside
     4  what came of it is compared with what lies in the archive: nothing lost, nothing
        doubled, the recall list equal to the truth, the history right
 
@@ -34,6 +35,7 @@ from adapters.governance.rolling_back import RolledBack, Wish, rollback
 from adapters.home import Home
 from audit.errors import SuiteError
 from governance.deployment import known
+from plugins.host.identity import RECALL
 
 Say = Callable[[str], None]
 PATIENCE_S = 1200.0
@@ -83,6 +85,7 @@ class Exercise:
     open_at_rollback: dict[str, int] = field(default_factory=dict)
     drained_s: float = 0.0
     settled_s: float = 0.0
+    marked_s: float = 0.0
 
 
 def run_exercise(site: Site, studies: int, say: Say) -> Exercise:
@@ -129,6 +132,9 @@ def run_exercise(site: Site, studies: int, say: Say) -> Exercise:
     exercise.drained_s = time.monotonic() - started
     _until(lambda: _settled(exercise), "all studies to be answered")
     exercise.settled_s = time.monotonic() - started
+    say("the recalled results are marked as withdrawn")
+    _until(lambda: _marked(exercise), "the recalled results to be marked")
+    exercise.marked_s = time.monotonic() - started
     return exercise
 
 
@@ -182,6 +188,19 @@ def _piled_up(exercise: Exercise) -> bool:
 def _open(site: Site, digest: str) -> list[str]:
     with site.database.reading() as transaction:
         return [row.status for row in transaction.open_runs(release_digest=digest)]
+
+
+def _marked(exercise: Exercise) -> bool:
+    """Return whether every result of the left release is withdrawn, and nothing is to come."""
+    with exercise.site.database.reading() as transaction:
+        if transaction.open_run_count():
+            return False
+        rows = [
+            row
+            for row in transaction.runs_of(exercise.two)
+            if row.mode != "shadow" and row.trigger != RECALL and row.status == "done"
+        ]
+    return all(row.superseded_by is not None for row in rows)
 
 
 def _compared(site: Site, digest: str, wanted: int) -> None:

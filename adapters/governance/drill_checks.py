@@ -9,16 +9,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from adapters.compose import Site
+from adapters.fhir.marks import OF_RECALL
 from adapters.governance.drill import Exercise
 from adapters.governance.drill_papers import APPROVER, PHYSICIST
 from adapters.governance.drill_site import PLUGIN
-from adapters.governance.recalling import read_recall
+from adapters.governance.recalling import LEAVES, read_recall
 from governance.approvals import approvals
 from governance.history import in_use_at
 from governance.recall import ARRIVED
 from governance.technical_file.bundle import KIND as TECHNICAL_FILE
+from plugins.host.identity import RECALL
 
 LIMIT_S = 60.0
+WITHDRAWN = "withdrawn"
 DICOM = ("RTSTRUCT", "SEG", "SR", "PMAP", "SC")
 
 
@@ -51,7 +54,7 @@ class Report:
 
 def examine(site: Site, exercise: Exercise) -> Report:
     """Return the report of an exercise, on the site (opened again) that it was made on."""
-    made = _objects(site, exercise)
+    made, withdrawals = _objects(site, exercise)
     checks = (
         _documented(site, exercise),
         _lost(site, exercise, made),
@@ -60,6 +63,7 @@ def examine(site: Site, exercise: Exercise) -> Report:
         _ended_where_begun(site, exercise),
         _verified(exercise),
         _recall(site, exercise, made),
+        _marked(site, exercise, withdrawals),
         _withheld(site, exercise, made),
         _history(site, exercise),
         _log(site),
@@ -107,15 +111,25 @@ def _ended_where_begun(site: Site, exercise: Exercise) -> Check:
     )
 
 
-def _objects(site: Site, exercise: Exercise) -> dict[str, dict[str, str]]:
-    """Return for each study its result objects in the archive, with the release each names."""
+def _objects(site: Site, exercise: Exercise) -> tuple[dict[str, dict[str, str]], set[str]]:
+    """Return for each study its result objects in the archive, with the release each names.
+
+    Besides: the runs whose report in the archive withdraws a result.
+    """
     digests = {exercise.one: "one", exercise.two: "two"}
     found: dict[str, dict[str, str]] = {}
+    withdrawals: set[str] = set()
     archive = site.archives["pacs"]
     with site.database.reading() as transaction:
         own = {
             patient.study_instance_uid: transaction.own_series_uids(patient.study_instance_uid)
             for patient in exercise.patients
+        }
+        withdrawing = {
+            item.sop_instance_uid: row.run_id
+            for row in transaction.runs(limit=100_000)
+            if row.trigger == RECALL
+            for item in transaction.documents(row.run_id)
         }
     for study, series in own.items():
         found[study] = {}
@@ -125,9 +139,12 @@ def _objects(site: Site, exercise: Exercise) -> dict[str, dict[str, str]]:
                 archive.retrieve_series(study, uid),
                 strict=True,
             ):
+                if reference.sop_instance_uid in withdrawing:
+                    withdrawals.add(withdrawing[reference.sop_instance_uid])
+                    continue
                 named = [key for digest, key in digests.items() if digest[7:].encode() in data]
                 found[study][reference.sop_instance_uid] = "+".join(named)
-    return found
+    return found, withdrawals
 
 
 def _lost(site: Site, exercise: Exercise, made: dict[str, dict[str, str]]) -> Check:
@@ -164,7 +181,8 @@ def _doubled(site: Site, made: dict[str, dict[str, str]]) -> Check:
         for study, objects in made.items()
         if len(runs[study]) > 1 or set(objects) != expected[study] or len(set(objects.values())) > 1
     ]
-    bundles = len(list((site.home.root.parent / "fhir").rglob("*.json")))
+    told = [text for text in _bundles(site) if OF_RECALL not in text]
+    bundles = sum(f'"code": "{WITHDRAWN}"' not in text for text in told)
     fits = bundles == sum(len(ids) for ids in runs.values())
     count = sum(len(objects) for objects in made.values())
     return Check(
@@ -217,10 +235,36 @@ def _recall(site: Site, exercise: Exercise, made: dict[str, dict[str, str]]) -> 
     )
 
 
+def _marked(site: Site, exercise: Exercise, withdrawals: set[str]) -> Check:
+    """Every recalled result is withdrawn outside: by a report, and by a FHIR mark with reason."""
+    marks = "".join(text for text in _bundles(site) if OF_RECALL in text)
+    with site.database.reading() as transaction:
+        wanted = [
+            row
+            for row in transaction.runs_of(exercise.two)
+            if row.mode in LEAVES and row.trigger != RECALL and row.status == "done"
+        ]
+    done = [
+        row
+        for row in wanted
+        if row.superseded_by in withdrawals and f'"code": "{row.superseded_by}"' in marks
+    ]
+    return Check(
+        "recalled results marked as withdrawn",
+        bool(wanted) and len(done) == len(wanted),
+        f"{len(done)} of {len(wanted)}, objects kept",
+    )
+
+
+def _bundles(site: Site) -> list[str]:
+    folder = site.home.root.parent / "fhir"
+    return [path.read_text("utf-8") for path in sorted(folder.rglob("*.json"))]
+
+
 def _withheld(site: Site, exercise: Exercise, made: dict[str, dict[str, str]]) -> Check:
     """Nothing of a run in shadow is in the archive or among the bundles."""
     arrived = {uid for objects in made.values() for uid in objects}
-    bundles = {path.stem for path in (site.home.root.parent / "fhir").rglob("*.json")}
+    bundles = "".join(_bundles(site))
     with site.database.reading() as transaction:
         shadows = [row for row in transaction.runs(limit=100_000) if row.mode == "shadow"]
         leaked = [
@@ -286,6 +330,7 @@ def _figures(site: Site, exercise: Exercise) -> dict[str, Any]:
             "switch": round(exercise.back.seconds, 3),
             "drained": round(exercise.drained_s, 3),
             "all answered": round(exercise.settled_s, 3),
+            "all marked": round(exercise.marked_s, 3),
         },
         "agreement": {"n": len(values), "lowest": round(min(values), 4) if values else None},
     }  # fmt: skip

@@ -6,7 +6,7 @@ Read next: `governance/recall.py`.
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -37,6 +37,7 @@ from governance.recall import (
     overseers_of,
     todo_of,
 )
+from plugins.host.identity import RECALL
 
 if TYPE_CHECKING:
     from adapters.compose import Site
@@ -44,8 +45,22 @@ if TYPE_CHECKING:
 LEAVES = ("clinical", "research")
 OURS = ("DiagnosticReport", "Observation", "Provenance")
 """FHIR resources that are the run's alone; study and device are shared."""
-_ENDED = ("done", "abstained", "failed")
 _log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Recalled:
+    """What is recalled of a release.
+
+    Parameters
+    ----------
+    since : from when on results are recalled; None for all of the release.
+    mark : the results are marked as withdrawn where they lie (`withdrawing.py`).
+    """
+
+    reason: str
+    since: datetime | None = None
+    mark: bool = True
 
 
 def read_recall(
@@ -91,7 +106,9 @@ def recall_list(
     made = [
         _recalled(site, transaction, run, names)
         for run in transaction.runs_of(digest, since)
-        if run.mode in LEAVES and (names := _names(transaction, run.run_id)) is not None
+        if run.mode in LEAVES
+        and run.trigger != RECALL
+        and (names := _names(transaction, run.run_id)) is not None
     ]
     listed = tuple(run for run in made if run.documents or run.todo == "IN_PROGRESS")
     return RecallList(row.plugin, row.version, digest, since, listed)
@@ -102,10 +119,10 @@ def record_recall(
     transaction: Transaction,
     digest: str,
     decision: Decision,
-    reason: str,
-    since: datetime | None,
+    wish: Recalled,
 ) -> GovernedDocument:
     """Keep that a release is recalled, from when on, and who is told; with its record."""
+    since = wish.since
     found = recall_list(site, transaction, digest, since)
     told = overseers_of(transaction, found.plugin) or tuple(
         account.account_id
@@ -115,7 +132,8 @@ def record_recall(
     content = {
         "plugin": found.plugin,
         "release_digest": digest,
-        "reason": reason.strip(),
+        "reason": wish.reason.strip(),
+        "mark": wish.mark,
         "since": since.isoformat() if since else "",
         "recalled_at": decision.decided_at.isoformat(),
         "list": found.digest,
@@ -176,7 +194,8 @@ def run_again(site: Site, digest: str, since: datetime | None) -> int:
             (row.pacs, row.study_instance_uid)
             for row in transaction.runs_of(digest, since)
             if row.mode in LEAVES
-            and row.superseded_by is None
+            and row.trigger != RECALL
+            and _stands(transaction, row)
             and row.status in ("done", "abstained", "failed")
         }
         known = [study for study in sorted(studies) if transaction.study(*study) is not None]
@@ -185,6 +204,12 @@ def run_again(site: Site, digest: str, since: datetime | None) -> int:
         return len(known)
 
     return site.database.run(write)
+
+
+def _stands(transaction: Transaction, row: RunRow) -> bool:
+    """Tell whether no later answer replaced a run; one that was only withdrawn has none."""
+    later = transaction.run(row.superseded_by) if row.superseded_by else None
+    return later is None or later.trigger == RECALL
 
 
 def _keep(
@@ -227,6 +252,8 @@ def _recalled(
         for target, state in deliveries.get(key_of(item), [("", "not-sent")]):
             documents.append(RecalledDocument(item.kind, item.sop_instance_uid, target, state))
     superseded = row.superseded_by or ""
+    later = transaction.run(superseded) if superseded else None
+    withdrawn = later is not None and later.trigger == RECALL
     return RecalledRun(
         run_id=row.run_id,
         pseudonym=names[0],
@@ -237,7 +264,7 @@ def _recalled(
         documents=tuple(documents),
         fhir=_resources(site, row.run_id),
         superseded_by=superseded,
-        todo=todo_of(row.status, superseded, documents),
+        todo=todo_of(row.status, superseded, documents, withdrawn=withdrawn),
     )
 
 

@@ -21,7 +21,7 @@ from adapters.database import Transaction
 from adapters.governance.acts import Outcome, change, refusals_recorded
 from adapters.governance.draining import Drained, tidy
 from adapters.governance.persons import Person, decision_of
-from adapters.governance.recalling import record_recall, run_again, tell
+from adapters.governance.recalling import Recalled, record_recall, run_again, tell
 from audit.errors import RefusalError
 from governance.deployment import Decision
 from governance.ports import Deployment, GovernedDocument
@@ -62,6 +62,7 @@ class Wish:
     since : from when on results are recalled; None for all of the release.
     suspend : the release that is left is suspended, and its work in progress ends.
     again : the studies on the recall list are run again on the target.
+    mark : the results on the list are marked as withdrawn where they lie.
     """
 
     reason: str
@@ -69,6 +70,7 @@ class Wish:
     since: datetime | None = None
     suspend: bool = False
     again: bool = False
+    mark: bool = True
 
 
 def rollback(site: Site, plugin: str, person: Person, wish: Wish) -> RolledBack:
@@ -136,4 +138,5 @@ def _switch(
     if active is None:
         return outcome, None
     left = active.release_digest
-    return outcome, record_recall(site, transaction, left, decision, wish.reason, wish.since)
+    recalled = Recalled(wish.reason, wish.since, wish.mark)
+    return outcome, record_recall(site, transaction, left, decision, recalled)

@@ -37,7 +37,7 @@ class ReportContent:
 
     Parameters
     ----------
-    outcome : done | abstained | refused.
+    outcome : done | abstained | refused | withdrawn (the result that it replaces).
     prediction : None for a refusal.
     segmented : (segmentation, SEG object, segment number) of each written segment.
     """

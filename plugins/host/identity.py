@@ -21,6 +21,10 @@ from plugins.host.case import Case
 
 SHADOW_REVISION = 0
 """Revision of a run in shadow, so that the same release may run the study live besides."""
+RECALL = "recall"
+"""Trigger of a run that only tells that an earlier result was withdrawn: it infers nothing."""
+RECALLED = "RELEASE_RECALLED"
+"""Its reason."""
 
 
 def run_id_for(

@@ -35,7 +35,7 @@ class RunRequest:
     sop_instance_uids : sorted; what the run id was made from.
     opened_at : aware UTC; the date and time that every written object carries.
     trigger : auto | manual | force | late-series | seed | corrected | patient-changed |
-        replay | chain.
+        recall | replay | chain.
     supersedes : run id whose results this run replaces, if any.
     seed_frame_of_reference_uid : in which the seed point was given; None where it was given
         for this very image.

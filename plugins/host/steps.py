@@ -30,7 +30,7 @@ from audit.errors import (
 from governance.certification import clear, runtime_differences
 from plugins.host import envelope, result
 from plugins.host.case import Case
-from plugins.host.identity import case_digest
+from plugins.host.identity import RECALL, RECALLED, case_digest
 from plugins.host.manifest import Manifest
 from plugins.host.ports import Answer, Document, House, Json, RunRequest
 from plugins.host.result import RunResult
@@ -76,7 +76,10 @@ class Run:
         return self.house.staging.load(self.request.run_id)
 
     def open(self, _: Json) -> Json:
+        """Put the run on record; one that tells of a recall has its answer already."""
         self.house.journal.opened(self.request)
+        if self.request.trigger == RECALL:
+            raise RefusalError("expected a release in force, found a recall", reasons=(RECALLED,))
         return {}
 
     def fetch(self, _: Json) -> Json:

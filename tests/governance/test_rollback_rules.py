@@ -165,7 +165,9 @@ def test_what_to_do_follows_from_what_arrived() -> None:
     assert run(1, "stored", superseded_by="x").todo == "REPLACED"
     assert run(1, "pending", "failed").todo == "NOTHING_ARRIVED"
     assert todo_of("running", "", ()) == "IN_PROGRESS"
-    assert set(TODO) == {"REVIEW", "REPLACED", "NOTHING_ARRIVED", "IN_PROGRESS"}
+    arrived = (RecalledDocument("SR", "1.2", "pacs", "stored"),)
+    assert todo_of("done", "x", arrived, withdrawn=True) == "WITHDRAWN"
+    assert set(TODO) == {"REVIEW", "WITHDRAWN", "REPLACED", "NOTHING_ARRIVED", "IN_PROGRESS"}
 
 
 def test_the_list_as_json_and_csv() -> None:

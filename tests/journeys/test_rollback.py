@@ -27,7 +27,7 @@ def played(root: Path, studies: int, database: DatabaseSection | None = None) ->
 def check(report: Report, studies: int) -> None:
     """Every check of a drill holds, and it was a drill under load."""
     assert report.passed, [line for line in report.checks if not line.ok]
-    assert len(report.checks) == 10
+    assert len(report.checks) == 11
     figures, phases = report.figures, phases_of(studies)
     assert figures["studies"] == phases.total == studies
     assert figures["open at rollback"]["queued"] >= 2
