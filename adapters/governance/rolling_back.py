@@ -3,7 +3,7 @@
     1  the target is the release that came to standby last, or the one that is named
     2  every byte of it is read and compared, packed and unpacked, and its signature checked
     3  in one transaction: table, gates, states, open runs, recall, records
-    4  the notice of the recall is sent
+    4  what is recalled is queued to be marked outside; the notice of the recall is sent
 
 Nothing is switched where a step before 3 raises.
 
@@ -22,6 +22,7 @@ from adapters.governance.acts import Outcome, change, refusals_recorded
 from adapters.governance.draining import Drained, tidy
 from adapters.governance.persons import Person, decision_of
 from adapters.governance.recalling import Recalled, record_recall, run_again, tell
+from adapters.governance.withdrawing import withdraw_recalled
 from audit.errors import RefusalError
 from governance.deployment import Decision
 from governance.ports import Deployment, GovernedDocument
@@ -101,6 +102,7 @@ def _rollback(site: Site, plugin: str, person: Person, wish: Wish) -> RolledBack
     outcome, recall = site.database.run(write)
     tidy(site, outcome.drained)
     left = outcome.changed[0].deployment if len(outcome.changed) > 1 else None
+    withdraw_recalled(site)  # before the studies run again, so that each result is withdrawn
     again = run_again(site, left.release_digest, wish.since) if wish.again and left else 0
     # 4
     if recall is not None:
