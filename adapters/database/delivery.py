@@ -62,6 +62,11 @@ class Deliveries(Session):
         query = query.order_by(DELIVERY.c.run_id, DELIVERY.c.target, DELIVERY.c.document_key)
         return tuple(DeliveryRow(**row._mapping) for row in self.connection.execute(query))
 
+    def failed_delivery_runs(self, limit: int = 50) -> tuple[str, ...]:
+        """Return runs of which a document could not be delivered, at most ``limit``."""
+        query = select(DELIVERY.c.run_id).where(DELIVERY.c.state == "failed").limit(10 * limit)
+        return tuple(dict.fromkeys(self.connection.scalars(query)))[:limit]
+
     def reopen_deliveries(self, run_id: str) -> int:
         """Let every document of a run be looked for, and sent where it is missing; how many."""
         rows = self.deliveries(run_id)

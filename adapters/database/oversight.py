@@ -6,6 +6,7 @@ Read next: `schema_workspace.py`, `adapters/oversight/`.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -113,6 +114,11 @@ class Oversight(Session):
         )
         rows = self.connection.execute(query.order_by(ASSESSMENT.c.decided_at.desc()).limit(limit))
         return tuple((decode(json.loads(content)), score) for content, score in rows)
+
+    def assessed_runs(self, run_ids: Sequence[str]) -> set[str]:
+        """Return those of the runs that somebody assessed."""
+        query = select(ASSESSMENT.c.run_id).where(ASSESSMENT.c.run_id.in_(run_ids))
+        return set(self.connection.scalars(query.distinct()))
 
     def assessed_plugins(self) -> tuple[str, ...]:
         """Return the plugins whose results somebody assessed."""

@@ -157,6 +157,11 @@ class Records(Session):
                 yield StoredLeaf(*row[:6], leaf=bytes(row.leaf), kept_hash=_bytes(row.hash))
             start = end
 
+    def leaves_at(self, leaf_indices: Sequence[int]) -> Mapping[int, bytes]:
+        """Return the stored bytes of some records by their leaf index."""
+        query = select(LEAF.c.leaf_index, LEAF.c.leaf).where(LEAF.c.leaf_index.in_(leaf_indices))
+        return {int(index): bytes(leaf) for index, leaf in self.connection.execute(query)}
+
     def records_of(self, run_id: str) -> tuple[StoredLeaf, ...]:
         """Return the records of one run in order of arrival; those that were purged are gone."""
         query = select(*_LEAF_COLUMNS).where(LEAF.c.run_id == run_id)

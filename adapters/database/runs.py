@@ -9,7 +9,7 @@ Read next: `documents.py`.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from typing import Any
@@ -106,6 +106,42 @@ class Runs(Session):
         if plugin is not None:
             query = query.where(RUN.c.plugin == plugin)
         return self._select(query.limit(limit).offset(offset))
+
+    def runs_before(
+        self,
+        before: tuple[datetime, str] | None = None,
+        *,
+        status: str = "",
+        plugin: str = "",
+        limit: int = 50,
+    ) -> tuple[RunRow, ...]:
+        """Return runs newest first, from the one that is named on (keyset)."""
+        query = select(RUN)
+        if status:
+            query = query.where(RUN.c.status == status)
+        if plugin:
+            query = query.where(RUN.c.plugin == plugin)
+        if before is not None:
+            moment, run_id = before
+            same = (RUN.c.opened_at == moment) & (RUN.c.run_id < run_id)
+            query = query.where(RUN.c.opened_at <= moment)
+            query = query.where((RUN.c.opened_at < moment) | same)
+        return self._select(
+            query.order_by(RUN.c.opened_at.desc(), RUN.c.run_id.desc()).limit(limit)
+        )
+
+    def runs_named(self, run_ids: Iterable[str]) -> tuple[RunRow, ...]:
+        """Return the runs of these ids that are known, newest first."""
+        query = select(RUN).where(RUN.c.run_id.in_(list(run_ids)))
+        return self._select(query.order_by(RUN.c.opened_at.desc(), RUN.c.run_id.desc()))
+
+    def open_counts(self) -> dict[str, int]:
+        """Return how many runs are in each open status, and how many failed."""
+        statuses = (*OPEN_STATUSES, "failed")
+        query = select(RUN.c.status, func.count()).where(RUN.c.status.in_(statuses))
+        found = dict.fromkeys(statuses, 0)
+        rows = self.connection.execute(query.group_by(RUN.c.status))
+        return found | {str(status): int(count) for status, count in rows}
 
     def run_counts(self) -> dict[tuple[str, str, str], tuple[int, float]]:
         """Return for each (plugin, release digest, status) how many runs, and their seconds."""

@@ -253,7 +253,7 @@ def _patient(
         "first_at": min(times) if known is None else min(known.first_at, *times),
         "last_at": max(times) if known is None else max(known.last_at, *times),
         "record_count": len(lines) + (known.record_count if known else 0),
-        "run_count": sum(line["kind"] == "run_opened" for line in lines)
+        "run_count": sum(line["kind"] == "run_closed" for line in lines)
         + (known.run_count if known else 0),
     }
     for key in ("age_band", "sex", "site_code"):

@@ -365,11 +365,23 @@ class SiteRecords:
         outcome = Outcome() if within else Outcome(8, "CLOCK_OFF")
         return self._append(transaction, "clock", body, outcome=outcome)
 
-    def access(self, transaction: Transaction, what: str, purpose: str, person: str) -> str:
-        """Record that somebody read the log or turned a pseudonym back."""
+    def access(
+        self,
+        transaction: Transaction,
+        what: str,
+        purpose: str,
+        person: str,
+        *,
+        run_id: str | None = None,
+        pseudonym: str = "",
+    ) -> str:
+        """Record that somebody read the log or turned a pseudonym back, and about whom."""
         body = {"what": bodies.coded(what), "purpose": bodies.coded(purpose)}
+        if run_id is not None:  # in the body: it is a record about a run, and not of it
+            body["run"] = bodies.coded(run_id)
         actor = self._actor(transaction, person)
-        return self._append(transaction, "access", body, actor=actor)
+        about = Subject(pseudonym) if pseudonym else None
+        return self._append(transaction, "access", body, actor=actor, subject=about)
 
     def _about_release(
         self,

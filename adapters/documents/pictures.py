@@ -94,10 +94,10 @@ def draw_overview(overview: Overview) -> Rgb:
     pixel_mm = _pixel_mm(overview.segmentation)
     for column, view in enumerate(VIEWS):
         plane = _plane(view, centre, pixel_mm)
-        grey = _grey(overview.reference, plane)
-        outline = _outline(overview.segmentation, plane)
+        grey = grey_image(overview.reference, plane)
+        outline = outline_of(overview.segmentation, plane)
         for line, row in enumerate(rows):
-            tile = _tile(grey, outline, row, plane)
+            tile = tile_of(grey, outline, row, plane)
             top, left = HEADER + line * TILE, column * TILE
             canvas.paste((left, top), tile)
             _annotate(canvas, (left, top), view, pixel_mm, row if column == 0 else None)
@@ -161,7 +161,7 @@ def _plane(view: View, centre: NDArray[np.float64], pixel_mm: float) -> Plane:
     return Plane(centre - (TILE - 1) / 2 * (down + right), down, right, TILE)
 
 
-def _grey(volume: Volume, plane: Plane) -> NDArray[np.float32]:
+def grey_image(volume: Volume, plane: Plane) -> NDArray[np.float32]:
     """Return the reference image in the plane as 0 to 1."""
     low, high = SOFT_TISSUE_WINDOW_HU
     if volume.modality != "CT":
@@ -170,13 +170,13 @@ def _grey(volume: Volume, plane: Plane) -> NDArray[np.float32]:
     return np.asarray(np.clip((values - low) / max(high - low, 1e-6), 0.0, 1.0), dtype=np.float32)
 
 
-def _outline(segmentation: Segmentation, plane: Plane) -> NDArray[np.bool_]:
+def outline_of(segmentation: Segmentation, plane: Plane) -> NDArray[np.bool_]:
     """Return the pixels inside the mask that touch its outside: a line of two pixels."""
     inside = plane.on(segmentation.geometry).nearest(segmentation.mask)
     return np.asarray(inside & ~ndimage.binary_erosion(inside, iterations=2), dtype=np.bool_)
 
 
-def _tile(grey: NDArray[np.float32], outline: NDArray[np.bool_], row: Row, plane: Plane) -> Rgb:
+def tile_of(grey: NDArray[np.float32], outline: NDArray[np.bool_], row: Row, plane: Plane) -> Rgb:
     """Return one tile: grey image, coloured map over it, contour on top."""
     base = (grey * 255).astype(np.uint8)
     tile = np.repeat(base[:, :, None], 3, axis=2)

@@ -19,12 +19,16 @@ from datetime import datetime, timedelta
 
 from governance import corrective, holds, incidents
 from governance.accounts import Account
+from governance.oversight.assessment import REVIEWERS
+from governance.oversight.reviewers import NOTIFIERS
 
 EVERYBODY = frozenset(
     {"clinician", "physicist", "engineer", "approver", "compliance", "administrator"}
 )
 OPERATORS = frozenset({"physicist", "engineer", "administrator"})
 SEEDERS = OPERATORS | {"clinician"}
+GLASS_BREAKERS = frozenset({"clinician", "physicist", "approver"})
+"""Who may see the identity behind one pseudonym for a while: who treats or has to tell."""
 
 INCIDENT_REPORTERS = frozenset(incidents.REPORTERS) - {"service"}
 _STAFF = frozenset(holds.PLACERS)
@@ -59,6 +63,20 @@ ROUTES: dict[tuple[str, str], frozenset[str] | str | None] = {
     ("GET", "/static/{path:path}"): None,
     ("POST", "/sign-out"): EVERYBODY,
     ("GET", "/"): EVERYBODY,
+    ("GET", "/runs"): EVERYBODY,
+    ("GET", "/runs/{run_id}/slices"): EVERYBODY,
+    ("GET", "/runs/{run_id}/slices/{number}"): EVERYBODY,
+    ("POST", "/runs/{run_id}/assess"): frozenset(REVIEWERS),
+    ("GET", "/patients"): EVERYBODY,
+    ("GET", "/patients/{pseudonym}"): EVERYBODY,
+    ("POST", "/patients/{pseudonym}/break-glass"): GLASS_BREAKERS,
+    ("GET", "/audit"): EVERYBODY,
+    ("GET", "/audit/verify"): EVERYBODY,
+    ("GET", "/audit/records/{leaf_index}"): EVERYBODY,
+    ("GET", "/audit/searches/keep"): EVERYBODY,
+    ("GET", "/audit/searches/drop"): EVERYBODY,
+    ("GET", "/oversight"): EVERYBODY,
+    ("POST", "/oversight/staff-notice"): frozenset(NOTIFIERS),
     ("GET", "/runs/{run_id}"): EVERYBODY,
     ("GET", "/runs/{run_id}/overview.png"): EVERYBODY,
     ("POST", "/runs/{run_id}/retry"): OPERATORS,

@@ -20,12 +20,19 @@ from starlette.responses import Response
 
 from adapters.web import access, metrics, pages
 from adapters.web.access import COOKIE, ROUTES, Session
+from adapters.web.audit import audit_routes
 from adapters.web.incidents import incident_routes
+from adapters.web.oversight import oversight_routes
+from adapters.web.overview import overview_routes
+from adapters.web.patients import patient_routes
+from adapters.web.reviews import review_routes
 from adapters.web.shell import HERE, Act, Pages, csrf_holds
 from adapters.web.sign_in import account_routes, sign_in_routes
 from adapters.web.sign_in_provider import provider_routes
+from adapters.web.slices import slice_routes
 from adapters.web.technical_files import technical_file_routes
 from adapters.web.texts import LANGUAGES
+from adapters.web.visit import note_access
 from audit.errors import SuiteError
 
 if TYPE_CHECKING:
@@ -60,9 +67,15 @@ def build_app(site: Site, act: Act) -> FastAPI:
     provider_routes(app, view)
     account_routes(app, view)
     _run_routes(app, view)
-    _act_routes(app, view)
+    overview_routes(app, view)
+    slice_routes(app, view)
+    review_routes(app, view)
+    patient_routes(app, view)
+    audit_routes(app, view)
+    oversight_routes(app, view)
     incident_routes(app, view)
     technical_file_routes(app, view)
+    _act_routes(app, view)  # last: its path takes any word
     return app
 
 
@@ -163,14 +176,15 @@ def _open_routes(app: FastAPI, view: Pages) -> None:
 
 
 def _run_routes(app: FastAPI, view: Pages) -> None:
-    @app.get("/")
-    def runs(request: Request, offset: int = 0) -> Response:
-        page = pages.runs_page(view.site, max(0, offset))
+    @app.get("/runs")
+    def runs(request: Request, status: str = "", plugin: str = "", before: str = "") -> Response:
+        page = pages.runs_page(view.site, status, plugin, before)
         return view.render(request, "runs.html", page=page)
 
     @app.get("/runs/{run_id}")
     def run(request: Request, run_id: str) -> Response:
         page = pages.run_page(view.site, run_id, request.state.session)
+        note_access(view.site, request, "run-records", "review", run_id=run_id)
         return view.render(request, "run.html", page=page)
 
     @app.get("/runs/{run_id}/overview.png")

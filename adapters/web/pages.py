@@ -7,14 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
 
-from adapters.database.runs import RunRow
+from adapters.database.runs import STATUSES, RunRow
 from adapters.hand import PERMITTED
+from adapters.oversight.stacks import can_be_shown
 from adapters.run_record import explanation_body, inference_body, unwritten_refusal
 from adapters.web.access import INCIDENT_REPORTERS, OPERATORS, SEEDERS, Session
+from adapters.web.formats import key_of, moment, read_key, short_digest
+from adapters.web.reviews import ReviewPart, review_part
 from audit.errors import NotFoundError
+from audit.kinds import NOT_EVALUATED
 from audit.merkle import leaf_hash
 from audit.ports import StoredLeaf
 from audit.record import decode
@@ -48,13 +52,16 @@ class RunLine:
 
 @dataclass(frozen=True, slots=True)
 class RunsPage:
-    """The table of runs with what waits and how long the log is."""
+    """The table of runs; ``newest`` and ``older`` are the queries of its links."""
 
     rows: tuple[RunLine, ...]
-    waiting_count: int
-    tree_size: int
-    newer: int | None
-    older: int | None
+    statuses: tuple[str, ...]
+    plugins: tuple[str, ...]
+    status: str
+    plugin: str
+    zone: str
+    newest: str | None
+    older: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,9 +110,18 @@ class RunPage:
     unwritten: str
     marks: tuple[str, ...]
     superseded_by: str | None
+    tone: str
+    release_digest: str
+    inputs: tuple[tuple[str, str], ...]
+    patient: str
     has_overview: bool
+    has_slices: bool
     findings: tuple[FindingLine, ...]
+    uncertainty: str
     explanation: tuple[tuple[str, str], ...]
+    faithfulness: tuple[tuple[str, str], ...]
+    method: str
+    review: ReviewPart
     deliveries: tuple[DeliveryLine, ...]
     records: tuple[RecordLine, ...]
     may_act: bool
@@ -116,32 +132,41 @@ class RunPage:
     may_report: bool
 
 
-def runs_page(site: Site, offset: int = 0) -> RunsPage:
-    """Return the table of runs from ``offset`` on, newest first."""
+def runs_page(site: Site, status: str, plugin: str, before: str) -> RunsPage:
+    """Return the table of runs from a place on, newest first."""
+    zone = site.configuration.site.time_zone
+    place = read_key(before)
+    chosen = status if status in STATUSES else ""
     with site.database.reading() as transaction:
-        rows = transaction.runs(limit=PAGE_SIZE + 1, offset=offset)
-        waiting = transaction.open_run_count()
-        tree_size = transaction.tree_size()
-    lines = tuple(
-        RunLine(
-            row.run_id,
-            row.plugin,
-            row.plugin_version,
-            row.release_digest.removeprefix("sha256:")[:12],
-            row.mode,
-            row.status,
-            TONES.get(row.status, "wait"),
-            _time(row.opened_at),
-            row.reason,
-        )
-        for row in rows[:PAGE_SIZE]
-    )
+        rows = transaction.runs_before(place, status=chosen, plugin=plugin, limit=PAGE_SIZE + 1)
+        plugins = sorted({row.plugin for row in transaction.releases()})
+    last = rows[PAGE_SIZE - 1] if len(rows) > PAGE_SIZE else None
+    wanted = {"status": chosen, "plugin": plugin}
+    older = wanted | {"before": key_of(last.opened_at, last.run_id)} if last else None
     return RunsPage(
-        lines,
-        waiting,
-        tree_size,
-        max(0, offset - PAGE_SIZE) if offset else None,
-        offset + PAGE_SIZE if len(rows) > PAGE_SIZE else None,
+        rows=tuple(run_line(row, zone) for row in rows[:PAGE_SIZE]),
+        statuses=STATUSES,
+        plugins=tuple(plugins),
+        status=chosen,
+        plugin=plugin,
+        zone=zone,
+        newest=urlencode(wanted) if place else None,
+        older=urlencode(older) if older else None,
+    )
+
+
+def run_line(row: RunRow, zone: str) -> RunLine:
+    """Return one line of a table of runs."""
+    return RunLine(
+        row.run_id,
+        row.plugin,
+        row.plugin_version,
+        short_digest(row.release_digest),
+        row.mode,
+        row.status,
+        TONES.get(row.status, "wait"),
+        moment(row.opened_at, zone),
+        row.reason,
     )
 
 
@@ -157,6 +182,9 @@ def run_page(site: Site, run_id: str, session: Session) -> RunPage:
         explanation = explanation_body(transaction, run_id)
         unwritten = unwritten_refusal(transaction, run_id)
         marks = transaction.marks(run_id)
+        shown = can_be_shown(transaction.documents(run_id))
+        reviewed = review_part(transaction, row, inference, session)
+    zone = site.configuration.site.time_zone
     facts = (
         ("plugin", f"{row.plugin} {row.plugin_version}"),
         ("release", row.release_digest),
@@ -164,8 +192,8 @@ def run_page(site: Site, run_id: str, session: Session) -> RunPage:
         ("trigger", row.trigger),
         ("status", row.status),
         ("reason", row.reason or "–"),
-        ("opened", _time(row.opened_at)),
-        ("closed", _time(row.closed_at)),
+        ("opened", moment(row.opened_at, zone)),
+        ("closed", moment(row.closed_at, zone)),
     )
     return RunPage(
         run_id=run_id,
@@ -176,16 +204,25 @@ def run_page(site: Site, run_id: str, session: Session) -> RunPage:
         unwritten=unwritten,
         marks=tuple(f"mark_{code}" for code in marks),
         superseded_by=row.superseded_by,
+        tone=TONES.get(row.status, "wait"),
+        release_digest=row.release_digest,
+        inputs=_inputs(row, inference),
+        patient=_patient(leaves),
         has_overview=overview_path(site, run_id) is not None,
+        has_slices=shown,
         findings=_findings(inference, f"{row.plugin} {row.plugin_version}"),
-        explanation=_explanation(explanation),
+        uncertainty=_uncertainty(inference),
+        explanation=_numbers(explanation, "contributions"),
+        faithfulness=_numbers(explanation, "faithfulness"),
+        method=str(explanation.get("method", "")),
+        review=reviewed,
         deliveries=tuple(
             DeliveryLine(
                 d.kind, d.target, d.state, TONES.get(d.state, "wait"), d.attempts, d.reason
             )
             for d in deliveries
         ),
-        records=tuple(_record(leaf) for leaf in leaves),
+        records=tuple(_record(leaf, zone) for leaf in leaves),
         may_act=session.role in OPERATORS,
         may_retry=row.status in PERMITTED["retry"],
         may_discard=row.status in PERMITTED["discard"],
@@ -207,11 +244,38 @@ def _needs_seed(row: RunRow) -> bool:
     return row.status == "refused" and row.superseded_by is None and bool(SEED_WANTED & codes)
 
 
-def _record(leaf: StoredLeaf) -> RecordLine:
+def _record(leaf: StoredLeaf, zone: str) -> RecordLine:
     record = decode(leaf.leaf)
     digest = leaf_hash(leaf.leaf).hex()[:16]
     outcome = str(record.outcome.code)
-    return RecordLine(leaf.leaf_index, leaf.kind, _time(record.recorded_at), outcome, digest)
+    when = moment(record.recorded_at, zone)
+    return RecordLine(leaf.leaf_index, leaf.kind, when, outcome, digest)
+
+
+def _patient(leaves: tuple[StoredLeaf, ...]) -> str:
+    """Return the pseudonym of the patient as the newest record has it; empty when none does."""
+    for leaf in reversed(leaves):
+        subject = decode(leaf.leaf).subject
+        if subject is not None and subject.pseudonym != NOT_EVALUATED:
+            return subject.pseudonym
+    return ""
+
+
+def _inputs(row: RunRow, inference: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    """Return what was read: instances, digest, and for each role modality, size and spacing."""
+    stated = inference.get("input", {})
+    lines = [("instances", str(len(row.sop_instance_uids)))]
+    if row.input_digest:
+        lines.append(("input_digest", row.input_digest))
+    acquisition = inference.get("acquisition") or row.facts.get("acquisition", {})
+    for role, facts in acquisition.items():
+        shape = " × ".join(str(n) for n in facts.get("shape", ()))
+        spacing = " × ".join(f"{n:g}" for n in facts.get("spacing_mm", ()))
+        lines.append((role, f"{facts.get('modality', '')}, {shape}, {spacing} mm"))
+    flags = stated.get("quality_flags")
+    if isinstance(flags, list) and flags:
+        lines.append(("quality_flags", ", ".join(flags)))
+    return tuple(lines)
 
 
 def _findings(inference: Mapping[str, Any], release: str) -> tuple[FindingLine, ...]:
@@ -219,21 +283,29 @@ def _findings(inference: Mapping[str, Any], release: str) -> tuple[FindingLine, 
     for region in inference.get("output", {}).get("rois", ()):
         for key, quantity, unit in (
             ("volume_ml", "volume", "ml"),
-            ("max_diameter_mm", "maximum 3D diameter", "mm"),
+            ("max_diameter_mm", "max_diameter", "mm"),
         ):
             if key in region:
                 value = f"{float(region[key]):.1f} {unit}"
-                lines.append(FindingLine(region["name"], quantity, value, "", release))
+                limits = region.get(f"{key}_interval")
+                interval = f"{limits[0]:.1f}–{limits[1]:.1f} {unit}" if limits else ""
+                lines.append(FindingLine(region["name"], quantity, value, interval, release))
     return tuple(lines)
 
 
-def _explanation(body: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
-    contributions, faithfulness = body.get("contributions", ()), body.get("faithfulness", {})
-    pairs = contributions.items() if isinstance(contributions, Mapping) else contributions
-    lines = [(str(name), f"{float(value):.3f}") for name, value in pairs]
-    lines += [(str(name), f"{float(value):.3f}") for name, value in faithfulness.items()]
-    return tuple(lines)
+def _uncertainty(inference: Mapping[str, Any]) -> str:
+    """Return the case-level uncertainty with its interval."""
+    stated = inference.get("uncertainty", {})
+    if not stated or str(stated["measure"]).startswith("text:"):  # words of a plugin, no measure
+        return ""
+    low, high = stated["interval"]
+    return f"{stated['measure']}: {stated['score']:.3f} ({low:.3f}–{high:.3f})"
 
 
-def _time(moment: datetime | None) -> str:
-    return "–" if moment is None else moment.strftime("%Y-%m-%d %H:%M:%S")
+def _numbers(body: Mapping[str, Any], part: str) -> tuple[tuple[str, str], ...]:
+    stated = body.get(part, ())
+    pairs = stated.items() if isinstance(stated, Mapping) else stated
+    return tuple(
+        (str(name), f"{value:.3f}" if isinstance(value, (int, float)) else str(value))
+        for name, value in pairs
+    )

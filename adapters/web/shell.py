@@ -14,6 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import Response
 
 from adapters.web.access import Session, same_text
+from adapters.web.navigation import menu
 from adapters.web.texts import LANGUAGES, translator
 from adapters.web.throttle import Throttle
 from audit.errors import ConfigurationError, NotFoundError, RefusalError, SuiteError
@@ -54,13 +55,15 @@ class Pages:
     ) -> Response:
         """Return a page in the language and session of the request."""
         language = language_of(request)
+        session: Session | None = getattr(request.state, "session", None)
         t = translator(language)
         mode = self.site.configuration.site.mode
         html = self.environment.get_template(template).render(
             t=t,
             language=language,
             other_language="de" if language == "en" else "en",
-            session=getattr(request.state, "session", None),
+            session=session,
+            menu=menu(request.url.path, session.role) if session else (),
             notice=t["clinical" if mode == "clinical" else "research"],
             **context,
         )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from adapters.web.texts_incidents import INCIDENT_TEXTS
 from adapters.web.texts_technical_file import TECHNICAL_FILE_TEXTS
+from adapters.web.texts_workspace import WORKSPACE_TEXTS
 
 LANGUAGES = ("en", "de")
 
@@ -68,8 +69,8 @@ TEXTS: dict[str, tuple[str, str]] = {
     "status": ("Status", "Status"),
     "plugin": ("Plugin", "Plugin"),
     "release": ("Release", "Release"),
-    "opened": ("Opened (UTC)", "Begonnen (UTC)"),
-    "closed": ("Closed (UTC)", "Beendet (UTC)"),
+    "opened": ("Opened", "Begonnen"),
+    "closed": ("Closed", "Beendet"),
     "mode": ("Mode", "Modus"),
     "trigger": ("Trigger", "Auslöser"),
     "reason": ("Reason", "Grund"),
@@ -191,6 +192,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "superseded": ("Superseded by a later run", "Durch einen späteren Lauf ersetzt"),
     **INCIDENT_TEXTS,
     **TECHNICAL_FILE_TEXTS,
+    **WORKSPACE_TEXTS,
 }
 
 

@@ -238,6 +238,7 @@ def test_both_languages_have_every_text() -> None:
     for template in folder.glob("*.html"):
         used |= set(re.findall(r"\bt\.([a-z_]+)", template.read_text()))
     assert used <= set(TEXTS)
+    assert not set(TEXTS) & set(dir(dict))  # a template would get the method
     assert all(english and german for english, german in TEXTS.values())
 
 
@@ -437,7 +438,7 @@ def test_pages_in_a_real_browser(pages: Served, tmp_path: Path) -> None:
         with page.expect_navigation():
             page.click("form[action='/sign-in'] button")
         for path, word in (
-            ("/", "Läufe"),
+            ("/runs", "Läufe"),
             (f"/runs/{pages.refused_run_id}", "Saatpunkt"),
             (f"/runs/{pages.run_id}", "Befunde"),
         ):
@@ -448,5 +449,5 @@ def test_pages_in_a_real_browser(pages: Served, tmp_path: Path) -> None:
             page.screenshot(path=str(tmp_path / f"page-{word}.png"), full_page=True)
         assert page.evaluate("document.querySelector('img.overview').naturalWidth") > 0
         page.goto(pages.url + "/language/en")
-        assert "Runs" in page.inner_text("main")
+        assert "Latest runs" in page.inner_text("main")
         browser.close()
