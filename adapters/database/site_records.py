@@ -164,15 +164,7 @@ class SiteRecords:
 
     def compared(self, transaction: Transaction, request: RunRequest, row: ComparisonRow) -> str:
         """Record how the run of a release compares with that of the one it is measured by."""
-        return self._append(
-            transaction,
-            "comparison",
-            site_bodies.comparison(row),
-            mode=request.mode,
-            run_id=row.run_id,
-            release_digest=row.release_digest,
-            subject=Subject(self._pseudonyms.subject(request.study_instance_uid)),
-        )
+        return self._of_run(transaction, "comparison", request, site_bodies.comparison(row))
 
     def assessment(
         self, transaction: Transaction, request: RunRequest, item: Assessment, subject: Subject
@@ -180,16 +172,8 @@ class SiteRecords:
         """Record what a person did with a result; who it was stands as a pseudonym."""
         known = item.reviewer and item.reviewer_role in PERSONS
         actor = Actor(item.reviewer, item.reviewer_role) if known else None
-        return self._append(
-            transaction,
-            "assessment",
-            site_bodies.assessment(item) | {"plugin": bodies.plugin(request)},
-            mode=request.mode,
-            actor=actor,
-            run_id=request.run_id,
-            release_digest=request.release_digest,
-            subject=subject,
-        )
+        body = site_bodies.assessment(item) | {"plugin": bodies.plugin(request)}
+        return self._of_run(transaction, "assessment", request, body, actor=actor, subject=subject)
 
     def seed_taken(self, transaction: Transaction, request: RunRequest, seed: Seed) -> str:
         """Record whose seed point a run takes, and from which object."""
@@ -216,15 +200,15 @@ class SiteRecords:
         **fields: Any,
     ) -> str:
         """Append a record about a run that is no step of it."""
+        subject = Subject(self._pseudonyms.subject(request.study_instance_uid))
+        given = {"mode": request.mode, "subject": subject} | fields
         return self._append(
             transaction,
             kind,
             body,
-            mode=request.mode,
             run_id=request.run_id,
             release_digest=request.release_digest,
-            subject=Subject(self._pseudonyms.subject(request.study_instance_uid)),
-            **fields,
+            **given,
         )
 
     def replayed(

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
+from adapters.database.delivery import DeliveryRow
 from adapters.database.runs import STATUSES, RunRow
 from adapters.hand import PERMITTED
 from adapters.oversight.stacks import can_be_shown
@@ -185,19 +186,9 @@ def run_page(site: Site, run_id: str, session: Session) -> RunPage:
         shown = can_be_shown(transaction.documents(run_id))
         reviewed = review_part(transaction, row, inference, session)
     zone = site.configuration.site.time_zone
-    facts = (
-        ("plugin", f"{row.plugin} {row.plugin_version}"),
-        ("release", row.release_digest),
-        ("mode", row.mode),
-        ("trigger", row.trigger),
-        ("status", row.status),
-        ("reason", row.reason or "–"),
-        ("opened", moment(row.opened_at, zone)),
-        ("closed", moment(row.closed_at, zone)),
-    )
     return RunPage(
         run_id=run_id,
-        facts=facts,
+        facts=_facts(row, zone),
         abstained=row.status == "abstained",
         refused=row.status == "refused",
         why=row.reason,
@@ -216,12 +207,7 @@ def run_page(site: Site, run_id: str, session: Session) -> RunPage:
         faithfulness=_numbers(explanation, "faithfulness"),
         method=str(explanation.get("method", "")),
         review=reviewed,
-        deliveries=tuple(
-            DeliveryLine(
-                d.kind, d.target, d.state, TONES.get(d.state, "wait"), d.attempts, d.reason
-            )
-            for d in deliveries
-        ),
+        deliveries=tuple(_delivery(item) for item in deliveries),
         records=tuple(_record(leaf, zone) for leaf in leaves),
         may_act=session.role in OPERATORS,
         may_retry=row.status in PERMITTED["retry"],
@@ -230,6 +216,24 @@ def run_page(site: Site, run_id: str, session: Session) -> RunPage:
         may_seed=session.role in SEEDERS and _needs_seed(row),
         may_report=session.role in INCIDENT_REPORTERS,
     )
+
+
+def _facts(row: RunRow, zone: str) -> tuple[tuple[str, str], ...]:
+    return (
+        ("plugin", f"{row.plugin} {row.plugin_version}"),
+        ("release", row.release_digest),
+        ("mode", row.mode),
+        ("trigger", row.trigger),
+        ("status", row.status),
+        ("reason", row.reason or "–"),
+        ("opened", moment(row.opened_at, zone)),
+        ("closed", moment(row.closed_at, zone)),
+    )
+
+
+def _delivery(row: DeliveryRow) -> DeliveryLine:
+    tone = TONES.get(row.state, "wait")
+    return DeliveryLine(row.kind, row.target, row.state, tone, row.attempts, row.reason)
 
 
 def overview_path(site: Site, run_id: str) -> Any:
