@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from adapters.database import Transaction
 from adapters.governance.draining import Drained, drain, tidy
 from adapters.governance.persons import Person, decision_of
-from audit.errors import NotFoundError, RefusalError
+from audit.errors import NotFoundError, RefusalError, ReleaseError
 from governance.approvals import builders, require_not_builder
 from governance.deployment import (
     CERTIFIED,
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from adapters.compose import Site
 
 UNGATED = ("suspend",)
+_VERIFIED = ("shadow", "canary", "activate", "waive")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +86,12 @@ def commit(
 ) -> Outcome:
     """Take a decision in a transaction, then let go what its runs had staged.
 
-    A refusal goes on record: who tried what with which release.
+    A release on its way into use is verified before, byte by byte, with its signature.  A
+    refusal goes on record: who tried what with which release.
     """
     with refusals_recorded(site, action, digest, person):
+        if action in _VERIFIED:
+            site.registry.verify(digest)
         outcome = site.database.run(write)
     tidy(site, outcome.drained)
     return outcome
@@ -98,8 +102,8 @@ def refusals_recorded(site: Site, action: str, digest: str, person: Person) -> I
     """Let a refusal through, and put on record who tried what and why it was refused."""
     try:
         yield
-    except RefusalError as refusal:
-        reasons = refusal.reasons
+    except (RefusalError, ReleaseError) as refusal:
+        reasons = getattr(refusal, "reasons", ()) or (refusal.code,)
 
         def write(transaction: Transaction) -> str:
             return site.journal.refused_act(transaction, action, digest, reasons, person.account_id)
