@@ -44,6 +44,7 @@ from adapters.seeds.finder import SeedFinder
 from adapters.site_cases import SiteCases
 from adapters.technical_file.site_sources import SourceRoom
 from adapters.watches import corrections, seed_finder
+from audit.errors import StorageError
 from audit.log import Log
 from audit.pseudonym import Pseudonyms
 from audit.record import Actor, Source
@@ -163,6 +164,17 @@ def open_site(
     chosen = configuration or _configured(home, config)
     with ExitStack() as stack:
         yield _build(stack, home, chosen, _Given(archives, targets, scans or {}, now))
+
+
+def revision_of(home: Home, config: Path | None = None) -> str:
+    """Return at which migration the site database is, without changing it; empty: not made."""
+    database = Database(_database_url(home.create(), _configured(home, config)))
+    try:
+        return database.check()
+    except StorageError:
+        return ""
+    finally:
+        database.close()
 
 
 def _configured(home: Home, config: Path | None) -> Configuration:

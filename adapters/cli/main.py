@@ -25,6 +25,7 @@ from adapters.cli import (
     governance_history,
     incident,
     incident_evidence,
+    keeping,
     physics,
     release,
     run,
@@ -59,6 +60,9 @@ app.command("serve")(serve.serve)
 app.command("doctor")(configuration.doctor)
 app.command("replay")(runs.replay)
 app.command("bench")(serve.bench)
+app.command("backup")(keeping.backup)
+app.command("restore")(keeping.restore)
+app.command("upgrade")(keeping.upgrade)
 app.command("gamma")(physics.gamma)
 app.command("dvh")(physics.dvh)
 app.command("compare-contours")(physics.compare_contours)
