@@ -1,11 +1,8 @@
-#!/usr/bin/env python3
-"""Check the audit log of a bundle: Python 3.9, standard library, no line of the suite.
+"""Check an audit log: verify_log.py BUNDLE --key KEY [--anchor NOTE_FILE ...] [--witness KEY ...]
 
-    verify_log.py BUNDLE --key KEY [--anchor NOTE_FILE ...]
-
-Every checkpoint is signed by KEY (RFC 8032, C2SP signed-note); at each the Merkle root over the
-records (RFC 9162, 2.1.1) is the signed one; none is missing, or purged without a signed purge.
-An anchor is a checkpoint kept elsewhere: it finds a log that was cut or written anew.
+Python 3.9, standard library, no line of the suite.  At each signed checkpoint (C2SP signed-note,
+RFC 8032) the Merkle root (RFC 9162, 2.1.1) of the records is the signed one; none is missing or
+purged without an order.  Anchors and witnesses find a log that was cut or written anew.
 """
 
 from __future__ import annotations
@@ -48,12 +45,10 @@ def point_of(data: bytes) -> Point | None:
     """Return the point of 32 bytes (RFC 8032, 5.1.3), None where they are none."""
     y = int.from_bytes(data, "little")
     sign, y = y >> 255, y & (1 << 255) - 1
-    if len(data) != 32 or y >= P:
-        return None
     u, v = (y * y - 1) % P, (D * y * y + 1) % P
     x = u * pow(v, 3, P) * pow(u * pow(v, 7, P), (P - 5) // 8, P) % P
     x = x * pow(2, (P - 1) // 4, P) % P if (v * x * x + u) % P == 0 else x
-    if (v * x * x - u) % P or (x == 0 and sign):
+    if len(data) != 32 or y >= P or (v * x * x - u) % P or (x == 0 and sign):
         return None
     x = P - x if x & 1 != sign else x
     return x, y, 1, x * y % P
@@ -70,27 +65,27 @@ def signed(public: bytes, message: bytes, signature: bytes) -> bool:
     return (p[0] * q[2] - q[0] * p[2]) % P == (p[1] * q[2] - q[1] * p[2]) % P == 0
 
 
-def read_key(text: str) -> tuple[str, bytes, bytes]:
-    """Return (name, key id, public key) of name+id+base64(0x01 || key)."""
-    name, key_id, content = text.strip().split("+", 2)
+def read_key(text: str) -> tuple[str, bytes, bytes, bool]:
+    """Return (name, key id, public key, of a witness?) of a key's text, or of a file with it."""
+    name, key_id, content = (text if "+" in text else Path(text).read_text()).strip().split("+", 2)
     data = base64.b64decode(content)
     expected = hashlib.sha256(name.encode() + b"\n" + data).digest()[:4]
-    if data[:1] != b"\x01" or len(data) != 33 or expected.hex() != key_id:
+    if data[:1] not in (b"\x01", b"\x04") or len(data) != 33 or expected.hex() != key_id:
         sys.exit("FAULT: the public key is malformed")
-    return name, expected, data[1:]
+    return name, expected, data[1:], data[0] == 4
 
 
-def read_note(note: str, key: tuple[str, bytes, bytes]) -> tuple[int, bytes]:
-    """Return (size, root) of a checkpoint that the key signed."""
-    name, key_id, public = key
+def read_note(note: str, key: tuple[str, bytes, bytes, bool]) -> tuple[int, bytes]:
+    """Return (size, root) of a checkpoint that a log signed or a witness cosigned, else zeros."""
     text, _, lines = note.rpartition("\n\n")
-    origin, size, root = [*text.split("\n"), "", "", ""][:3]
-    ours = [line.split(" ")[-1] for line in lines.splitlines() if f"\u2014 {name} " in line]
-    marks = [mark[4:] for mark in map(base64.b64decode, ours) if mark[:4] == key_id]
-    good = [mark for mark in marks if signed(public, (text + "\n").encode(), mark)]
-    if origin != name or not good:
-        sys.exit(f"FAULT: checkpoint {size}: the signature of {name} is missing or wrong")
-    return int(size), base64.b64decode(root)
+    size, root = [*text.split("\n"), "", ""][1:3]
+    ours = [line.split(" ")[-1] for line in lines.splitlines() if f"\u2014 {key[0]} " in line]
+    marks = [mark[4:] for mark in map(base64.b64decode, ours) if mark[:4] == key[1]]
+    for mark in marks:  # C2SP signed-note and tlog-cosignature: 8 bytes of time before it
+        head = f"cosignature/v1\ntime {int.from_bytes(mark[:8], 'big')}\n" if key[3] else ""
+        if not signed(key[2], f"{head}{text}\n".encode(), mark[8 * key[3] :]):
+            sys.exit(f"FAULT: checkpoint {size}: the signature of {key[0]} is wrong")
+    return (int(size), base64.b64decode(root)) if marks else (0, b"")
 
 
 def root_of(stack: list[bytes]) -> bytes:
@@ -107,17 +102,22 @@ def main() -> None:
     parser.add_argument("bundle")
     parser.add_argument("--key", required=True, help="public key as text, or a file with it")
     parser.add_argument("--anchor", action="append", default=[], help="file with a checkpoint")
+    parser.add_argument("--witness", action="append", default=[], help="key of a cosigner")
     given = parser.parse_args()
-    key = read_key(given.key if "+" in given.key else Path(given.key).read_text())
-    archive = zipfile.ZipFile(given.bundle)
+    key, archive = read_key(given.key), zipfile.ZipFile(given.bundle)
     names = [n for n in archive.namelist() if n.startswith(("checkpoints/", "witness/"))]
     notes = [archive.read(n).decode() for n in names] + [Path(p).read_text() for p in given.anchor]
     roots: dict[int, bytes] = {}
-    for size, root in (read_note(note, key) for note in notes):
+    for note in notes:
+        size, root = read_note(note, key)
+        if not root or not note.startswith(f"{key[0]}\n"):
+            sys.exit(f"FAULT: checkpoint {size}: the signature of {key[0]} is missing or wrong")
         if roots.setdefault(size, root) != root:
             sys.exit(f"FAULT: two different trees of {size} records are signed: the log was forked")
-    stack, dead = list[bytes](), set[int]()
-    size, last, kept = 0, -1, archive.open("hashes.bin")
+    seen = {w[0]: max(read_note(n, w)[0] for n in notes) for w in map(read_key, given.witness)}
+    if not all(seen.values()):
+        sys.exit(f"FAULT: not every witness cosigned a checkpoint of this log: {seen}")
+    stack, dead, size, last, kept = list[bytes](), set[int](), 0, -1, archive.open("hashes.bin")
     for line in archive.open("records.ndjson"):
         value, fact = hashlib.sha256(b"\x00" + line[:-1]).digest(), json.loads(line)
         if fact.get("schema") == "osteon.audit.tombstone/1":
@@ -142,7 +142,8 @@ def main() -> None:
         sys.exit(f"FAULT: record {min(dead)} was removed, and no purge says so")
     if not roots or max(roots) > size:
         sys.exit(f"FAULT: the log ends at record {size}, of {max(roots, default=0)} signed")
-    sys.stdout.write(f"GOOD: {size} records, {len(roots)} checkpoints, {root_of(stack).hex()}\n")
+    tail = f"{root_of(stack).hex()} {seen or ''}"
+    sys.stdout.write(f"GOOD: {size} records, {len(roots)} checkpoints, {tail}\n")
 
 
 if __name__ == "__main__":

@@ -1,17 +1,26 @@
 """The log in a file: two verifiers of different make find every way to change it."""
 
+import shutil
 import subprocess
 import sys
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
-from audit.bundle import read_bundle, small_verifier, verify_bundle, write_bundle
-from audit.checkpoint import Checkpoint, Signer, new_signer, sign
+from audit.bundle import (
+    check_bundle_attested,
+    read_bundle,
+    small_verifier,
+    verify_bundle,
+    write_bundle,
+)
+from audit.checkpoint import Checkpoint, Signer, new_signer, sign, split_note
+from audit.cosignature import ED25519, Cosigner
 from audit.errors import LogTamperedError
 from audit.merkle import leaf_hash, root_of
+from audit.ports import Attestation
 from audit.record import make_record
 from tests.simulators.site_database import ORIGIN, SOURCE, Recorded
 
@@ -38,12 +47,13 @@ def bundle(sqlite_recorded: Recorded, tmp_path: Path) -> Path:
     return path
 
 
-def _small(path: Path, key: str, *anchors: Path) -> tuple[int, str]:
+def _small(path: Path, key: str, *anchors: Path, witnesses: Sequence[str] = ()) -> tuple[int, str]:
     """Run the verifier of the bundle itself, in an interpreter that sees no package of ours."""
     program = path.parent / "verify_log.py"
     with zipfile.ZipFile(path) as archive:
         program.write_bytes(archive.read("verify_log.py"))
     options = [part for anchor in anchors for part in ("--anchor", str(anchor))]
+    options += [part for witness in witnesses for part in ("--witness", witness)]
     done = subprocess.run(
         [sys.executable, "-I", "-S", str(program), str(path), "--key", key, *options],
         capture_output=True, text=True, check=False,
@@ -226,3 +236,50 @@ def test_the_small_verifier_is_small_and_alone() -> None:
         line.split()[1] for line in source.splitlines() if line.startswith(("import ", "from "))
     }
     assert imported <= set(sys.stdlib_module_names)
+
+
+def test_the_small_verifier_checks_cosignatures(bundle: Path, sqlite_recorded: Recorded) -> None:
+    """A witness that is named must have cosigned; a wrong or a missing cosignature is a fault."""
+    site = sqlite_recorded
+    witness, stranger = (
+        Cosigner(f"witness.test/{n}", ED25519, n.encode() * 32) for n in ("a", "b")
+    )
+    with site.database.reading() as store:
+        checkpoints = store.checkpoints()
+        text, _ = split_note(checkpoints[1].note)
+        line = witness.cosign(text, site.clock())
+        said = [Attestation(9, "a", "cosignature", line, site.clock())]
+        leaves = store.leaves(0, store.tree_size())
+        write_bundle(bundle, leaves, checkpoints, site.key, said)
+    code, words = _small(bundle, site.key.text(), witnesses=[witness.key.text()])
+    assert (code, "witness.test/a': 9" in words) == (0, True), words
+    code, words = _small(bundle, site.key.text(), witnesses=[stranger.key.text()])
+    assert (code, "not every witness" in words) == (1, True)
+    assert check_bundle_attested(read_bundle(bundle), (), [witness.key]).cosigned[0].size == 9
+    with pytest.raises(LogTamperedError, match="found none"):
+        check_bundle_attested(read_bundle(bundle), (), [stranger.key])
+    other_line = witness.cosign(split_note(checkpoints[0].note)[0], site.clock())
+    swapped = _changed(
+        bundle,
+        lambda parts: parts.update(
+            {"witness/9-a.txt": (checkpoints[1].note + other_line).encode()}
+        ),
+    )
+    code, words = _small(swapped, site.key.text(), witnesses=[witness.key.text()])
+    assert (code, "signature of witness.test/a is wrong" in words) == (1, True)
+    with pytest.raises(LogTamperedError, match="wrong one"):
+        check_bundle_attested(read_bundle(swapped), (), [witness.key])
+
+
+def test_the_small_verifier_runs_on_an_old_python(bundle: Path, sqlite_recorded: Recorded) -> None:
+    """Python 3.9 is enough, where one is installed."""
+    found = [path for path in map(shutil.which, ("python3.9", "python3.10")) if path]
+    runs = [p for p in found if subprocess.run([p, "-c", ""], check=False).returncode == 0]
+    python = runs[0] if runs else None
+    if python is None:
+        pytest.skip("no Python 3.9 or 3.10 on this machine")
+    program = bundle.with_name("verify_log.py")
+    program.write_bytes(small_verifier())
+    command = [python, "-I", "-S", str(program), str(bundle), "--key", sqlite_recorded.key.text()]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout[:5]) == (0, "GOOD:"), done.stderr
