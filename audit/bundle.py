@@ -211,10 +211,10 @@ def verify_bundle(
     trusted = key or parse_key(bundle.key_text)
     if key is not None and bundle.key_text != key.text():
         raise LogTamperedError("expected the key that you were given, found another in the bundle")
-    notes = [*bundle.notes, *anchors]
-    if not notes:
+    kept = tuple(anchors)
+    if not bundle.notes and not kept:
         raise LogTamperedError("expected a signed checkpoint, found none in the bundle")
-    return verify_records(bundle.leaves(), notes, trusted, own_columns=True)
+    return verify_records(bundle.leaves(), bundle.notes, trusted, kept, own_columns=True)
 
 
 def small_verifier() -> bytes:

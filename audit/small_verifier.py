@@ -113,7 +113,7 @@ def main() -> None:
         if not root or not note.startswith(f"{key[0]}\n"):
             sys.exit(f"FAULT: checkpoint {size}: the signature of {key[0]} is missing or wrong")
         if roots.setdefault(size, root) != root:
-            sys.exit(f"FAULT: two different trees of {size} records are signed: the log was forked")
+            sys.exit(f"FAULT: two trees of {size} records are signed: forked before record {size}")
     seen = {w[0]: max(read_note(n, w)[0] for n in notes) for w in map(read_key, given.witness)}
     if not all(seen.values()):
         sys.exit(f"FAULT: not every witness cosigned a checkpoint of this log: {seen}")

@@ -22,9 +22,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from audit import tombstone
-from audit.checkpoint import Checkpoint, VerifierKey, verify
+from audit.checkpoint import VerifierKey, verify
 from audit.errors import LogTamperedError, RecordError
-from audit.merkle import EMPTY_ROOT, Frontier, grow, leaf_hash, read_frontier
+from audit.merkle import Frontier, grow, leaf_hash, read_frontier
 from audit.ports import LeafDatabase, LeafStore, StoredLeaf
 from audit.record import decode
 
@@ -51,6 +51,7 @@ def verify_records(
     leaves: Iterable[StoredLeaf],
     notes: Iterable[str],
     key: VerifierKey,
+    anchors: Iterable[str] = (),
     *,
     own_columns: bool = False,
 ) -> Summary:
@@ -59,40 +60,77 @@ def verify_records(
     Parameters
     ----------
     leaves : in the order of the tree.
-    notes : signed checkpoints, from the store or from outside, in any order.
+    notes : signed checkpoints that lie with the log, in any order.
+    anchors : those that were kept elsewhere; what agrees with the log's own notes alone
+        may have been written anew together with them.
     own_columns : whether ids and kind of a leaf were read from its own bytes.
 
     Raises
     ------
     LogTamperedError : names the first record that is not what was signed.
     """
-    checkpoints = _checkpoints(notes, key)
-    frontier = Frontier()
-    pending: list[bytes] = []
-    remaining = list(reversed(checkpoints))
-    while remaining and remaining[-1].size == 0:
-        _check_root(Frontier(), remaining.pop(), 0)
-    signed_size, purges = 0, _Purges(key)
+    signed = _Signed(notes, anchors, key)
+    frontier, pending = Frontier(), list[bytes]()
+    signed.check(0, frontier)
+    purges = _Purges(key)
     for index, leaf in enumerate(leaves):
         pending.append(_check_leaf(leaf, index, own_columns=own_columns))
         if leaf.kind == tombstone.PURGE or tombstone.is_tombstone(leaf.leaf):
             purges.note(leaf, index)
-        at_checkpoint = bool(remaining) and remaining[-1].size == index + 1
-        if at_checkpoint or len(pending) == _GROUP:
-            frontier = grow(frontier, pending)
-            pending = []
-        if at_checkpoint:
-            _check_root(frontier, remaining.pop(), signed_size)
-            signed_size = index + 1
+        if signed.next_size == index + 1 or len(pending) == _GROUP:
+            frontier, pending = grow(frontier, pending), []
+            signed.check(index + 1, frontier)
     frontier = grow(frontier, pending)
     purges.check()
-    if remaining:
-        raise LogTamperedError(
-            f"expected {remaining[0].size} records, which were signed, found the log cut "
-            f"at record {frontier.size}"
-        )
+    signed.check_end(frontier.size)
     root = frontier.root().hex()
-    return Summary(frontier.size, root, signed_size, len(checkpoints), purges.count)
+    return Summary(frontier.size, root, signed.size, signed.count, purges.count)
+
+
+class _Signed:
+    """The signed roots by size, and how far they were found to be those of the records."""
+
+    def __init__(self, notes: Iterable[str], anchors: Iterable[str], key: VerifierKey) -> None:
+        own, kept = dict[str, bool](), tuple(anchors)
+        own |= dict.fromkeys(notes, False) | dict.fromkeys(kept, True)
+        found = [(verify(note, key), anchored) for note, anchored in own.items()]
+        self._remaining = sorted(found, key=lambda item: item[0].size, reverse=True)
+        self.count = len({checkpoint.size for checkpoint, _ in found})
+        self.size = self._anchored_size = 0
+
+    @property
+    def next_size(self) -> int:
+        """The smallest size that is still to be checked, -1 after the last."""
+        return self._remaining[-1][0].size if self._remaining else -1
+
+    def check(self, size: int, frontier: Frontier) -> None:
+        """Hold the records before ``size`` against every root that was signed of them."""
+        if self.next_size != size:
+            return
+        root = frontier.root()
+        here = []
+        while self.next_size == size:
+            here.append(self._remaining.pop())
+        wrong = [anchored for checkpoint, anchored in here if checkpoint.root_hash != root]
+        if wrong:
+            # Who has the key writes checkpoints anew, but not those that lie elsewhere.
+            first = self.size if not all(wrong) else self._anchored_size
+            forked = "; two signed trees of this size differ" if len(wrong) < len(here) else ""
+            raise LogTamperedError(
+                f"expected the records {first} to {size - 1} that were signed, "
+                f"found at least one changed, added, removed or moved{forked}"
+            )
+        self.size = size
+        if any(anchored for _, anchored in here):
+            self._anchored_size = size
+
+    def check_end(self, size: int) -> None:
+        """Return when nothing that was signed is missing behind the last record."""
+        if self._remaining:
+            raise LogTamperedError(
+                f"expected {self._remaining[0][0].size} records, which were signed, found the log "
+                f"cut at record {size}"
+            )
 
 
 def verify_site(
@@ -134,8 +172,8 @@ def verify_store(
             raise LogTamperedError(
                 f"expected checkpoint {checkpoint.tree_size} as signed, found its row changed"
             )
-    notes = {checkpoint.note for checkpoint in stored} | set(anchors)
-    summary = verify_records(store.leaves(0, size), notes, key)
+    notes = [checkpoint.note for checkpoint in stored]
+    summary = verify_records(store.leaves(0, size), notes, key, anchors)
     if store.node_count() != size:
         raise LogTamperedError(
             f"expected {store.node_count()} records as in the tree, found the log cut at {size}"
@@ -149,18 +187,6 @@ def verify_store(
             advice="Start the service once; records that a crash left over are then placed.",
         )
     return summary
-
-
-def _checkpoints(notes: Iterable[str], key: VerifierKey) -> list[Checkpoint]:
-    """Return the checkpoints by size; two that differ at one size are a forked log."""
-    by_size: dict[int, Checkpoint] = {}
-    for note in notes:
-        checkpoint = verify(note, key)
-        if by_size.setdefault(checkpoint.size, checkpoint) != checkpoint:
-            raise LogTamperedError(
-                f"expected one signed tree of size {checkpoint.size}, found two that differ"
-            )
-    return [by_size[size] for size in sorted(by_size)]
 
 
 class _Purges:
@@ -230,12 +256,3 @@ def _check_leaf(leaf: StoredLeaf, index: int, *, own_columns: bool) -> bytes:
     if moment != leaf.recorded_at:
         raise LogTamperedError(f"expected record {index} at its own time, found another")
     return value
-
-
-def _check_root(frontier: Frontier, checkpoint: Checkpoint, signed_size: int) -> None:
-    root = frontier.root() if frontier.size else EMPTY_ROOT
-    if root != checkpoint.root_hash:
-        raise LogTamperedError(
-            f"expected the records {signed_size} to {checkpoint.size - 1} that were signed, "
-            "found at least one changed, added, removed or moved"
-        )
