@@ -144,7 +144,8 @@ def write_bundle(
             hashes = _put_records(archive, leaves)
             _put(archive, HASHES, hashes)
             _put(archive, VERIFIER, small_verifier())
-            _put_attestations(archive, notes, attestations)
+            for name, content in attestation_members(notes, attestations):
+                _put(archive, name, content)
         building.replace(path)
     finally:
         building.unlink(missing_ok=True)
@@ -239,16 +240,17 @@ def _put_records(archive: zipfile.ZipFile, leaves: Iterable[StoredLeaf]) -> byte
     return bytes(hashes)
 
 
-def _put_attestations(
-    archive: zipfile.ZipFile, notes: Mapping[int, str], attestations: Iterable[Attestation]
-) -> None:
+def attestation_members(
+    notes: Mapping[int, str], attestations: Iterable[Attestation]
+) -> Iterator[tuple[str, bytes]]:
+    """Yield path and bytes of what others said of trees; `notes` are the checkpoints by size."""
     for item in attestations:
         name = f"{item.tree_size}-{re.sub(r'[^A-Za-z0-9.-]', '-', item.name)}"
         if item.kind == COSIGNATURE:
             (note,) = cosigned_notes(notes, [item])
-            _put(archive, f"{WITNESS}{name}.txt", note.encode())
+            yield f"{WITNESS}{name}.txt", note.encode()
         elif item.kind == TIMESTAMP:
-            _put(archive, f"{STAMPS}{name}.tsr", answer_of(item))
+            yield f"{STAMPS}{name}.tsr", answer_of(item)
 
 
 def _texts(archive: zipfile.ZipFile, folder: str) -> list[tuple[str, str]]:

@@ -61,6 +61,44 @@ def export(
         typer.echo(f"{done.count} records in {output}\nkey {key}\n{done.sha256}")
 
 
+@app.command("evidence")
+def evidence(
+    output: Annotated[Path, typer.Argument(help="The zip to write.")] = Path("evidence.zip"),
+    article: Annotated[
+        str, typer.Option(help="Articles of the AI Act, with commas; all without it.")
+    ] = "",
+    start: Annotated[str, typer.Option("--from", help="Recorded at or after, ISO 8601.")] = "",
+    end: Annotated[str, typer.Option("--to", help="Recorded before.")] = "",
+    language: Annotated[str, typer.Option(help="Language of the index: en or de.")] = "en",
+    home: HomeOption = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write an evidence pack: records, proofs, keys and reports by article, signed.
+
+    An outsider checks it with one command and no line of the suite: python3 PACK.zip --key KEY.
+    """
+    from adapters.cli.account import person_here
+    from adapters.compose import open_site
+    from adapters.evidence.packing import Asked, pack_evidence
+    from adapters.home import locate
+
+    if language not in ("en", "de"):
+        raise ConfigurationError("expected the language en or de, found another")
+    asked = Asked(
+        tuple(article.split(",")), _moment(start), _moment(end), "de" if language == "de" else "en"
+    )
+    with open_site(locate(home), config) as site:
+        done = pack_evidence(site, output, asked, person_here(site))
+        key = site.keys.log.verifier.text()
+    shown = {"records": done.count, "of": done.tree_size, "pack": str(output), "key": key}
+    if as_json:
+        echo_json(shown | {"sha256": done.sha256})
+    else:
+        typer.echo(f"{done.count} of {done.tree_size} records in {output}\n{done.sha256}")
+        typer.echo(f"check it with: python3 {output} --key {key}")
+
+
 def _moment(text: str) -> datetime | None:
     if not text:
         return None

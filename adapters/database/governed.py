@@ -43,6 +43,11 @@ class Governed(Session):
         )
         return self._documents(query.where(GOVERNED.c.kind == kind).order_by(GOVERNED.c.name))
 
+    def governed_newest(self) -> tuple[GovernedDocument, ...]:
+        """Return the newest revision of every document, by kind and name."""
+        kinds = self.connection.scalars(select(GOVERNED.c.kind).distinct()).all()
+        return tuple(item for kind in sorted(kinds) for item in self.governed_all(str(kind)))
+
     def governed_history(self, kind: str, name: str) -> tuple[GovernedDocument, ...]:
         """Return every revision, oldest first."""
         query = select(GOVERNED).where(GOVERNED.c.kind == kind, GOVERNED.c.name == name)

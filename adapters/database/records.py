@@ -157,6 +157,14 @@ class Records(Session):
                 yield StoredLeaf(*row[:6], leaf=bytes(row.leaf), kept_hash=_bytes(row.hash))
             start = end
 
+    def leaf_hashes(self, stop: int) -> Iterator[bytes]:
+        """Yield the leaf hashes of the first ``stop`` records, in order."""
+        for start in range(0, stop, _PAGE):
+            end = min(start + _PAGE, stop)
+            keys = [(0, index) for index in range(start, end)]
+            found = self.nodes(keys)
+            yield from (found[key] for key in keys)
+
     def leaves_at(self, leaf_indices: Sequence[int]) -> Mapping[int, bytes]:
         """Return the stored bytes of some records by their leaf index."""
         query = select(LEAF.c.leaf_index, LEAF.c.leaf).where(LEAF.c.leaf_index.in_(leaf_indices))

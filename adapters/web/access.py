@@ -27,6 +27,8 @@ EVERYBODY = frozenset(
 )
 OPERATORS = frozenset({"physicist", "engineer", "administrator"})
 SEEDERS = OPERATORS | {"clinician"}
+EVIDENCE_READERS = EVERYBODY - {"engineer"}
+"""Who may take evidence out of the house: who answers for it, and compliance."""
 GLASS_BREAKERS = frozenset({"clinician", "physicist", "approver"})
 """Who may see the identity behind one pseudonym for a while: who treats or has to tell."""
 
@@ -76,6 +78,8 @@ ROUTES: dict[tuple[str, str], frozenset[str] | str | None] = {
     ("GET", "/audit/searches/keep"): EVERYBODY,
     ("GET", "/audit/searches/drop"): EVERYBODY,
     ("GET", "/oversight"): EVERYBODY,
+    ("GET", "/evidence"): EVERYBODY,
+    ("GET", "/evidence/pack"): EVIDENCE_READERS,
     ("POST", "/oversight/staff-notice"): frozenset(NOTIFIERS),
     ("GET", "/runs/{run_id}"): EVERYBODY,
     ("GET", "/runs/{run_id}/overview.png"): EVERYBODY,

@@ -21,6 +21,7 @@ from starlette.responses import Response
 from adapters.web import access, metrics, pages
 from adapters.web.access import COOKIE, ROUTES, Session
 from adapters.web.audit import audit_routes
+from adapters.web.evidence import evidence_routes
 from adapters.web.incidents import incident_routes
 from adapters.web.oversight import oversight_routes
 from adapters.web.overview import overview_routes
@@ -73,6 +74,7 @@ def build_app(site: Site, act: Act) -> FastAPI:
     patient_routes(app, view)
     audit_routes(app, view)
     oversight_routes(app, view)
+    evidence_routes(app, view)
     incident_routes(app, view)
     technical_file_routes(app, view)
     _act_routes(app, view)  # last: its path takes any word

@@ -332,6 +332,27 @@ WORKSPACE_TEXTS: dict[str, tuple[str, str]] = {
     "outcome_4": ("minor", "gering"),
     "outcome_8": ("serious", "ernst"),
     "outcome_12": ("major", "schwer"),
+    "evidence_page": ("Evidence", "Nachweise"),
+    "evidence_why": (
+        "A pack holds records, their proofs, signed checkpoints, keys, documents and reports, by "
+        "article of Regulation (EU) 2024/1689, signed as one file. Without a window it holds the "
+        "whole log. It is on record that you made it.",
+        "Ein Paket enthält Einträge, ihre Beweise, signierte Prüfpunkte, Schlüssel, Dokumente und "
+        "Berichte, nach Artikeln der Verordnung (EU) 2024/1689, als eine signierte Datei. Ohne "
+        "Zeitraum enthält es das ganze Log. Dass Sie es erstellt haben, wird festgehalten.",
+    ),
+    "articles": ("Articles", "Artikel"),
+    "article_short": ("Art.", "Art."),
+    "export_pack": ("Export the evidence pack", "Nachweispaket ausgeben"),
+    "check_pack": ("How an outsider checks it", "Wie Außenstehende es prüfen"),
+    "check_pack_how": (
+        "With Python 3.9 or newer and nothing else, on any machine. Give the key to the outsider "
+        "by another way than the pack.",
+        "Mit Python 3.9 oder neuer und sonst nichts, auf jedem Rechner. Geben Sie den Schlüssel "
+        "auf einem anderen Weg weiter als das Paket.",
+    ),
+    "exports_made": ("Exports that were made", "Bisherige Ausgaben"),
+    "no_exports": ("Nothing has been exported yet.", "Noch wurde nichts ausgegeben."),
     "opened_short": ("Opened", "Begonnen"),
     "recorded_short": ("Recorded", "Eingetragen"),
 }
