@@ -10,12 +10,13 @@ STAMPS := .stamps
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 SYSTEM_PACKAGES := orthanc orthanc-dicomweb dcmtk dicom3tools plastimatch chromium postgresql libpango-1.0-0 libpangoft2-1.0-0 poppler-utils rsyslog rsyslog-openssl
 
-.PHONY: demo test check acceptance bench train clean help
+.PHONY: demo test check acceptance peers bench train clean help
 
 help:
 	@echo "make demo        the main job on a synthetic patient, no server needed"
 	@echo "make test        every check and test (installs what they need)"
 	@echo "make acceptance  the tests at their stated sizes"
+	@echo "make peers       the peers of the benchmark, each in its own environment"
 	@echo "make bench       speed and overhead beside the named peers"
 	@echo "make train       the training recipe of the contouring network (hours)"
 
@@ -56,6 +57,9 @@ test: $(STAMPS)/dev $(STAMPS)/system check
 
 acceptance: $(STAMPS)/dev $(STAMPS)/system
 	$(BIN)/python -m pytest -m acceptance
+
+peers: $(STAMPS)/dev
+	$(BIN)/python -m adapters.benchmarks.environments
 
 bench: $(STAMPS)/dev
 	$(BIN)/osteon bench

@@ -16,6 +16,7 @@ from adapters.cli import (
     account,
     audit,
     audit_keeping,
+    bench,
     change,
     configuration,
     demo,
@@ -59,7 +60,7 @@ app.command("run")(run.run)
 app.command("serve")(serve.serve)
 app.command("doctor")(configuration.doctor)
 app.command("replay")(runs.replay)
-app.command("bench")(serve.bench)
+app.command("bench")(bench.bench)
 app.command("backup")(keeping.backup)
 app.command("restore")(keeping.restore)
 app.command("upgrade")(keeping.upgrade)

@@ -138,7 +138,7 @@ def dvh(
     Ends of a region are rounded where its areas run out within a plane spacing, else they reach
     half a spacing beyond the last contour.
     """
-    from adapters.rt.dosimetry import FRAMES_DIFFER, region_histogram
+    from adapters.rt.dosimetry import FRAMES_DIFFER, region_histograms
     from models.physics.dose_metrics import USUAL, DoseMetric
 
     try:
@@ -146,14 +146,12 @@ def dvh(
     except ValueError as error:
         raise ConfigurationError(str(error)) from error
     structures, dose = _structures(rtstruct), _dose(rtdose)
+    histograms = region_histograms(_regions(structures, roi), dose)
     rows: list[dict[str, Any]] = []
-    histograms = {}
-    for region in _regions(structures, roi):
-        found = region_histogram(region, dose)
-        histograms[region.name] = found
+    for name, found in histograms.items():
         rows.append(
             {
-                "name": region.name,
+                "name": name,
                 "volume_ml": round(found.total_mm3 / 1000.0, 6),
                 "outside_dose_grid_ml": round(found.outside_mm3 / 1000.0, 6),
                 "metrics": {

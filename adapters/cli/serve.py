@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from adapters.cli.terminal import ConfigOption, HomeOption, JsonOption, set_up_logging
+from adapters.cli.terminal import ConfigOption, HomeOption, set_up_logging
 
 
 def serve(
@@ -49,20 +49,3 @@ def _wait() -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     stop.wait()
-
-
-def bench(
-    home: HomeOption = None,
-    as_json: JsonOption = False,
-    repeats: Annotated[int, typer.Option(help="Runs of each side, alternating.")] = 7,
-) -> None:
-    """Measure the overhead of the whole path over a bare script, in one run."""
-    set_up_logging()
-    from adapters.bench import measure, show
-    from adapters.cli.terminal import echo_json
-
-    table = measure(home, repeats)
-    if as_json:
-        echo_json(table)
-    else:
-        show(table)

@@ -5,6 +5,7 @@ Standard: PS3.3 C.8.8.3 (RT Dose), C.8.8.6 (ROI Contour). Read next: `models/phy
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -85,13 +86,23 @@ def _placement(reference: Volume, evaluated: Volume) -> tuple[FloatArray, FloatA
     return np.asarray(steps @ axes.T), np.asarray(axes @ origin)
 
 
-def region_histogram(roi: RegionOfInterest, dose: Volume) -> DoseVolumeHistogram:
-    """Return the dose-volume histogram of one region.
+def region_histograms(
+    rois: Iterable[RegionOfInterest], dose: Volume
+) -> dict[str, DoseVolumeHistogram]:
+    """Return the dose-volume histogram of each region with closed contours, by its name.
 
     Raises
     ------
-    GeometryError : the contours enclose nothing or are not parallel.
+    GeometryError : contours enclose nothing or are not parallel.
     """
+    inverse = np.asarray(np.linalg.inv(dose.geometry.affine()), dtype=np.float64)
+    grid = DoseGrid.of(dose.array.astype(np.float64), inverse[:3])
+    depth = float(dose.geometry.spacing_mm[0])
+    return {roi.name: _histogram(roi, grid, depth) for roi in rois if closed_contours(roi.contours)}
+
+
+def _histogram(roi: RegionOfInterest, grid: DoseGrid, depth_mm: float) -> DoseVolumeHistogram:
+    """Return one region's histogram; the grid's indices are those of patient places (x, y, z)."""
     contours = closed_contours(roi.contours)
     axes = plane_axes(contours)
     planes = contours_by_plane(contours, axes[0])
@@ -100,8 +111,6 @@ def region_histogram(roi: RegionOfInterest, dose: Volume) -> DoseVolumeHistogram
         ContourPlane(place, tuple(contour.points_mm @ across for contour in found))
         for place, found in planes.items()
     ]
-    inverse = np.linalg.inv(dose.geometry.affine())
-    to_index = np.hstack([inverse[:3, :3] @ np.asarray(axes).T, inverse[:3, 3:]])
-    spacing = plane_spacing_mm(planes) or float(dose.geometry.spacing_mm[0])
-    grid = DoseGrid(dose.array.astype(np.float64), to_index)
-    return dose_volume_histogram(drawn, grid, plane_spacing_mm=spacing)
+    to_index = np.hstack([grid.to_index[:, :3] @ np.asarray(axes).T, grid.to_index[:, 3:]])
+    spacing = plane_spacing_mm(planes) or depth_mm
+    return dose_volume_histogram(drawn, replace(grid, to_index=to_index), plane_spacing_mm=spacing)

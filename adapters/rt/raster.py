@@ -39,6 +39,7 @@ def mask_from_contours(contours: Iterable[Contour], geometry: Geometry) -> NDArr
     """
     frames, rows, columns = geometry.shape
     toggles = np.zeros((frames, rows, columns), dtype=np.uint8)
+    touched: list[tuple[int, int, int, int]] = []  # frame, first and end row, first column
     for contour in contours:
         if contour.geometric_type not in CLOSED_TYPES or len(contour.points_mm) < 3:
             continue
@@ -50,8 +51,26 @@ def mask_from_contours(contours: Iterable[Contour], geometry: Geometry) -> NDArr
             )
         frame = int(np.floor(depth.mean() + 0.5))
         if 0 <= frame < frames:
+            low, high = index.min(axis=0), index.max(axis=0)
+            first, end = (int(np.clip(np.ceil(y), 0, rows)) for y in (low[1], high[1]))
+            touched.append((frame, first, end, int(np.clip(np.floor(low[2]), 0, columns))))
             _toggle(toggles[frame], index[:, 1], index[:, 2])
-    return np.asarray(np.bitwise_xor.accumulate(toggles, axis=2)).astype(np.bool_)
+    return _filled(toggles, touched)
+
+
+def _filled(
+    toggles: NDArray[np.uint8], touched: list[tuple[int, int, int, int]]
+) -> NDArray[np.bool_]:
+    """Return the parity along each row, working on the touched part of each frame alone."""
+    mask = toggles.view(np.bool_)  # 0 and 1 only: the same bytes
+    boxes: dict[int, tuple[int, int, int]] = {}
+    for frame, *box in touched:
+        known = boxes.get(frame, tuple(box))
+        boxes[frame] = (min(known[0], box[0]), max(known[1], box[1]), min(known[2], box[2]))
+    for frame, (first, end, column) in boxes.items():
+        part = toggles[frame, first:end, column:]
+        np.bitwise_xor.accumulate(part, axis=1, out=part)
+    return mask
 
 
 def _toggle(plane: NDArray[np.uint8], y: NDArray[np.float64], x: NDArray[np.float64]) -> None:

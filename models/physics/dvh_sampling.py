@@ -32,7 +32,7 @@ FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 BIN_GY = 0.01
 AREA_LINES = 400  # scan lines over the height of a plane's contours
-SAMPLES = 1_000_000  # about that many for a region, at most
+SAMPLES = 400_000  # about that many for a region, at most
 FINEST_MM = 0.25
 PLANES_PER_GAP = (2, 6)  # sampled planes between two drawn ones: least and most
 EDGE = 1e-6  # of a voxel
@@ -59,12 +59,27 @@ class DoseGrid:
 
     Parameters
     ----------
-    dose_gy : (frames, rows, columns).
+    dose_gy : (frames, rows, columns), float64, kept as it is.
     to_index : (3, 4); index = to_index @ (plane, row, column, 1).
+    most_gy : the greatest dose.
     """
 
     dose_gy: FloatArray
     to_index: FloatArray
+    most_gy: float
+
+    @classmethod
+    def of(cls, dose_gy: FloatArray, to_index: FloatArray) -> DoseGrid:
+        """Return the grid, its dose checked once for all regions.
+
+        Raises
+        ------
+        ValueError : the dose is not finite or has not three dimensions.
+        """
+        if dose_gy.ndim != 3 or not np.isfinite(dose_gy).all():
+            raise ValueError("expected a finite dose in three dimensions")
+        kept = np.ascontiguousarray(dose_gy, dtype=np.float64)
+        return cls(kept, to_index, max(float(kept.max(initial=0.0)), 0.0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +109,8 @@ def dose_volume_histogram(
 
     Raises
     ------
-    ValueError : two planes share a place, the dose is not finite, or one plane stands alone
-        and no spacing is given.
+    ValueError : two planes share a place, or one plane stands alone and no spacing is given.
     """
-    if grid.dose_gy.ndim != 3 or not np.isfinite(grid.dose_gy).all():
-        raise ValueError("expected a finite dose in three dimensions")
     drawn = sorted((plane for plane in planes if plane.contours), key=lambda p: p.place_mm)
     packed = [_pack(plane.contours) for plane in drawn]
     shapes = [_shape(points, starts, AREA_LINES) for points, starts in packed]
@@ -301,10 +313,15 @@ def _one_plane(
             samples = int(np.ceil(chord / step))
             left = centre_column + (found[pair] - centre_column) * scale
             length += chord
+            weight = chord / samples
+            at = _index(to_index, place, row, left + weight / 2)
             for sample in range(samples):
-                column = left + (sample + 0.5) * chord / samples
-                weight = chord / samples
-                value = _read(dose, to_index, place, row, column)
+                value = _read(
+                    dose,
+                    at[0] + sample * weight * to_index[0, 2],
+                    at[1] + sample * weight * to_index[1, 2],
+                    at[2] + sample * weight * to_index[2, 2],
+                )
                 if value < 0:
                     sums[3] += weight
                     value = 0.0
@@ -317,18 +334,21 @@ def _one_plane(
 
 
 @compiled
-def _read(dose: FloatArray, to_index: FloatArray, plane: float, row: float, column: float) -> float:
-    """Return the trilinear dose at a place, -1 outside the grid of voxel centres."""
-    m = to_index
-    z = m[0, 0] * plane + m[0, 1] * row + m[0, 2] * column + m[0, 3]
-    y = m[1, 0] * plane + m[1, 1] * row + m[1, 2] * column + m[1, 3]
-    x = m[2, 0] * plane + m[2, 1] * row + m[2, 2] * column + m[2, 3]
+def _index(m: FloatArray, plane: float, row: float, column: float) -> tuple[float, float, float]:
+    """Return the dose indices of a place."""
+    return (
+        m[0, 0] * plane + m[0, 1] * row + m[0, 2] * column + m[0, 3],
+        m[1, 0] * plane + m[1, 1] * row + m[1, 2] * column + m[1, 3],
+        m[2, 0] * plane + m[2, 1] * row + m[2, 2] * column + m[2, 3],
+    )
+
+
+@compiled
+def _read(dose: FloatArray, z: float, y: float, x: float) -> float:
+    """Return the trilinear dose at indices, -1 outside the grid of voxel centres."""
     frames, rows, columns = dose.shape
-    if not (
-        -EDGE <= z <= frames - 1 + EDGE
-        and -EDGE <= y <= rows - 1 + EDGE
-        and -EDGE <= x <= columns - 1 + EDGE
-    ):
+    low, more = -EDGE, EDGE - 1.0
+    if not (low <= z <= frames + more and low <= y <= rows + more and low <= x <= columns + more):
         return -1.0
     return max(trilinear(dose, z, y, x), 0.0)
 
@@ -358,12 +378,9 @@ def _sample(
         np.cumsum([0, *(len(starts) for starts in spans)]).astype(np.int64),
         np.array([cut.plane for cut in cuts], dtype=np.int64),
         np.array(rows),
-        (
-            np.ascontiguousarray(grid.dose_gy, dtype=np.float64),
-            np.ascontiguousarray(grid.to_index, dtype=np.float64),
-        ),
+        (grid.dose_gy, np.ascontiguousarray(grid.to_index, dtype=np.float64)),
         steps,
-        int(max(float(grid.dose_gy.max()), 0.0) / steps[1]) + 1,
+        int(grid.most_gy / steps[1]) + 1,
     )
     histogram = totals.sum(axis=0)
     return DoseVolumeHistogram(

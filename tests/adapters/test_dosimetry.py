@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from adapters.rt.dosimetry import FRAMES_DIFFER, compare_doses, pass_rate_percent, region_histogram
+from adapters.rt.dosimetry import FRAMES_DIFFER, compare_doses, pass_rate_percent, region_histograms
 from audit.errors import GeometryError, InputError
 from models.physics.dose_metrics import DoseMetric
 from models.physics.gamma import GammaCriteria
@@ -61,7 +61,7 @@ def _slope() -> np.ndarray:
 def test_a_region_turns_with_its_dose(degrees: float) -> None:
     """Turned together, contours and dose give the figures of the sphere."""
     turn = _turned(degrees)
-    found = region_histogram(_ball(turn), _dose(_slope(), turn))
+    found = region_histograms([_ball(turn)], _dose(_slope(), turn))["ball"]
     assert found.total_mm3 == pytest.approx(4 / 3 * math.pi * 15**3, rel=2e-3)
     assert found.mean_gy == pytest.approx(20.0, abs=0.02)
     swing = 15 * math.hypot(0.2, 0.1)
@@ -110,7 +110,7 @@ def test_figures_are_known_by_name(name: str, units: str) -> None:
     """Each form has its unit and a value on a real histogram."""
     metric = DoseMetric.parse(name)
     assert metric.units == units
-    assert metric.of(region_histogram(_ball(np.eye(3)), _dose(_slope(), np.eye(3)))) > 0
+    assert metric.of(region_histograms([_ball(np.eye(3))], _dose(_slope(), np.eye(3)))["ball"]) > 0
 
 
 @pytest.mark.parametrize("name", ["D150%", "V20", "gEUD(0)", "mean", "", "D-1%"])

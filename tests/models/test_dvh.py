@@ -21,7 +21,7 @@ def _grid(middle: float = 30.0) -> DoseGrid:
     index = np.mgrid[:81, :91, :91] - np.array([40, 45, 45]).reshape(3, 1, 1, 1)
     dose = middle + sum(s * SPACING * axis for s, axis in zip(SLOPE, index, strict=True))
     to_index = np.hstack([np.eye(3) / SPACING, np.array([[40.0], [45.0], [45.0]])])
-    return DoseGrid(np.maximum(dose, 0.0), to_index)
+    return DoseGrid.of(np.maximum(dose, 0.0), to_index)
 
 
 GRID = _grid()

@@ -1,0 +1,1 @@
+"""The numerics of radiotherapy beside those of others; read `numerics.py`."""

@@ -1,0 +1,223 @@
+"""The rows of the numerics table: our side, the peer, and how far their results agree.
+
+    osteon bench numerics      (peers by `make peers`)
+
+Read next: `validation/benchmarks/table.py` (how they take turns), `subjects.py` (the input).
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from adapters.benchmarks.environments import FOLDER
+from adapters.benchmarks.peer import Peer
+from adapters.benchmarks.subjects import make, regions, volume_mm3
+from audit.errors import SuiteError
+from validation.benchmarks.table import Measured, Row, measure
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """One function: our work, the peer's script, and the agreement of what both found.
+
+    Parameters
+    ----------
+    script : the peer's environment and the script that runs it.
+    ours : does the work once on the files of the folder.
+    agreement : from our result and the folder in which the peer left its own.
+    """
+
+    function: str
+    peer: str
+    goal: float
+    script: tuple[str, str]
+    ours: Callable[[Path], Any]
+    agreement: Callable[[Any, Path], str]
+
+
+def numerics_table(repeats: int, peers: Path = FOLDER, only: str = "") -> Iterator[Measured]:
+    """Yield the figures of each row in turn; a peer that is not there is named."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        make(folder)
+        for subject in subjects():
+            if only and only not in subject.function:
+                continue
+            try:
+                with ExitStack() as stack:
+                    peer = stack.enter_context(Peer(*subject.script, folder, peers))
+                    yield measure(_row(subject, peer, folder), repeats)
+            except SuiteError as error:
+                yield Measured(subject.function, subject.peer, subject.goal, missing=str(error))
+
+
+def _row(subject: Subject, peer: Peer, folder: Path) -> Row:
+    found: list[Any] = [None]
+
+    def ours() -> float:
+        started = time.perf_counter()
+        found[0] = subject.ours(folder)
+        return time.perf_counter() - started
+
+    return Row(
+        subject.function,
+        subject.peer,
+        subject.goal,
+        ours,
+        peer.run,
+        lambda: subject.agreement(found[0], folder),
+    )
+
+
+def subjects() -> tuple[Subject, ...]:
+    """Return every function that is measured."""
+    load, gamma = "CT load, 200 × 512²", "gamma 3D, 3 % 3 mm, 48³"
+    surface = "surface metrics, two masks of 1.3 l"
+    pymedphys, by_samples = ("pymedphys", "gamma_pymedphys"), f"{gamma}, by samples"
+    deepmind, histograms = ("surface", "surface_deepmind"), ("dicompyler", "dvh_dicompyler")
+    rt_utils = ("rt-utils", "structures_rt_utils")
+    return (
+        Subject(load, "pydicom", 12, ("own", "ct_pydicom"), _ct, _same("ct-pydicom")),
+        Subject(load, "SimpleITK", 4, ("own", "ct_simpleitk"), _ct, _same("ct-simpleitk")),
+        Subject(gamma, "pymedphys", 100, pymedphys, _gamma, _decisions),
+        Subject(by_samples, "pymedphys", 100, pymedphys, _sampled, _decisions),
+        Subject(
+            surface, "MONAI", 10, ("own", "surface_monai"), _surface, _figures("surface-monai")
+        ),
+        Subject(surface, "surface-distance", 10, deepmind, _surface, _figures("surface")),
+        Subject("DVH, 10 ROIs, 3 mm", "dicompyler-core", 50, histograms, _dvh, _volumes),
+        Subject("RTSTRUCT to masks, 10 ROIs", "rt-utils", 20, rt_utils, _read, _masks),
+    )
+
+
+def _ct(folder: Path) -> NDArray[np.float32]:
+    from adapters.rt.read_series import read_series
+
+    return read_series(sorted((folder / "ct").glob("*.dcm")), "CT")[0].array
+
+
+def _same(name: str) -> Callable[[Any, Path], str]:
+    def words(found: NDArray[np.float32], folder: Path) -> str:
+        theirs = np.load(folder / f"{name}.npy")
+        return "the same array" if np.array_equal(found, theirs) else "arrays DIFFER"
+
+    return words
+
+
+def _gamma(folder: Path) -> NDArray[np.float64]:
+    return _gamma_of(folder, None)
+
+
+def _sampled(folder: Path) -> NDArray[np.float64]:
+    return _gamma_of(folder, 10)
+
+
+def _gamma_of(folder: Path, samples: int | None) -> NDArray[np.float64]:
+    from models.physics.gamma import GammaCriteria, gamma_index, same_grid
+
+    given = np.load(folder / "doses.npz")
+    z, y, x = (float(step) for step in given["spacing"])
+    criteria = GammaCriteria(3, 3, samples=samples)
+    return gamma_index(given["reference"], given["evaluated"], same_grid((z, y, x)), criteria)
+
+
+def _decisions(found: NDArray[np.float64], folder: Path) -> str:
+    theirs = np.load(folder / "gamma.npy")
+    judged = ~np.isnan(theirs)
+    differ = 100 * np.mean((theirs[judged] <= 1) != (found[judged] <= 1))
+    rates = [100 * np.mean(side[judged] <= 1) for side in (found, theirs)]
+    return (
+        f"{differ:.3f} % of {judged.sum()} decisions differ; pass {rates[0]:.3f}, {rates[1]:.3f} %"
+    )
+
+
+def _surface(folder: Path) -> tuple[float, ...]:
+    from models.physics.agreement import assd_mm, hausdorff_mm, nsd, surface_distances
+
+    first, second, spacing = _two_masks(folder)
+    found = surface_distances(first, second, spacing)
+    return nsd(found, 3.0), hausdorff_mm(found), assd_mm(found)
+
+
+_LOADED: dict[Path, Any] = {}
+
+
+def _two_masks(folder: Path) -> Any:
+    """Return the masks, read once: the peers hold theirs in memory too."""
+    if folder not in _LOADED:
+        given = np.load(folder / "masks.npz")
+        spacing = tuple(float(step) for step in given["spacing"])
+        _LOADED[folder] = (given["first"], given["second"], spacing)
+    return _LOADED[folder]
+
+
+def _figures(name: str) -> Callable[[Any, Path], str]:
+    def words(found: tuple[float, ...], folder: Path) -> str:
+        theirs = np.load(folder / f"{name}.npy")
+        return (
+            f"NSD {found[0]:.4f}, {theirs[0]:.4f}; HD95 {found[1]:.2f}, {theirs[1]:.2f} mm; "
+            f"ASSD {found[2]:.3f}, {np.mean(theirs[2:]):.3f} mm"
+        )
+
+    return words
+
+
+def _dvh(folder: Path) -> list[tuple[float, float]]:
+    from adapters.rt.dosimetry import region_histograms
+    from adapters.rt.read_dose import read_dose
+    from adapters.rt.read_structures import read_structures
+
+    structures, dose = read_structures(folder / "RS.dcm")[0], read_dose(folder / "RD.dcm")[0]
+    found = region_histograms(structures.rois, dose).values()
+    return [(item.total_mm3, item.dose_at_volume_gy(100.0)) for item in found]
+
+
+def _volumes(found: list[tuple[float, float]], folder: Path) -> str:
+    exact = [volume_mm3(parts) for parts in regions()]
+    theirs = np.load(folder / "dvh.npy")[:, 1]
+    ours = [100 * (volume / true - 1) for (volume, _), true in zip(found, exact, strict=True)]
+    peers = [100 * (volume / true - 1) for volume, true in zip(theirs, exact, strict=True)]
+    return (
+        f"error of volume at most {max(map(abs, ours)):.2f} % (theirs {max(map(abs, peers)):.2f} %)"
+    )
+
+
+def _read(folder: Path) -> list[NDArray[np.bool_]]:
+    from adapters.rt.raster import mask_from_contours
+    from adapters.rt.read_series import read_headers
+    from adapters.rt.read_structures import read_structures
+    from plugins.host.images import Geometry
+
+    structures = read_structures(folder / "RS.dcm")[0]
+    headers = read_headers(sorted((folder / "ct").glob("*.dcm")))
+    first, last = headers.datasets[0], headers.datasets[-1]
+    count = len(headers.datasets)
+    low, high = (float(item.ImagePositionPatient[2]) for item in (first, last))
+    spacing = ((high - low) / (count - 1), *(float(v) for v in first.PixelSpacing))
+    x, y, z = (float(v) for v in first.ImagePositionPatient)
+    geometry = Geometry(
+        (count, int(first.Rows), int(first.Columns)),
+        (spacing[0], spacing[1], spacing[2]),
+        (x, y, z),
+        ((0.0, 0.0, 1.0), (0.0, 1.0, 0.0), (1.0, 0.0, 0.0)),
+        structures.frame_of_reference_uid,
+    )
+    return [mask_from_contours(roi.contours, geometry) for roi in structures.rois]
+
+
+def _masks(found: list[NDArray[np.bool_]], folder: Path) -> str:
+    exact = np.load(folder / "rois.npy", mmap_mode="r")
+    theirs = np.load(folder / "read-peer.npy", mmap_mode="r")
+    wrong = [int(np.count_nonzero(mask != true)) for mask, true in zip(found, exact, strict=True)]
+    peer = [int(np.count_nonzero(mask != true)) for mask, true in zip(theirs, exact, strict=True)]
+    total = int(np.count_nonzero(exact))
+    return f"{sum(wrong)} of {total} voxels differ from the analytic shapes (theirs {sum(peer)})"

@@ -1,0 +1,68 @@
+"""A peer at work in a process of its own.
+
+The script prints one line when it has loaded its input, then for every line it is sent does the
+work once and answers with the seconds it took.  What it found lies in the folder afterwards.
+
+Read next: `peers/`.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from types import TracebackType
+
+from adapters.benchmarks.environments import FOLDER, python_of
+from audit.errors import NotFoundError, SuiteError
+
+SCRIPTS = Path(__file__).parent / "peers"
+
+
+class Peer:
+    """One peer's process; a context manager.
+
+    Raises
+    ------
+    NotFoundError : its environment is not installed.
+    SuiteError : it ended instead of answering.
+    """
+
+    def __init__(self, environment: str, script: str, folder: Path, peers: Path = FOLDER) -> None:
+        python = python_of(environment, peers)
+        if not python.exists():
+            raise NotFoundError(f"expected the peer {environment}, not installed (make peers)")
+        self._process = subprocess.Popen(
+            [python, SCRIPTS / f"{script}.py", folder],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        self._name = script
+        self._answer()
+
+    def run(self) -> float:
+        """Do the work once and return the seconds it took."""
+        assert self._process.stdin is not None
+        self._process.stdin.write("run\n")
+        self._process.stdin.flush()
+        return float(self._answer())
+
+    def _answer(self) -> str:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            raise SuiteError(f"expected an answer of the peer {self._name}, it ended")
+        return line
+
+    def __enter__(self) -> Peer:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._process.kill()
+        self._process.wait()

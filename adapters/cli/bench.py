@@ -1,0 +1,60 @@
+"""`osteon bench`: the overhead of the path, and the numerics beside their peers.
+
+Read next: `adapters/bench.py`, `adapters/benchmarks/numerics.py`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from adapters.cli.terminal import HomeOption, JsonOption, echo_json, echo_table, set_up_logging
+from audit.errors import ConfigurationError
+
+PARTS = ("overhead", "numerics")
+COLUMNS = (
+    "function", "peer", "ours, s (least)", "peer, s (least)", "times faster", "goal", "agreement",
+)  # fmt: skip
+
+
+def bench(
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+    repeats: Annotated[int, typer.Option(help="Runs of each side, alternating.")] = 7,
+    only: Annotated[str | None, typer.Option(help="One part: overhead or numerics.")] = None,
+    function: Annotated[str, typer.Option(help="Only functions whose name holds this.")] = "",
+    peers: Annotated[Path, typer.Option(help="Environments of `make peers`.")] = Path(".peers"),
+) -> None:
+    """Measure the path beside a bare script, and the numerics beside their peers, in one run."""
+    if only not in (None, *PARTS):
+        raise ConfigurationError(f"expected one of {', '.join(PARTS)}, found {only}")
+    set_up_logging()
+    document: dict[str, Any] = {}
+    if only != "numerics":
+        from adapters.bench import measure, show
+
+        document |= measure(home, repeats)
+        if not as_json:
+            show(document)
+    if only != "overhead":
+        document["numerics"] = _numerics(repeats, peers, function, quiet=as_json)
+    if as_json:
+        echo_json(document)
+
+
+def _numerics(repeats: int, peers: Path, function: str, *, quiet: bool) -> list[dict[str, Any]]:
+    from adapters.benchmarks.numerics import numerics_table
+    from validation.benchmarks.table import lines
+
+    table = []
+    for row in numerics_table(repeats, peers, function):
+        table.append(row)
+        typer.echo(f"measured {row.function} beside {row.peer}", err=True)
+    if not quiet:
+        loads = [row.load for row in table if not row.missing]
+        load = f", load {min(loads):.1f} to {max(loads):.1f}" if loads else ""
+        echo_table(f"Numerics, median of {repeats} turns{load}", COLUMNS, lines(table))
+    return [asdict(row) | {"ratio": row.ratio, "reached": row.reached} for row in table]
