@@ -88,7 +88,7 @@ EVENTS: Mapping[str, Event] = MappingProxyType(
 )
 
 
-LOG_READ = ("audit-log", "records")
+LOG_READ = ("audit-",)
 """What an access begins with that reads the log."""
 _AUTHENTICATION = Coded("110114", DCM, "User Authentication")
 _LOGIN = Coded("110122", DCM, "Login")

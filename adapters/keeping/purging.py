@@ -1,6 +1,7 @@
 """Purge: records whose time is over lose their content, and keep their place in the tree.
 
-1. An administrator proposes: the plan names every record that is due by the policy and not held.
+1. An administrator proposes: the plan names every record that is due by the policy, not held,
+   and known to every audit repository of the site.
 2. An approver, another person, approves.  What is due and not held *then*, of the plan, is taken.
 3. In one transaction the purge record gets its place in the tree and tombstones replace the
    records.  A crash before the commit changes nothing.
@@ -12,12 +13,15 @@ Read next: `governance/retention.py`, `audit/tombstone.py`.
 from __future__ import annotations
 
 import secrets
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import islice
+from itertools import islice, takewhile
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
+from adapters.audit_repository.repository import read_standing
 from adapters.database import Transaction
 from adapters.governance.persons import Person
 from audit.errors import NotFoundError, RecordError, RefusalError
@@ -132,7 +136,8 @@ def approve(site: Site, order_id: str, person: Person) -> Purged:
         proposer = (str(order.content["proposed_by"]), str(order.content["role"]))
         require_two(proposer, (person.account_id, person.role))
         planned = [(int(first), int(last)) for first, last in order.content["leaves"]]
-        leaves = [leaf for leaf in _due(site, transaction) if _within(leaf, planned)]
+        found = takewhile(lambda leaf: _index(leaf) <= planned[-1][1], _due(site, transaction))
+        leaves = [leaf for leaf in found if _within(_index(leaf), planned)]
         if not leaves:
             raise _nothing_due()
         event_id = _purge(site, transaction, leaves, (proposer[0], person.account_id))
@@ -160,11 +165,18 @@ def _plan(site: Site, transaction: Transaction) -> Plan:
 
 
 def _due(site: Site, transaction: Transaction) -> Iterator[StoredLeaf]:
-    """Yield the signed records that the policy and no hold keep, in the order of the tree."""
+    """Yield what neither policy nor hold keeps, in the order of the tree.
+
+    Only what a checkpoint covers, and what every audit repository has.
+    """
     last, now, policy = transaction.last_checkpoint(), site.now(), policy_of(site)
     holds = standing(transaction)
+    sizes = [last.tree_size if last else 0]
+    for repository in site.repositories:
+        reached = read_standing(transaction, repository.name)
+        sizes.append(reached.next_index if reached else 0)
     oldest_rule = timedelta(days=min((policy.days, *policy.by_kind.values())))
-    for leaf in transaction.records_before(now - oldest_rule, last.tree_size if last else 0):
+    for leaf in transaction.records_before(now - oldest_rule, min(sizes)):
         if due(decode(leaf.leaf), policy, holds, now):
             yield leaf
 
@@ -202,8 +214,9 @@ def _put(
     return document
 
 
-def _within(leaf: StoredLeaf, planned: Sequence[tuple[int, int]]) -> bool:
-    return any(first <= _index(leaf) <= last for first, last in planned)
+def _within(index: int, planned: Sequence[tuple[int, int]]) -> bool:
+    place = bisect_right(planned, index, key=itemgetter(0))
+    return place > 0 and index <= planned[place - 1][1]
 
 
 def _index(leaf: StoredLeaf) -> int:

@@ -24,7 +24,7 @@ from adapters.web.visit import catch_up, note_access
 from audit.checkpoint import verify
 from audit.errors import LogTamperedError, NotFoundError
 from audit.merkle import check_inclusion, leaf_hash, prove_inclusion
-from audit.record import decode
+from audit.tombstone import is_tombstone
 from governance.log_fields import KINDS as MEANINGS
 
 if TYPE_CHECKING:
@@ -161,15 +161,15 @@ def record_page(site: Site, leaf_index: int) -> RecordPage:
             root, signed = claimed.root_hash, claimed.size == size
         except LogTamperedError:
             root = b""
-    value = leaf_hash(leaf.leaf)
-    record = decode(leaf.leaf)
     stated = json.loads(leaf.leaf)
+    gone = is_tombstone(leaf.leaf)
+    value = bytes.fromhex(stated["leaf_hash"]) if gone else leaf_hash(leaf.leaf)
     return RecordPage(
         leaf_index=leaf_index,
-        kind=record.kind,
-        meaning=MEANINGS.get(record.kind, ("", "")),
-        event_id=record.event_id,
-        run_id=record.run_id or "",
+        kind=stated["kind"],
+        meaning=MEANINGS.get(stated["kind"], ("", "")),
+        event_id=stated["event_id"],
+        run_id=stated.get("run_id", ""),
         fields=tuple(flattened(stated)),
         raw=json.dumps(stated, indent=1, sort_keys=True, ensure_ascii=False),
         leaf_hash=value.hex(),

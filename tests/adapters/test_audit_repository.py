@@ -157,6 +157,77 @@ def _hash(event: dict[str, Any]) -> str:
 
 
 @pytest.mark.server
+def test_a_kill_after_sending_makes_no_doubles(fhir: FhirServer, tmp_path: Path) -> None:
+    """The process dies when the repository has the records and we have not noted it."""
+    with _site(tmp_path, kind="fhir", url=fhir.url) as (site, clock, repository):
+        _write(site, clock, 6)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("adapters.audit_repository.feeder._note", _die)
+            with pytest.raises(KeyboardInterrupt):
+                feed(site, repository)
+        assert len(fhir.all("AuditEvent")) == 6
+        assert feed(site, repository) == 0, "the lease of the dead process still stands"
+        clock.forward(minutes=11)
+        assert feed(site, repository) == 6
+        assert progress(site)[0].behind == 0
+        assert sorted(map(_hash, fhir.all("AuditEvent"))) == sorted(_hashes(site))
+
+
+def _die(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+@pytest.mark.server
+def test_the_fhir_feed_shows_its_certificate(fhir: FhirServer, tmp_path: Path) -> None:
+    """Mutual TLS before a FHIR server: with our certificate records arrive, without none."""
+    authority = Authority(tmp_path / "authority")
+    certificate, key = authority.issue("server", "localhost")
+    ours = authority.issue("client", "osteon.test")
+    with _tls_before(fhir.url, certificate, key, authority.certificate) as port:
+        section = {"kind": "fhir", "url": f"https://localhost:{port}", "timeout_s": 5}
+        section["ca_file"] = str(authority.certificate)
+        shown = {"cert_file": str(ours[0]), "key_file": str(ours[1])}
+        for name, extra, count in (("bare", {}, 0), ("shown", shown, 3)):
+            (tmp_path / name).mkdir()
+            with _site(tmp_path / name, **section, **extra) as (site, clock, repository):
+                _write(site, clock, 3)
+                assert feed(site, repository) == count
+        assert len(fhir.all("AuditEvent")) == 3
+
+
+@contextmanager
+def _tls_before(url: str, certificate: Path, key: Path, authority: Path) -> Iterator[int]:
+    """Terminate TLS with mutual authentication before a server; yield the port."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=str(authority))
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.load_cert_chain(certificate, key)
+    listener = socket.create_server(("127.0.0.1", 0))
+    upstream = ("127.0.0.1", int(url.rsplit(":", 1)[1]))
+
+    def pump(source: socket.socket, sink: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                sink.sendall(data)
+            sink.shutdown(socket.SHUT_WR)
+
+    def serve() -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                plain, _ = listener.accept()
+                with contextlib.suppress(OSError):
+                    peer = context.wrap_socket(plain, server_side=True)
+                    server = socket.create_connection(upstream)
+                    for pair in ((peer, server), (server, peer)):
+                        threading.Thread(target=pump, args=pair, daemon=True).start()
+
+    threading.Thread(target=serve, daemon=True).start()
+    try:
+        yield listener.getsockname()[1]
+    finally:
+        listener.close()
+
+
+@pytest.mark.server
 def test_without_our_certificate_the_server_takes_nothing(rsyslog: Rsyslog, tmp_path: Path) -> None:
     """Mutual TLS: no certificate, or one of another authority, and nothing counts as sent."""
     stranger = Authority(tmp_path / "other")

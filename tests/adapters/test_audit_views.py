@@ -163,7 +163,12 @@ def test_standard_codes_are_used_where_there_are_some(kind: str, code: str) -> N
 
 @pytest.mark.parametrize(
     ("what", "code", "about_log"),
-    [("audit-log", "110101", True), ("sign-in", "110114", False), ("recall", "access", False)],
+    [
+        ("audit-log", "110101", True),
+        ("audit-record", "110101", True),
+        ("sign-in", "110114", False),
+        ("recall", "access", False),
+    ],
 )
 def test_an_access_is_told_by_what_it_was_to(what: str, code: str, about_log: bool) -> None:
     """Reading the log, signing in and looking a patient up are three events."""

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import io
+import os
+import signal
 import sqlite3
+import time
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,6 +26,7 @@ from adapters.keeping import dumps, restoring
 from adapters.keeping.backup import back_up
 from adapters.keeping.restoring import read_manifest, restore
 from adapters.keeping.sealed_stream import CHUNK, Sealing, Unsealing
+from adapters.witness.folder import SeenFolder, witness_keys
 from audit.checkpoint import new_signer
 from audit.errors import (
     AuthenticationError,
@@ -32,6 +36,8 @@ from audit.errors import (
     StorageError,
     SuiteError,
 )
+from audit.merkle import prove_consistency
+from audit.witness import Request, Witness
 from tests.simulators.audit_records import record_of
 from tests.simulators.governed_site import add_accounts, add_release, records
 from tests.simulators.postgresql import beside
@@ -133,6 +139,58 @@ def test_a_restore_is_a_rollback_that_others_can_see(backed: _Backed) -> None:
         _fill(site, 40)
         with pytest.raises(LogTamperedError):
             site.verify_log([later.note])
+
+
+def test_a_witness_refuses_the_log_that_was_set_back(backed: _Backed, tmp_path: Path) -> None:
+    """It cosigned more than came back: what the restored log signs from here on is a fork."""
+    with open_site(backed.home) as site:
+        origin = site.log.origin
+        witness = Witness(
+            {origin: backed.key}, witness_keys(tmp_path / "w", "witness.test/a"),
+            SeenFolder(tmp_path / "w" / "seen"), site.now,
+        )  # fmt: skip
+        _fill(site, 5)
+        seen = _shown(site, witness, 0)
+        assert seen[1] == 200
+    restore(backed.path, backed.target, PASSPHRASE)
+    with open_site(Home(backed.target)) as site:
+        assert _shown(site, witness, seen[0])[1] in (400, 409), "it is shorter"
+        _fill(site, 40)
+        size, status = _shown(site, witness, seen[0])
+        assert size > seen[0]
+        assert status == 422
+
+
+def _shown(site: Site, witness: Witness, old: int) -> tuple[int, int]:
+    """Show the last checkpoint to a witness; return its size and what the witness says."""
+    with site.database.reading() as transaction:
+        last = transaction.last_checkpoint()
+        assert last is not None
+        grows = 0 < old <= last.tree_size
+        proof = prove_consistency(old, last.tree_size, transaction.nodes) if grows else ()
+    return last.tree_size, witness.add_checkpoint(Request(old, proof, last.note).encode()).status
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("after_s", [0.02, 0.15, 0.3, 0.5, 0.8])
+def test_a_restore_that_is_killed_leaves_a_whole_home_or_none(
+    backed: _Backed, after_s: float
+) -> None:
+    """SIGKILL at any moment: the home is not there, or verifies; the next try ends it."""
+    child = os.fork()
+    if child == 0:
+        try:
+            restore(backed.path, backed.target, PASSPHRASE)
+        finally:
+            os._exit(0)
+    time.sleep(after_s)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    if not backed.target.exists():
+        restore(backed.path, backed.target, PASSPHRASE)
+    with open_site(Home(backed.target)) as site:
+        site.verify_log()
+        assert len(records(site, "restore")) == 1
 
 
 def test_keys_may_be_kept_elsewhere(backed: _Backed, tmp_path: Path) -> None:

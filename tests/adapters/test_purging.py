@@ -13,10 +13,12 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection
 
+from adapters.audit_repository.repository import Standing, write_standing
 from adapters.compose import Site
 from adapters.database import Database
 from adapters.governance.persons import Somebody
 from adapters.keeping import purging
+from adapters.web.audit import record_page
 from audit import tombstone
 from audit.bundle import verify_bundle
 from audit.errors import LogTamperedError, NotFoundError, RefusalError, StorageError
@@ -116,6 +118,19 @@ def test_what_was_purged_is_in_no_file(site: tuple[Site, Clock]) -> None:
     assert old[5].encode() in held, "the tombstone is there"
     assert held.count(b"MARKER11X") == 0, "only an old record said so"
     assert b"MARKER3X" in held, "a record of today says so too"
+
+
+def test_the_page_of_a_purged_record_shows_its_place(site: tuple[Site, Clock]) -> None:
+    """Hash, proof and what took it; the content is gone."""
+    here, _ = site
+    before = record_page(here, 2)
+    done = _purge(here)
+    page = record_page(here, 2)
+    assert page.leaf_hash == before.leaf_hash
+    assert page.is_included
+    assert done.event_id in page.raw
+    assert "MARKER" in before.raw
+    assert "MARKER" not in page.raw
 
 
 @pytest.mark.parametrize("role", ["compliance", "engineer", "clinician", "approver"])
@@ -313,6 +328,37 @@ def test_a_purge_that_is_cut_short_changes_nothing(
     assert here.verify_log().purged_count == 0
     assert records(here, "purge") == []
     assert purging.approve(here, order.name, APPROVER).count >= OLD
+
+
+def test_what_a_repository_does_not_have_stays(tmp_path: Path) -> None:
+    """A record goes only when every audit repository has it; a new one is waited for."""
+    repositories = [{"name": "arr", "kind": "fhir", "url": "http://127.0.0.1:1"}]
+    with governed_site(tmp_path, audit_repositories=repositories) as (here, clock):
+        clock.forward(days=-11 * 366)
+        _write(here, clock, OLD)
+        clock.forward(days=11 * 366)
+        _write(here, clock, NEW)
+        assert purging.plan(here).count == 0
+        with here.database.transaction() as transaction:
+            write_standing(transaction, "arr", Standing(next_index=5))
+        assert purging.plan(here).leaves == ((0, 4),)
+        assert _purge(here).count == 5
+
+
+@pytest.mark.server
+def test_a_site_on_postgresql_is_purged(postgresql_url: str, tmp_path: Path) -> None:
+    """The whole act on the other database: tombstones, proofs, nothing left of the content."""
+    with governed_site(tmp_path, database={"url": postgresql_url}) as (here, clock):
+        clock.forward(days=-11 * 366)
+        _write(here, clock, OLD)
+        clock.forward(days=11 * 366)
+        _write(here, clock, NEW)
+        done = _purge(here)
+        assert done.count >= OLD
+        assert done.is_scrubbed
+        assert here.verify_log().purged_count == done.count
+        error, code, words = _both(here, tmp_path)
+        assert (error, code) == ("", 0), words
 
 
 @pytest.mark.server
