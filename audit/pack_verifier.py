@@ -28,10 +28,10 @@ except ImportError:
 UNSIGNED = ("manifest.json", "manifest.sig.txt")
 
 
-def check_manifest(archive: zipfile.ZipFile, key: tuple[str, bytes, bytes]) -> dict[str, Any]:
+def check_manifest(archive: zipfile.ZipFile, key: tuple[Any, ...]) -> dict[str, Any]:
     """Return the manifest, when KEY signed it and every file is the one that it names."""
     text, _, lines = archive.read("manifest.sig.txt").decode().rpartition("\n\n")
-    name, key_id, public = key
+    name, key_id, public = key[:3]
     raw = archive.read("manifest.json")
     marks = [base64.b64decode(line.split(" ")[-1]) for line in lines.splitlines() if name in line]
     wanted = f"{name}/evidence-pack\n{hashlib.sha256(raw).hexdigest()}"
@@ -101,6 +101,8 @@ def main() -> None:
     parser.add_argument("--anchor", action="append", default=[], help="file with a checkpoint")
     given = parser.parse_args()
     key = verify_log.read_key(given.key if "+" in given.key else Path(given.key).read_text())
+    if key[3]:
+        sys.exit("FAULT: the key is one of a witness, and not of a log")
     archive = zipfile.ZipFile(given.pack)
     manifest = check_manifest(archive, key)
     names = [n for n in archive.namelist() if n.startswith(("checkpoints/", "witness/"))]
@@ -109,6 +111,8 @@ def main() -> None:
     roots: dict[int, bytes] = {}
     for note in notes:
         size, root = verify_log.read_note(note, key)
+        if not root or not note.startswith(f"{key[0]}\n"):
+            sys.exit("FAULT: a checkpoint is not signed by the key, or is one of another log")
         if roots.setdefault(size, root) != root:
             sys.exit(f"FAULT: two different trees of {size} records are signed")
     size = check_tree(archive, roots)
