@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from adapters.database import Transaction
-from adapters.database.runs import FOLDER, OPEN_STATUSES, RunRow
+from adapters.database.runs import ANSWERED, FOLDER, OPEN_STATUSES, RunRow
 from adapters.delivery.delivery import restart_failed
 from adapters.engine.waiting import WAITING
 from adapters.rt.read_folder import FolderScan, scan_folder
@@ -25,12 +25,14 @@ from audit.errors import (
     AnswerChangedError,
     ConfigurationError,
     InputChangedError,
+    InputError,
     NotFoundError,
     NotStoredError,
 )
+from audit.kinds import NOT_EVALUATED
 from audit.pseudonym import short
 from plugins.host.facts import StudyFacts
-from plugins.host.identity import RECALL, run_id_for
+from plugins.host.identity import RECALL, case_digest, run_id_for
 from plugins.host.images import Vector3
 from plugins.host.manifest import Manifest
 from plugins.host.ports import RunRequest
@@ -114,14 +116,20 @@ def _queue(
     again: bool,
 ) -> str:
     chosen = with_seed(dict(manifest.parameters) | dict(parameters), seed_point_mm)
+
+    def named(revision: int) -> str:
+        return run_id_for(decision.sop_instance_uids, decision.release_digest, chosen, revision)
+
+    revision, before = 1, None
+    patient = site.pseudonyms.subject(facts.study_instance_uid)
+    while (known := _known(site, named(revision))) is not None and _is_other(
+        site, known, manifest, patient
+    ):
+        revision += 1
+        before = known.run_id if known.status in ANSWERED else before
+    run_id = named(revision)
     with site.database.transaction() as transaction:
-        revision = 1
-        run_id = run_id_for(decision.sop_instance_uids, decision.release_digest, chosen, revision)
-        while (row := transaction.run(run_id)) is not None and row.reason in ANOTHER_REVISION:
-            revision += 1
-            run_id = run_id_for(
-                decision.sop_instance_uids, decision.release_digest, chosen, revision
-            )
+        row = transaction.run(run_id)
         if row is not None:
             return _once_more(site, transaction, row, again=again)
         request = RunRequest(
@@ -139,12 +147,39 @@ def _queue(
             trigger="manual",
             seed_point_mm=seed_point_mm,
             requested_by="account:local",
+            supersedes=before,
         )
         site.journal.route_decision(
             transaction, facts.study_instance_uid, decision, "manual", mode="research"
         )
         transaction.add_run(request, FOLDER)
     return run_id
+
+
+def _known(site: Site, run_id: str) -> RunRow | None:
+    with site.database.reading() as transaction:
+        return transaction.run(run_id)
+
+
+def _is_other(site: Site, row: RunRow, manifest: Manifest, patient: str) -> bool:
+    """Return whether the files under the same UIDs are others now than a run has read.
+
+    Somebody corrected them or gave them to another patient: the old answer is none to them.
+
+    Parameters
+    ----------
+    patient : pseudonym of whom the study was of when it was read last.
+    """
+    if row.reason in ANOTHER_REVISION:
+        return True
+    if row.status not in ANSWERED or row.pacs != FOLDER:
+        return False
+    try:
+        digest = case_digest(site.house.cases.fetch(row.request, manifest))
+    except InputError as error:
+        return row.input_digest is not None or error.code not in row.reason
+    now = site.pseudonyms.subject(row.study_instance_uid)
+    return digest != row.input_digest or patient not in (now, NOT_EVALUATED)
 
 
 def _once_more(site: Site, transaction: Transaction, row: RunRow, *, again: bool) -> str:

@@ -1,6 +1,5 @@
 """A study that was answered and whose images become others: noticed, run again, marked outside."""
 
-import io
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -8,20 +7,27 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import numpy as np
 import pydicom
 import pytest
 
-from adapters.compose import Site
-from adapters.database.runs import RunRow
+from adapters.cli.progress import wait_for_runs
+from adapters.cli.results import results_document
+from adapters.compose import Site, open_site
+from adapters.database.runs import FOLDER, RunRow
+from adapters.delivery.folder import FolderTarget
+from adapters.engine.serving import serving
 from adapters.folder.pacs import FolderPacs
+from adapters.hand import queue_by_hand
 from adapters.home import Home
 from adapters.orthanc.local import LocalOrthanc, find_orthanc, start_local_orthanc
 from adapters.orthanc.pacs import OrthancPacs
 from adapters.part10 import read_part10
+from adapters.rt.read_folder import scan_folder
 from audit.record import decode
+from governance.ports import Deployment
 from tests.simulators.answers import drive
-from tests.simulators.example_site import prepare, served, small_phantom
+from tests.simulators.example_site import configuration, prepare, served, small_phantom
+from tests.simulators.hard_cases import changed
 
 Turn = Callable[[], None]
 SOON = {
@@ -57,28 +63,18 @@ def orthanc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalOrthanc]:
         yield local
 
 
-def changed(files: Sequence[bytes], **tags: str) -> tuple[bytes, ...]:
-    """Return the same instances with other header values, or else with pixels turned around."""
-    found = []
-    for data in files:
-        dataset = pydicom.dcmread(io.BytesIO(data))
-        for keyword, value in tags.items():
-            setattr(dataset, keyword, value)
-        if not tags:
-            pixels = np.frombuffer(dataset.PixelData, np.int16).reshape(dataset.Rows, -1)
-            dataset.PixelData = pixels[::-1].tobytes()
-        sink = io.BytesIO()
-        pydicom.dcmwrite(sink, dataset, enforce_file_format=True)
-        found.append(sink.getvalue())
-    return tuple(found)
-
-
 def changes_on_record(site: Site) -> list[str]:
     """Return what study events say."""
     site.seal()
     with site.database.reading() as transaction:
         leaves = transaction.leaves(0, transaction.tree_size())
         return [decode(i.leaf).body["change"] for i in leaves if i.kind == "study_event"]
+
+
+def releases_of(site: Site) -> tuple[Deployment, ...]:
+    """Return the releases of the site."""
+    with site.database.reading() as transaction:
+        return tuple(transaction.deployments())
 
 
 def runs(site: Site) -> tuple[RunRow, ...]:
@@ -156,6 +152,47 @@ def test_the_same_content_again_changes_nothing(root: Path) -> None:
         with site.database.reading() as transaction:
             assert transaction.marks(row.run_id) == ()
         assert count(site, "pacs", study) == len(files) + RESULTS
+
+
+def test_files_that_became_others_are_run_again(root: Path, tmp_path: Path) -> None:
+    """`osteon run` on the same files answers from what it has; on corrected ones it runs again."""
+    _, files = small_phantom(seed=7)
+    with open_site(Home(root / "home"), configuration=configuration(root)) as site:
+        (digest,) = {item.release_digest for item in releases_of(site)}
+    source = tmp_path / "files"
+
+    def run(content: Sequence[bytes]) -> dict[str, Any]:
+        shutil.rmtree(source, ignore_errors=True)
+        source.mkdir()
+        for number, data in enumerate(content):
+            (source / str(number)).write_bytes(data)
+        scan = scan_folder(source)
+        targets = (FolderTarget("output", tmp_path / "out"),)
+        with (
+            open_site(Home(root / "home"), scans={FOLDER: scan}, targets=targets) as site,
+            serving(site) as turn,
+        ):
+            asked = queue_by_hand(site, scan, digest)
+            ids = wait_for_runs(site, turn, lambda: asked.run_ids, say=lambda _: None)
+            (found,) = results_document(site, ids, 0.0)["runs"]
+        assert found["status"] == "done"
+        assert all(item["verified"] for item in found["outputs"] if item["kind"] != "FHIR")
+        return dict(found)
+
+    first = run(files)
+    assert run(files)["run_id"] == first["run_id"]
+    second = run(changed(files))
+    assert second["run_id"] != first["run_id"]
+    assert second["findings"] != first["findings"]
+    assert run(changed(files)) == second
+    third = run(changed(changed(files), **MOVED))
+    assert third["run_id"] not in (first["run_id"], second["run_id"])
+    (report,) = [item["path"] for item in third["outputs"] if item["kind"] == "SR"]
+    assert pydicom.dcmread(report).PatientID == MOVED["PatientID"]
+    with open_site(Home(root / "home"), configuration=configuration(root)) as site:
+        rows = {row.run_id: row for row in runs(site)}
+    assert rows[first["run_id"]].superseded_by == second["run_id"]
+    assert rows[second["run_id"]].superseded_by == third["run_id"]
 
 
 def test_a_refusal_is_lifted_by_a_corrected_series(root: Path) -> None:
