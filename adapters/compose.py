@@ -35,6 +35,7 @@ from adapters.governance.rota import Rota
 from adapters.home import Home, locate_configuration
 from adapters.keeping.exporting import Choice, export
 from adapters.keys import SiteKeys, load_keys
+from adapters.log_key import log_keys, settle_log_key
 from adapters.monitor import StatisticsMonitor
 from adapters.pacs import Pacs
 from adapters.passwords import add_account
@@ -56,6 +57,7 @@ from governance.gates import Gate
 from governance.holds import hold_gate
 from governance.promotion import Policy, PromotionGate
 from governance.provider_shift import ProviderGate
+from governance.signature_gate import SignatureGate
 from plugins.host.ports import Document, House
 from plugins.host.runner import ReleaseWorkers
 from plugins.host.staging import FolderStaging
@@ -115,7 +117,7 @@ class Site:
         """
         self.seal(force=True)
         with self.database.reading() as transaction:
-            return verify_store(transaction, self.keys.log.verifier, anchors)
+            return verify_store(transaction, log_keys(self.keys, transaction), anchors)
 
     def log_read(self, purpose: str, person: str = "") -> None:
         """Record that somebody reads the log; whoever reads it says so first."""
@@ -215,6 +217,7 @@ def _ground(
     database = Database(_database_url(home, configuration))
     stack.callback(database.close)
     database.upgrade()
+    settle_log_key(home, database)
     vault_url = configuration.database.vault_url.get_secret_value()
     vault = SqliteVault(vault_url or home.file("vault.db"))
     stack.callback(vault.close)
@@ -344,15 +347,15 @@ def _repositories(stack: ExitStack, configuration: Configuration) -> tuple[Repos
 
 def _gates(ground: _Ground, home: Home, configuration: Configuration) -> tuple[Gate, ...]:
     """Return every gate, in the order in which a person reads the objections; one line each."""
-    own_key = ground.keys.release_key_id
     section = configuration.governance
     return (
+        SignatureGate(ground.registry.signature_objections),
         CertificateGate(ground.registry.office),
         PromotionGate(Policy(section.minimum_pairs, section.agreement_floor)),
         change_gate,
         budget_gate,
         ComponentsGate(ground.registry.bill),
-        ProviderGate(lambda digest: look(ground.registry, own_key, digest)),
+        ProviderGate(lambda digest: look(ground.registry, digest)),
         *SourceRoom(home, configuration, ground.database, ground.now).desk().gates(),
         hold_gate,
     )

@@ -19,7 +19,9 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, SecretStr
 
+from audit import canonical
 from governance.ports import GovernedDocument
+from governance.release import digest_of
 from governance.signing import TrustedKey, load_trust
 
 if TYPE_CHECKING:
@@ -129,4 +131,11 @@ def _state(key: TrustedKey) -> str:
     """Return what counts of a key as text: its bytes, and from when until when."""
     public = hashlib.sha256(key.public_key).hexdigest()[:32]
     until = key.revoked_at.isoformat() if key.revoked_at else "not revoked"
-    return f"{public} from {key.valid_from.isoformat()}, {until}"
+    state = f"{public} from {key.valid_from.isoformat()}, {until}"
+    if key.valid_until is not None:
+        state += f", valid until {key.valid_until.isoformat()}"
+    if key.compromised_from is not None:
+        state += f", compromised from {key.compromised_from.isoformat()}"
+    if key.kept is not None:
+        state += f", kept {digest_of(canonical.encode(sorted(key.kept)))[7:39]}"
+    return state

@@ -20,22 +20,25 @@ from adapters.database import Database, Transaction
 from adapters.database.deployments import ReleaseRow
 from adapters.database.journal import SiteJournal
 from adapters.home import Home
-from audit.errors import NotFoundError, SignatureError
+from audit.errors import NotFoundError
 from governance.certificate import ATTACHMENT
 from governance.certification import Office, Standing
 from governance.components import SBOM
 from governance.deployment import Certified, Decision, is_authorised, known, register
+from governance.gates import Objection
 from governance.release import (
     Release,
     attach,
     folder_name,
     open_release,
+    open_unpacked,
     put_attachment,
     read_attachment,
     unpack,
     verify_unpacked,
 )
-from governance.signing import FOLDER, TrustedKey, load_trust, verify_signature
+from governance.signature_gate import require_signature, signature_objections
+from governance.signing import FOLDER, TrustedKey, load_trust
 from governance.stops import barred
 from plugins.host import manifest as manifests
 from plugins.host.artifact import check_host_api
@@ -94,17 +97,12 @@ class ReleaseRegistry:
 
     def verify_signature(self, release: Release) -> str:
         """Return the id of the trusted key that signed the release; SignatureError if none."""
-        trust = self.trust()
-        names = [name for name in release.attachments if name.startswith(FOLDER)]
-        failure: SignatureError | None = None
-        for name in names:
-            try:
-                return verify_signature(release.attachment(name), release.digest, trust).key_id
-            except SignatureError as error:
-                failure = error
-        raise failure or SignatureError(
-            f"expected a signature on release {release.digest}, found none"
-        )
+        return require_signature(_signatures(release), release.digest, self.trust()).key_id
+
+    def signature_objections(self, release_digest: str) -> tuple[Objection, ...]:
+        """Return why the signature of a release that lies here does not count now."""
+        release = open_unpacked(self.home.releases / folder_name(release_digest))
+        return signature_objections(_signatures(release), release.digest, self.trust())
 
     def trust(self) -> tuple[TrustedKey, ...]:
         """Return the keys that count at this site now."""
@@ -135,7 +133,7 @@ class ReleaseRegistry:
     def standing(self, request: RunRequest) -> Standing:
         """Return whether the release may run this request now, and on which certificate.
 
-        A run by hand on files asks for no activation; only a stop bars it.
+        A run by hand on files asks for no activation; only a stop or its signature bars it.
         """
         digest, present = request.release_digest, None
         with self.database.reading() as transaction:
@@ -143,7 +141,7 @@ class ReleaseRegistry:
             if request.trigger != "manual":
                 present = known(transaction, self.site, digest)
             reasons = barred(transaction, present, request.plugin, shadow=request.mode == "shadow")
-        return replace(found, barred=reasons)
+        return replace(found, barred=(*reasons, *self.signature_objections(digest)))
 
     def attachment(self, release_digest: str, name: str) -> bytes | None:
         """Return an attachment of a release that lies here; None where it has none."""
@@ -216,6 +214,11 @@ class ReleaseRegistry:
                 advice=f"Name it by its digest: {', '.join(digest[:19] for digest in same)}.",
             )
         return newest
+
+
+def _signatures(release: Release) -> tuple[bytes, ...]:
+    """Return the signatures that are attached to a release."""
+    return tuple(release.attachment(n) for n in release.attachments if n.startswith(FOLDER))
 
 
 def _version_key(row: ReleaseRow) -> tuple[int, ...]:

@@ -9,6 +9,7 @@ A bundle is a zip (stored, sorted) of
     checkpoints/N.txt     every signed checkpoint, by tree size
     witness/N-NAME.txt    checkpoints with the cosignature of a witness
     timestamps/N-NAME.tsr answers of time-stamp authorities (RFC 3161) over checkpoints/N.txt
+    handover/N.txt        notes by which one key of the log took over from another
     key.txt               the public key of the log, as an outsider was given it before
     verify_log.py         the small verifier, of the standard library alone
     README.txt            how to check it
@@ -45,6 +46,7 @@ from audit.attested import (
 from audit.checkpoint import VerifierKey, parse_key
 from audit.cosignature import CosignerKey
 from audit.errors import LogTamperedError
+from audit.key_chain import chain_of, read_handover
 from audit.merkle import HASH_SIZE, leaf_hash
 from audit.ports import Attestation, StoredCheckpoint, StoredLeaf
 from audit.tombstone import decode, is_tombstone
@@ -52,6 +54,7 @@ from audit.verify import Summary, verify_records
 
 RECORDS, HASHES, KEY = "records.ndjson", "hashes.bin", "key.txt"
 CHECKPOINTS, WITNESS, STAMPS = "checkpoints/", "witness/", "timestamps/"
+HANDOVERS = "handover/"
 VERIFIER, GUIDE = "verify_log.py", "README.txt"
 _TIME = (1980, 1, 1, 0, 0, 0)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -83,6 +86,7 @@ class Bundle:
     checkpoints: Mapping[int, str]
     cosigned: tuple[str, ...]
     stamps: tuple[Attestation, ...]
+    handovers: tuple[str, ...] = ()
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -121,6 +125,7 @@ def write_bundle(
     checkpoints: Iterable[StoredCheckpoint],
     key: VerifierKey,
     attestations: Iterable[Attestation] = (),
+    handovers: Iterable[str] = (),
 ) -> int:
     """Write a bundle and return the number of records.
 
@@ -128,6 +133,7 @@ def write_bundle(
     ----------
     leaves : records in tree order.
     attestations : cosignatures and time-stamps of others.
+    handovers : notes by which one key of the log took over from another.
 
     Raises
     ------
@@ -141,6 +147,9 @@ def write_bundle(
             for size, note in notes.items():
                 _put(archive, f"{CHECKPOINTS}{size}.txt", note.encode())
             _put(archive, KEY, f"{key.text()}\n".encode())
+            for note in handovers:
+                size = read_handover(note).checkpoint.size
+                _put(archive, f"{HANDOVERS}{size}.txt", note.encode())
             hashes = _put_records(archive, leaves)
             _put(archive, HASHES, hashes)
             _put(archive, VERIFIER, small_verifier())
@@ -175,6 +184,7 @@ def read_bundle(path: Path) -> Bundle:
                 },
                 tuple(text for _, text in _texts(archive, WITNESS)),
                 tuple(_stamp(archive, name) for name in names if name.startswith(STAMPS)),
+                tuple(text for _, text in _texts(archive, HANDOVERS)),
             )
     except (zipfile.BadZipFile, KeyError, ValueError, OSError) as error:
         raise LogTamperedError(
@@ -200,8 +210,9 @@ def verify_bundle(
 
     Parameters
     ----------
-    key : the log's public key as the reader has it; without it the bundle's own is used,
-        which shows only that the bundle agrees with itself.
+    key : a public key of the log as the reader has it, the one in force or one that signed
+        handovers join to it; without it the bundle's own is used, which shows only that the
+        bundle agrees with itself.
     anchors : signed checkpoints kept elsewhere.
 
     Raises
@@ -210,12 +221,14 @@ def verify_bundle(
     """
     bundle = read_bundle(path)
     trusted = key or parse_key(bundle.key_text)
-    if key is not None and bundle.key_text != key.text():
+    keys = chain_of(trusted, bundle.handovers)
+    if bundle.key_text not in {span.key.text() for span in keys.spans}:
         raise LogTamperedError("expected the key that you were given, found another in the bundle")
     kept = tuple(anchors)
     if not bundle.notes and not kept:
         raise LogTamperedError("expected a signed checkpoint, found none in the bundle")
-    return verify_records(bundle.leaves(), bundle.notes, trusted, kept, own_columns=True)
+    seen = (*bundle.notes, *bundle.handovers)
+    return verify_records(bundle.leaves(), seen, keys, kept, own_columns=True)
 
 
 def small_verifier() -> bytes:

@@ -16,6 +16,7 @@ import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -60,18 +61,56 @@ class VerifierKey:
         content = self.name.encode() + b"\n" + _ED25519 + self.public
         return hashlib.sha256(content).digest()[:4]
 
+    def at(self, size: int) -> tuple[VerifierKey, ...]:
+        """Return the keys that may have signed a tree of this size: itself, whatever it is."""
+        del size
+        return (self,)
+
     def text(self) -> str:
         """Return ``name+hex key id+base64(0x01 || public key)``; inverse of `parse_key`."""
         return f"{self.name}+{self.key_id.hex()}+{encode_base64(_ED25519 + self.public)}"
 
 
-class Signer:
-    """Signs notes under one name; the secret stays in this process."""
+class LogKeys(Protocol):
+    """The public keys of one log: one, or a chain of them."""
 
-    def __init__(self, name: str, secret: bytes) -> None:
-        self._key = Ed25519PrivateKey.from_private_bytes(secret)
-        self._secret = secret
-        self.verifier = VerifierKey(name, self._key.public_key().public_bytes_raw())
+    @property
+    def name(self) -> str:
+        """Name of the log."""
+        ...
+
+    def at(self, size: int) -> tuple[VerifierKey, ...]:
+        """Return the keys that may have signed a tree of this size."""
+        ...
+
+
+class SigningKey(Protocol):
+    """An Ed25519 key wherever it lies: in memory, in a file, in a token."""
+
+    def sign(self, data: bytes, /) -> bytes:
+        """Return the 64 bytes of the signature of ``data``."""
+        ...
+
+
+class NoteSigner(Protocol):
+    """Signs notes under one name."""
+
+    @property
+    def verifier(self) -> VerifierKey:
+        """The public key of what it signs."""
+        ...
+
+    def sign_note(self, text: str) -> str:
+        """Return the text, an empty line and one signature line."""
+        ...
+
+
+class KeySigner:
+    """Signs notes under one name with a key that lies anywhere."""
+
+    def __init__(self, name: str, key: SigningKey, public: bytes) -> None:
+        self._key = key
+        self.verifier = VerifierKey(name, public)
 
     def sign_note(self, text: str) -> str:
         """Return the text, an empty line and one signature line."""
@@ -80,10 +119,23 @@ class Signer:
         name, key_id = self.verifier.name, self.verifier.key_id
         return f"{text}\n{signature_line(name, key_id, self._key.sign(text.encode()))}"
 
+
+class Signer(KeySigner):
+    """Signs notes under one name; the secret stays in this process."""
+
+    def __init__(self, name: str, secret: bytes) -> None:
+        key = Ed25519PrivateKey.from_private_bytes(secret)
+        super().__init__(name, key, key.public_key().public_bytes_raw())
+        self._secret = secret
+
     def secret_text(self) -> str:
         """Return the secret as the key file holds it; inverse of `parse_secret`."""
         key_id = self.verifier.key_id.hex()
         return f"{_PRIVATE}{self.verifier.name}+{key_id}+{encode_base64(_ED25519 + self._secret)}"
+
+    def secret_bytes(self) -> bytes:
+        """Return the 32 secret bytes, to be kept in another form."""
+        return self._secret
 
 
 def new_signer(name: str) -> Signer:
@@ -136,33 +188,40 @@ def load_signer(path: Path, name: str) -> Signer:
     return signer
 
 
-def sign(checkpoint: Checkpoint, signer: Signer) -> str:
+def sign(checkpoint: Checkpoint, signer: NoteSigner) -> str:
     """Return the checkpoint as a signed note; `verify` gives it back."""
     root = encode_base64(checkpoint.root_hash)
     return signer.sign_note(f"{checkpoint.origin}\n{checkpoint.size}\n{root}\n")
 
 
-def verify(note: str, key: VerifierKey) -> Checkpoint:
-    """Return the checkpoint of a note that ``key`` signed.
+def verify(note: str, key: LogKeys) -> Checkpoint:
+    """Return the checkpoint of a note that the log's key signed.
+
+    Parameters
+    ----------
+    key : one key, or the chain of keys that a log had (`key_chain.py`); of a chain that one
+        counts which was in force at the size of the checkpoint.
 
     Raises
     ------
     LogTamperedError : the note is malformed, of another origin, or the signature of
         ``key`` is missing or wrong.  Signatures of other keys are not looked at.
     """
-    text = verify_note(note, key)
-    checkpoint = parse(text)
+    checkpoint = parse(split_note(note)[0])
+    verify_note(note, *key.at(checkpoint.size))
     if checkpoint.origin != key.name:
         raise LogTamperedError("expected a checkpoint of the key's log, found another origin")
     return checkpoint
 
 
-def verify_note(note: str, key: VerifierKey) -> str:
-    """Return the text of a note that ``key`` signed; raises as `verify` does."""
+def verify_note(note: str, *keys: VerifierKey) -> str:
+    """Return the text of a note that one of the keys signed; raises as `verify` does."""
     text, signatures = split_note(note)
+    known = {(key.name, key.key_id): key for key in keys}
     found = False
     for name, key_id, signature in signatures:
-        if name != key.name or key_id != key.key_id:
+        key = known.get((name, key_id))
+        if key is None:
             continue
         try:
             Ed25519PublicKey.from_public_bytes(key.public).verify(signature, text.encode())
@@ -172,7 +231,8 @@ def verify_note(note: str, key: VerifierKey) -> str:
             ) from error
         found = True
     if not found:
-        raise LogTamperedError(f"expected a signature of {key.name}, found none")
+        names = ", ".join(sorted({key.name for key in keys})) or "a key in force"
+        raise LogTamperedError(f"expected a signature of {names}, found none")
     return text
 
 

@@ -154,6 +154,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
         "governed": Kind((_A,), ("document", "name", "revision", "sha256")),
         "configuration_change": Kind((_A,), ("setting", "before_sha256", "after_sha256")),
         "access": Kind((_C,), ("what", "purpose")),
+        "key": Kind((_A,), ("action", "key_id", "purpose")),
         "account": Kind((_C,), ("action", "account", "role")),
         "incident": Kind((_A, _B), ("incident", "action", "state", "severity", "plugin")),
         "legal_hold": Kind((_A,), ("incident", "action", "plugin")),

@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from audit.checkpoint import Checkpoint, Signer, sign, split_note, verify
+from audit.checkpoint import Checkpoint, LogKeys, NoteSigner, sign, split_note, verify
 from audit.cosignature import Cosigner
 from audit.errors import ConfigurationError, LogTamperedError, LogUnavailableError
 from audit.merkle import extend, leaf_hash, prove_inclusion, read_frontier
@@ -44,12 +44,14 @@ class Log:
     signer : signs under ``origin``; None where only other processes sign.
     now : the clock that says when a checkpoint is due; aware UTC.
     cosigners : further keys of the log that sign every checkpoint (ML-DSA-44).
+    keys : what the last checkpoint is verified with; None: the signer's own key.
     """
 
     origin: str
-    signer: Signer | None = None
+    signer: NoteSigner | None = None
     now: Callable[[], datetime] = _utc_now
     cosigners: tuple[Cosigner, ...] = ()
+    keys: LogKeys | None = None
 
     def __post_init__(self) -> None:
         if self.signer is not None and self.signer.verifier.name != self.origin:
@@ -145,7 +147,7 @@ class Log:
         size = self._size(store)
         last = store.last_checkpoint()
         if last is not None:
-            self._check_extends(store, last, self.signer)
+            self._check_extends(store, last, self.keys or self.signer.verifier)
         sizes = _due(last, size, now, force=force)
         signed = []
         for at in sizes:
@@ -176,8 +178,8 @@ class Log:
             )
         return size
 
-    def _check_extends(self, store: LeafStore, last: StoredCheckpoint, signer: Signer) -> None:
-        claimed = verify(last.note, signer.verifier)
+    def _check_extends(self, store: LeafStore, last: StoredCheckpoint, keys: LogKeys) -> None:
+        claimed = verify(last.note, keys)
         root = read_frontier(claimed.size, store.nodes).root()
         if claimed.size != last.tree_size or claimed.root_hash != root:
             raise LogTamperedError(

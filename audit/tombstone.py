@@ -22,7 +22,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from audit import canonical
-from audit.checkpoint import Signer, VerifierKey, verify_note
+from audit.checkpoint import NoteSigner, VerifierKey, verify_note
 from audit.errors import LogTamperedError, RecordError
 
 FLOOR = timedelta(days=183)
@@ -94,16 +94,20 @@ def ranges(indices: Iterable[int]) -> tuple[Range, ...]:
     return tuple(found)
 
 
-def sign_order(body: Mapping[str, Any], signer: Signer) -> dict[str, Any]:
+def sign_order(body: Mapping[str, Any], signer: NoteSigner) -> dict[str, Any]:
     """Return the body of a purge record with the signature of the log's key over the rest."""
     note = signer.sign_note(_order_text(body))
     return {**body, "signature": note.rsplit(" ", 1)[1].strip()}
 
 
 def check_order(
-    body: Mapping[str, Any], recorded_at: datetime, key: VerifierKey
+    body: Mapping[str, Any], recorded_at: datetime, *keys: VerifierKey
 ) -> tuple[Range, ...]:
     """Return the leaf indices that a purge record covers.
+
+    Parameters
+    ----------
+    keys : of the log, those in force where the record stands.
 
     Raises
     ------
@@ -111,8 +115,8 @@ def check_order(
     """
     try:
         rest = {name: value for name, value in body.items() if name != "signature"}
-        line = f"\N{EM DASH} {key.name} {body['signature']}"
-        verify_note(f"{_order_text(rest)}\n{line}\n", key)
+        line = f"\N{EM DASH} {keys[0].name} {body['signature']}"
+        verify_note(f"{_order_text(rest)}\n{line}\n", *keys)
         before = datetime.fromisoformat(body["before"])
         covered = tuple((int(first), int(last)) for first, last in body["leaves"])
         if before > recorded_at - FLOOR:

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from audit import tombstone
-from audit.checkpoint import VerifierKey, verify
+from audit.checkpoint import LogKeys, verify
 from audit.errors import LogTamperedError, RecordError
 from audit.merkle import Frontier, grow, leaf_hash, read_frontier
 from audit.ports import LeafDatabase, LeafStore, StoredLeaf
@@ -50,7 +50,7 @@ class Summary:
 def verify_records(
     leaves: Iterable[StoredLeaf],
     notes: Iterable[str],
-    key: VerifierKey,
+    key: LogKeys,
     anchors: Iterable[str] = (),
     *,
     own_columns: bool = False,
@@ -90,7 +90,7 @@ def verify_records(
 class _Signed:
     """The signed roots by size, and how far they were found to be those of the records."""
 
-    def __init__(self, notes: Iterable[str], anchors: Iterable[str], key: VerifierKey) -> None:
+    def __init__(self, notes: Iterable[str], anchors: Iterable[str], key: LogKeys) -> None:
         own, kept = dict[str, bool](), tuple(anchors)
         own |= dict.fromkeys(notes, False) | dict.fromkeys(kept, True)
         found = [(verify(note, key), anchored) for note, anchored in own.items()]
@@ -135,7 +135,7 @@ class _Signed:
 
 def verify_site(
     database: LeafDatabase,
-    key: VerifierKey,
+    key: LogKeys,
     anchors: Sequence[str] = (),
     *,
     now: datetime | None = None,
@@ -147,7 +147,7 @@ def verify_site(
 
 def verify_store(
     store: LeafStore,
-    key: VerifierKey,
+    key: LogKeys,
     anchors: Sequence[str] = (),
     *,
     now: datetime | None = None,
@@ -192,7 +192,7 @@ def verify_store(
 class _Purges:
     """The tombstones of a log, and what its purge records cover."""
 
-    def __init__(self, key: VerifierKey) -> None:
+    def __init__(self, key: LogKeys) -> None:
         self._key = key
         self._dead: list[tombstone.Range] = []
         self._covered: list[tombstone.Range] = []
@@ -218,12 +218,12 @@ class _Purges:
         tombstone.check_covered(self._dead, self._covered)
 
 
-def _order(leaf: bytes, index: int, key: VerifierKey) -> tuple[tombstone.Range, ...]:
+def _order(leaf: bytes, index: int, key: LogKeys) -> tuple[tombstone.Range, ...]:
     try:
         record = decode(leaf)
     except RecordError as error:
         raise LogTamperedError(f"expected a record at index {index}, found other bytes") from error
-    return tombstone.check_order(record.body, record.recorded_at, key)
+    return tombstone.check_order(record.body, record.recorded_at, *key.at(index + 1))
 
 
 def _check_tombstone(leaf: StoredLeaf, index: int) -> bytes:

@@ -23,8 +23,6 @@ from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from typing import Any
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
 from audit import canonical
 from audit.errors import (
     KeyRevokedError,
@@ -35,7 +33,7 @@ from audit.errors import (
 )
 from governance.gates import Objection
 from governance.release import digest_of
-from governance.signing import TrustedKey, sign, verify_signature
+from governance.signing import KeyRetiredError, SecretKey, TrustedKey, sign, verify_signature
 from governance.strata import VERDICTS, Stratum
 
 SCHEMA = "osteon.certificate/1"
@@ -55,6 +53,8 @@ ADVICE: Mapping[str, str] = {
     "CERTIFICATE_KEY_UNTRUSTED": "Add the issuer's key to keys/trust.json with purpose "
     "certificate, if you trust it.",
     "CERTIFICATE_KEY_REVOKED": "Ask the issuer for a certificate signed by a key in force.",
+    "CERTIFICATE_KEY_RETIRED": "Ask the issuer for a certificate signed by the key that took its "
+    "place.",
     "CERTIFICATE_CRITERIA_LATE": "Validate again: criteria have to be recorded before the first "
     "result.",
     "CERTIFICATE_NOT_YET_VALID": "Check the clocks of issuer and site.",
@@ -162,9 +162,7 @@ def digest(certificate: Certificate) -> str:
     return digest_of(canonical.encode(_values(certificate)))
 
 
-def issue(
-    certificate: Certificate, key: Ed25519PrivateKey, key_id: str, signed_at: datetime
-) -> bytes:
+def issue(certificate: Certificate, key: SecretKey, key_id: str, signed_at: datetime) -> bytes:
     """Return the attachment of a certificate, signed by one key."""
     return encode(certificate, [sign(digest(certificate), key, key_id, PURPOSE, signed_at)])
 
@@ -223,7 +221,11 @@ def _signed(
             return ()
         except SignatureError as error:
             failure = error
-    codes = {KeyUntrustedError: "KEY_UNTRUSTED", KeyRevokedError: "KEY_REVOKED"}
+    codes = {
+        KeyUntrustedError: "KEY_UNTRUSTED",
+        KeyRevokedError: "KEY_REVOKED",
+        KeyRetiredError: "KEY_RETIRED",
+    }
     return (_objection(f"CERTIFICATE_{codes.get(type(failure), 'SIGNATURE')}", str(failure)),)
 
 

@@ -53,6 +53,9 @@ KINDS: Mapping[str, tuple[str, str]] = {
                              "Eine Einstellung des Standorts wurde geändert."),
     "access": ("Somebody read the log or turned a pseudonym back.",
                "Jemand las das Protokoll oder löste ein Pseudonym auf."),
+    "key": ("A key was trusted, rotated, revoked or protected, or somebody tried to.",
+            "Einem Schlüssel wurde vertraut, er wurde gewechselt, widerrufen oder geschützt, oder "
+            "jemand versuchte es."),
     "account": ("An account was made, changed or closed.",
                 "Ein Konto wurde angelegt, geändert oder geschlossen."),
     "stop": ("A person stopped a plugin, the site or everything.",
@@ -226,6 +229,8 @@ FIELDS: Mapping[str, str] = {
     "restore.root_sha256": "Root hash of the log then.",
     "what": "What was read.",
     "purpose": "Why it was read.",
+    "key.purpose": "What the key signs.",
+    "key_id": "Id of the key.",
     "account": "Account that was changed.",
     "role": "Its role.",
     "scope": "What was stopped.",

@@ -16,12 +16,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
 from audit import canonical
 from audit.errors import SignatureError
 from governance.release import digest_of
-from governance.signing import TrustedKey, sign, verify_signature
+from governance.signing import SecretKey, TrustedKey, sign, verify_signature
 
 PURPOSE = "report"
 SIGNATURE = "signature"
@@ -31,7 +29,7 @@ SIGNATURE = "signature"
 class Sealer:
     """The site's key for documents; never printed."""
 
-    key: Ed25519PrivateKey
+    key: SecretKey
     key_id: str
 
     def __repr__(self) -> str:

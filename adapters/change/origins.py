@@ -53,12 +53,11 @@ class Sources:
 
     Parameters
     ----------
-    own_key : id of this site's own release key; it vouches for nobody else.
+    trust : of the keys of this site's own none vouches for anybody else.
     rows : every release that lies here.
     """
 
     trust: tuple[TrustedKey, ...]
-    own_key: str
     rows: Sequence[ReleaseRow]
 
 
@@ -88,14 +87,14 @@ def published_digests(plugin: str) -> frozenset[str]:
     return frozenset(digest_of((folder / name / MANIFEST).read_bytes()) for name in versions)
 
 
-def look(registry: ReleaseRegistry, own_key: str, release_digest: str) -> Origin:
+def look(registry: ReleaseRegistry, release_digest: str) -> Origin:
     """Compare a release that lies here with its publisher's."""
     row = registry.row(release_digest)
     release = open_release(Path(row.path), row.digest)
     with registry.database.reading() as transaction:
         rows = transaction.releases(row.plugin)
         edited = _edited_runs(transaction, row)
-    found = origin_of(release, Sources(registry.trust(), own_key, rows), registry.now())
+    found = origin_of(release, Sources(registry.trust(), rows), registry.now())
     if not edited:
         return found
     codes = tuple(sorted((*found.findings, "LOCAL_RUN_PARAMETERS")))
@@ -121,7 +120,7 @@ def compare(site: Site, release_digest: str, person: str) -> Origin:
     Of a release that is the publisher's nothing is kept, unless it once seemed not to be.  A
     declaration that was made for the same findings is kept.
     """
-    found = look(site.registry, site.keys.release_key_id, release_digest)
+    found = look(site.registry, release_digest)
     with site.database.reading() as transaction:
         document = transaction.governed(KIND, release_digest)
     known = decode(document.content) if document else None
@@ -172,15 +171,15 @@ def keep(site: Site, release_digest: str, origin: Origin, person: str) -> Govern
 def _is_publishers(release: Release, plugin: str, sources: Sources) -> bool:
     if release.digest in published_digests(plugin):
         return True
-    return any(name != sources.own_key for name in _signers(release, sources.trust))
+    return any(not key.own for key in _signers(release, sources.trust))
 
 
-def _signers(release: Release, trust: tuple[TrustedKey, ...]) -> Iterator[str]:
-    """Yield the ids of the trusted keys whose signature on the release holds."""
+def _signers(release: Release, trust: tuple[TrustedKey, ...]) -> Iterator[TrustedKey]:
+    """Yield the trusted keys whose signature on the release holds."""
     for name in release.attachments:
         if name.startswith(FOLDER):
             try:
-                yield verify_signature(release.attachment(name), release.digest, trust).key_id
+                yield verify_signature(release.attachment(name), release.digest, trust)
             except SuiteError:
                 continue  # a signature that does not hold vouches for nothing
 

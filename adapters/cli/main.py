@@ -27,6 +27,7 @@ from adapters.cli import (
     incident,
     incident_evidence,
     keeping,
+    key,
     physics,
     release,
     run,
@@ -80,6 +81,7 @@ app.add_typer(change.app, name="change", help="Classify changes; plan, budget, d
 app.add_typer(
     technical_file.app, name="technical-file", help="Technical documentation of a release."
 )
+app.add_typer(key.app, name="key", help="Keys: trust, rotate, revoke, protect.")
 app.add_typer(account.app, name="account", help="Persons and their roles.")
 app.add_typer(audit.app, name="audit", help="Verify and read the audit log.")
 app.add_typer(witness.app, name="witness", help="Witness the audit logs of others.")

@@ -48,6 +48,11 @@ class Governed(Session):
         kinds = self.connection.scalars(select(GOVERNED.c.kind).distinct()).all()
         return tuple(item for kind in sorted(kinds) for item in self.governed_all(str(kind)))
 
+    def governed_everything(self) -> tuple[GovernedDocument, ...]:
+        """Return every revision of every document, in the order of kind, name and revision."""
+        order = (GOVERNED.c.kind, GOVERNED.c.name, GOVERNED.c.revision)
+        return self._documents(select(GOVERNED).order_by(*order))
+
     def governed_history(self, kind: str, name: str) -> tuple[GovernedDocument, ...]:
         """Return every revision, oldest first."""
         query = select(GOVERNED).where(GOVERNED.c.kind == kind, GOVERNED.c.name == name)

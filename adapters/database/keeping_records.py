@@ -9,12 +9,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from adapters.database import bodies
-from adapters.database.site_records import SiteRecords
+from adapters.database.act_records import ActRecords
 from adapters.database.transaction import Transaction
 from audit.record import Outcome
 
 
-class KeepingRecords(SiteRecords):
+class KeepingRecords(ActRecords):
     """Records about the log; see `SiteRecords` for the rest."""
 
     def export(

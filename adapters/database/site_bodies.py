@@ -5,9 +5,11 @@ Read next: `site_records.py`.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
+from typing import Any
 
-from adapters.database.bodies import PseudonymOf, coded
+from adapters.database.bodies import PseudonymOf, coded, digest_of_text, reason_code
 from adapters.database.courses import ComparisonRow
 from audit.kinds import NOT_EVALUATED
 from governance.oversight.assessment import AIRAI, Assessment
@@ -81,3 +83,12 @@ def assessment(item: Assessment) -> Json:
         "adjudicated": item.adjudicated or NOT_EVALUATED,
         "version": item.version,
     }
+
+
+def key(done: Mapping[str, str], refused: Iterable[str]) -> dict[str, Any]:
+    """Return what a person did about a key; a reason stands as a digest."""
+    body: dict[str, Any] = {
+        name: digest_of_text(value) if name == "reason" else coded(value)
+        for name, value in done.items()
+    }
+    return {**body, "tripped": [reason_code(item) for item in refused]}

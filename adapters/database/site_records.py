@@ -8,7 +8,7 @@ Read next: `journal.py`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -274,27 +274,6 @@ class SiteRecords:
         }
         actor = self._actor(transaction, person)
         return self._append(transaction, "release", body, actor=actor, release_digest=row.digest)
-
-    def refused_act(
-        self,
-        transaction: Transaction,
-        action: str,
-        digest: str,
-        reasons: Iterable[str],
-        person: str,
-    ) -> str:
-        """Record that somebody tried to change a release and the table or a gate refused it."""
-        body = {
-            "guard": "governance",
-            "verdict": "refused",
-            "action": bodies.coded(action),
-            "tripped": [bodies.reason_code(item) for item in reasons],
-        }
-        actor, code = self._actor(transaction, person), body["tripped"]
-        outcome = Outcome(4, code[0] if code else "REFUSED")
-        return self._append(
-            transaction, "guard", body, actor=actor, release_digest=digest, outcome=outcome
-        )
 
     def incident(
         self, transaction: Transaction, action: str, incident: Incident, person: str

@@ -30,6 +30,7 @@ from adapters.audit_views import dicom_message, fhir_event
 from adapters.audit_views.message import message_of
 from adapters.database import Transaction, bodies
 from adapters.keeping.table import COLUMNS, parquet, row_of
+from adapters.log_key import handovers
 from audit.bundle import write_bundle
 from audit.errors import ConfigurationError, SuiteError
 from audit.kinds import KINDS
@@ -177,7 +178,9 @@ def _write(site: Site, path: Path, form: str, choice: Choice) -> tuple[int, str]
 def _bundle(site: Site, transaction: Transaction, path: Path) -> int:
     leaves = transaction.leaves(0, transaction.tree_size())
     signed, attested = transaction.checkpoints(), transaction.attestations()
-    return write_bundle(path, leaves, signed, site.keys.log.verifier, attested)
+    return write_bundle(
+        path, leaves, signed, site.keys.log.verifier, attested, handovers(transaction)
+    )
 
 
 def _lines(form: str, leaves: Iterable[StoredLeaf], size: int) -> Iterator[bytes]:

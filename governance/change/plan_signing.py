@@ -14,13 +14,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
 from audit import canonical
 from audit.errors import ConfigurationError, RecordError, SignatureError
 from governance.change.plan import ChangePlan
 from governance.change.plan_reading import read_plan
-from governance.signing import TrustedKey, sign, verify_signature
+from governance.signing import SecretKey, TrustedKey, sign, verify_signature
 
 SIGNED_SCHEMA = "osteon.signed_change_plan/1"
 PURPOSE = "plan"
@@ -42,7 +40,7 @@ class SignedPlan:
 
 
 def sign_plan(
-    document: Mapping[str, Any], key: Ed25519PrivateKey, key_id: str, signed_at: datetime
+    document: Mapping[str, Any], key: SecretKey, key_id: str, signed_at: datetime
 ) -> bytes:
     """Return the signed file of a plan; a file that is signed already gets one signature more.
 
