@@ -24,6 +24,8 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, distribution, distributions, version
 from typing import Any
 
+from packaging.requirements import Requirement
+
 from adapters import licences
 from adapters.licences import Licence
 from governance.components import OPEN_SOURCE_MARK, is_open_source
@@ -233,14 +235,39 @@ def _hash(digest: str) -> dict[str, str]:
 
 
 def _pinned() -> dict[str, str]:
-    """Return normalised distribution name -> version."""
-    found = {name: without_local(pinned) for name, pinned in licences.pins().items()}
+    """Return normalised distribution name -> version of what the suite needs to run.
+
+    Tools of development and tests are pinned beside it and run nowhere: they are left out.
+    """
+    needed = _needed()
+    found = {
+        name: without_local(pinned)
+        for name, pinned in licences.pins().items()
+        if not needed or name in needed
+    }
     if not found:
         return dict(_installed())
     if "torch" not in found:  # it is installed by itself, before the rest
         with suppress(PackageNotFoundError):
             found["torch"] = without_local(version("torch"))
     return found
+
+
+def _needed() -> set[str]:
+    """Return the distributions that the suite requires, and those that they require in turn."""
+    waiting, found = [("osteon", frozenset[str]())], set[tuple[str, frozenset[str]]]()
+    while waiting:
+        name, extras = waiting.pop()
+        if (name, extras) in found:
+            continue
+        found.add((name, extras))
+        with suppress(PackageNotFoundError):
+            for text in distribution(name).requires or ():
+                needed = Requirement(text)
+                asked = [{"extra": extra} for extra in extras or {""}]
+                if needed.marker is None or any(needed.marker.evaluate(item) for item in asked):
+                    waiting.append((licences.normal(needed.name), frozenset(needed.extras)))
+    return {name for name, _ in found} - {"osteon"}
 
 
 def _installed() -> Iterator[tuple[str, str]]:
