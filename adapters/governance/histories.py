@@ -85,3 +85,9 @@ def _line(spell: InUse, versions: dict[str, str]) -> HistoryLine:
         on=spell.on,
         evidence=tuple(evidence.items()),
     )
+
+
+def release_lines(site: Site, plugin: str, digest: str) -> tuple[HistoryLine, ...]:
+    """Return every state of one release, newest first."""
+    found = [line for line in lines_of(site, plugin) if line.release_digest == digest]
+    return tuple(reversed(found))

@@ -17,8 +17,9 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 
-from governance import corrective, holds, incidents
+from governance import corrective, holds, incidents, recall, stops
 from governance.accounts import Account
+from governance.lifecycle import TRANSITIONS
 from governance.oversight.assessment import REVIEWERS
 from governance.oversight.reviewers import NOTIFIERS
 
@@ -51,6 +52,17 @@ INCIDENT_ACTS = {
     "verify": frozenset(corrective.VERIFIERS),
 }
 """What may be done on the page of an incident, by whom; the rules of the office decide too."""
+
+RELEASE_ACTS = {
+    action: frozenset(
+        role for row in TRANSITIONS if row.action == action for person in row.persons
+        for role in person
+    ) - {"service"}
+    for action in (
+        *("approve", "shadow", "canary", "activate", "waive", "rollback", "suspend", "retire"),
+    )
+}  # fmt: skip
+"""What may be done on the page of a release, by whom: as the lifecycle table says."""
 
 # (method, route) -> roles; None means open, "token" means the metrics token.
 ROUTES: dict[tuple[str, str], frozenset[str] | str | None] = {
@@ -90,6 +102,16 @@ ROUTES: dict[tuple[str, str], frozenset[str] | str | None] = {
     ("GET", "/account"): EVERYBODY,
     ("POST", "/account"): EVERYBODY,
     ("GET", "/technical-files"): EVERYBODY,
+    ("GET", "/releases"): EVERYBODY,
+    ("GET", "/releases/{digest}"): EVERYBODY,
+    ("GET", "/releases/{digest}/card"): EVERYBODY,
+    ("GET", "/releases/{digest}/recall"): frozenset(recall.READERS),
+    ("POST", "/releases/{digest}/acknowledge"): frozenset(recall.ACKNOWLEDGERS),
+    ("POST", "/releases/{digest}/handle"): frozenset(recall.HANDLERS),
+    **{("POST", f"/releases/{{digest}}/{act}"): to for act, to in RELEASE_ACTS.items()},
+    ("POST", "/stops/stop"): frozenset(stops.STOPPERS) - {"service"},
+    ("POST", "/stops/lift"): frozenset(stops.LIFTERS),
+    ("GET", "/history"): EVERYBODY,
     ("GET", "/releases/{digest}/technical-file"): EVERYBODY,
     ("GET", "/incidents"): EVERYBODY,
     ("POST", "/incidents"): INCIDENT_REPORTERS,

@@ -22,10 +22,12 @@ from adapters.web import access, metrics, pages
 from adapters.web.access import COOKIE, ROUTES, Session
 from adapters.web.audit import audit_routes
 from adapters.web.evidence import evidence_routes
+from adapters.web.history import history_routes
 from adapters.web.incidents import incident_routes
 from adapters.web.oversight import oversight_routes
 from adapters.web.overview import overview_routes
 from adapters.web.patients import patient_routes
+from adapters.web.releases import release_routes
 from adapters.web.reviews import review_routes
 from adapters.web.shell import HERE, Act, Pages, csrf_holds
 from adapters.web.sign_in import account_routes, sign_in_routes
@@ -77,6 +79,8 @@ def build_app(site: Site, act: Act) -> FastAPI:
     evidence_routes(app, view)
     incident_routes(app, view)
     technical_file_routes(app, view)
+    release_routes(app, view)
+    history_routes(app, view)
     _act_routes(app, view)  # last: its path takes any word
     return app
 

@@ -5,12 +5,18 @@ Read next: `shell.py`.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from audit.errors import ConfigurationError
 from governance.incident_terms import find_zone
 
 NONE = "–"
+EVIDENCE = (
+    *("reason", "certificate", "certificate_id", "comparison", "left", "superseded_by", "share"),
+    *("approved_by", "approval", "devices", "waiver_person", "waiver_reason", "expires_at"),
+)
+"""Evidence of a change of state that has a name in the texts."""
 
 
 def moment(value: datetime | None, zone: str = "UTC") -> str:
@@ -41,6 +47,16 @@ def short_digest(text: str | None) -> str:
     if not text:
         return NONE
     return text.rpartition(":")[2][:12]
+
+
+def evidence_lines(evidence: Iterable[tuple[str, str]]) -> tuple[tuple[str, str, str], ...]:
+    """Return evidence as (key of its name, value as printed, whole value), the reason first."""
+    lines = []
+    for key, value in sorted(evidence, key=lambda item: ("reason" not in item[0], item[0])):
+        name = f"ev_{key}" if key in EVIDENCE else "ev_other"
+        printed = short_digest(value) if value.startswith("sha256:") else value
+        lines.append((name, printed, value))
+    return tuple(lines)
 
 
 def percent(value: float | None) -> str:

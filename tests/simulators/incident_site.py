@@ -60,14 +60,19 @@ def finished_run(root: Path) -> tuple[Home, str]:
 def with_people(home: Home, root: Path, **changes: Any) -> Iterator[Site]:
     """Open a site with an account for every role; each has the password `PASSWORD`."""
     with open_site(home, configuration=configuration(root, **changes)) as site:
-        with site.database.transaction() as transaction:
-            known = {account.account_id for account in transaction.accounts()}
-            for person in PEOPLE.values():
-                if person.account_id not in known:
-                    transaction.put_account(
-                        Account(person.account_id, person.role, VERIFIER, False, site.now())
-                    )
+        add_people(site)
         yield site
+
+
+def add_people(site: Site) -> None:
+    """Add an account for every role, called like it; each has the password `PASSWORD`."""
+    with site.database.transaction() as transaction:
+        known = {account.account_id for account in transaction.accounts()}
+        for person in PEOPLE.values():
+            if person.account_id not in known:
+                transaction.put_account(
+                    Account(person.account_id, person.role, VERIFIER, False, site.now())
+                )
 
 
 @dataclass
