@@ -2,7 +2,8 @@
 
 Run as a program: ``killable_site.py ROOT FIRST STEP ANSWER [POSTGRESQL_URL]``; prints one
 JSON line for each n.  ANSWER is done, or refused (slices of the study are missing), or
-superseding (the first series has its result already, the second one replaces it).  With a
+superseding (the first series has its result already, the second one replaces it), or corrected
+(the study has its result, and gets other pixels under the same UIDs).  With a
 URL, site, vault and engine each have a PostgreSQL database; its name is the prefix of theirs.
 
 Every state of the path is written in one transaction of one of the three databases, or of
@@ -44,8 +45,11 @@ from adapters.engine.serving import settings_of
 from adapters.folder.index import Index
 from adapters.folder.pacs import FolderPacs
 from adapters.home import Home
+from adapters.part10 import read_part10, same_content
+from audit.errors import NotFoundError
 from tests.simulators.answers import PROMPT, drive
 from tests.simulators.example_site import configuration, prepare, served, small_phantom
+from tests.simulators.hard_cases import changed
 
 FINAL = ("done", "failed", "refused", "abstained")
 LIFETIME_S = 120.0
@@ -126,12 +130,13 @@ class Place:
     @property
     def runs(self) -> int:
         """Return how many runs the study has in the end."""
-        return 2 if self.answer == "superseding" else 1
+        return 2 if self.answer in ("superseding", "corrected") else 1
 
     @property
     def changes(self) -> dict[str, Any]:
         """Return what the configuration says of the databases."""
-        changes: dict[str, Any] = {"trigger": PROMPT} if self.answer == "refused" else {}
+        prompt = self.answer in ("refused", "corrected")
+        changes: dict[str, Any] = {"trigger": PROMPT} if prompt else {}
         if self.postgresql:
             urls = {key: f"{self.postgresql}_{name}" for key, name in DATABASES.items()}
             changes["database"] = urls
@@ -156,6 +161,8 @@ def make(place: Place) -> None:
     if place.answer == "superseding":
         _, files = place.study()
         serve(place, files[: len(files) // 2])
+    if place.answer == "corrected":
+        serve(place, place.study()[1])
 
 
 def serve(place: Place, files: tuple[bytes, ...]) -> None:
@@ -172,11 +179,11 @@ def serve(place: Place, files: tuple[bytes, ...]) -> None:
 def live(place: Place, deadly: int) -> None:
     """Serve until the study's run is final and its attempt has ended, or die at a point."""
     study, files = place.study()
-    log_stores(place.root / STORED, files)
+    log_stores(place.root / STORED, len(files))
     home = Home(place.root / "home")
     with served(home, place.root, **place.changes) as (site, turn):
         Death(deadly).watch()
-        site.archives["pacs"].store(study, files)
+        arrive(place, site.archives["pacs"])
         ends = time.monotonic() + LIFETIME_S
         while time.monotonic() < ends:
             turn()
@@ -189,19 +196,39 @@ def live(place: Place, deadly: int) -> None:
     raise TimeoutError("the run did not end")
 
 
+def arrive(place: Place, archive: Any) -> None:
+    """Store the study; a corrected one takes the place of what lies there, all at once."""
+    study, files = place.study()
+    if place.answer == "corrected":
+        files = changed(files)
+        references = [read_part10(data).reference for data in files]
+        if all(_is_there(archive, *item) for item in zip(references, files, strict=True)):
+            return
+        for reference in references:
+            archive.delete_instance(reference)
+    archive.store(study, files)
+
+
+def _is_there(archive: Any, reference: Any, data: bytes) -> bool:
+    try:
+        return same_content(archive.retrieve_instance(reference), data)
+    except NotFoundError:
+        return False
+
+
 def at_work() -> bool:
     """Return whether an attempt still has something to do after its run is closed."""
     return bool(DBOS.list_workflows(status=["ENQUEUED", "PENDING"], load_input=False))
 
 
-def log_stores(path: Path, input_files: tuple[bytes, ...]) -> None:
+def log_stores(path: Path, input_count: int) -> None:
     """Note how many results the archive acknowledged, each time that some are stored."""
     plain = FolderPacs.store
     path.touch()
 
     def store(self: FolderPacs, study: str, files: Any) -> Any:
         outcomes = plain(self, study, files)
-        if files != input_files:
+        if len(files) != input_count:
             with path.open("a") as file:
                 file.write(f"{len(outcomes)}\n")
         return outcomes
