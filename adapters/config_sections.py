@@ -152,11 +152,24 @@ class SeedsSection(Section):
 
 
 class WebSection(Section):
-    """Where health, metrics and the runs page are served."""
+    """Where health, metrics and the pages are served.
+
+    Parameters
+    ----------
+    tls_certificate, tls_key : PEM files; with both the pages are served by TLS 1.2 or newer.
+    """
 
     host: str = "127.0.0.1"
     port: int = Field(default=8080, ge=0, le=65535)
     metrics_token: SecretStr = SecretStr("")
+    tls_certificate: str = ""
+    tls_key: str = ""
+
+    @model_validator(mode="after")
+    def _both(self) -> WebSection:
+        if bool(self.tls_certificate) != bool(self.tls_key):
+            raise ValueError("tls_certificate and tls_key belong together")
+        return self
 
 
 class NoticesSection(Section):

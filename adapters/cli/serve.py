@@ -30,15 +30,12 @@ def serve(
         if not pages:
             _wait()
             return
-        import uvicorn
-
         from adapters.web.app import build_app
+        from adapters.web.server import server_of
 
-        typer.echo(f"serving on http://{section.host}:{section.port}/", err=True)
-        app = build_app(site, partial(act, site))
-        uvicorn.run(
-            app, host=section.host, port=section.port, log_level="warning", access_log=False
-        )
+        scheme = "https" if section.tls_certificate else "http"
+        typer.echo(f"serving on {scheme}://{section.host}:{section.port}/", err=True)
+        server_of(build_app(site, partial(act, site)), section).run()
 
 
 def _wait() -> None:

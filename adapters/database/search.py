@@ -13,7 +13,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Select, and_, delete, exists, func, or_, select
 
@@ -22,6 +22,9 @@ from adapters.database.schema import insert, put
 from adapters.database.schema_workspace import PATIENT_LINE, RECORD_LINE
 from audit.kinds import NOT_EVALUATED
 from audit.tombstone import is_tombstone
+
+if TYPE_CHECKING:
+    from adapters.database.database import Database
 
 BATCH = 2000
 _DISORDER = 2000
@@ -216,6 +219,17 @@ class Search(Records):
             known |= {row[0]: PatientLine(*row) for row in self.connection.execute(query)}
         for pseudonym, found in by_patient.items():
             put(self.connection, PATIENT_LINE, _patient(pseudonym, found, known.get(pseudonym)))
+
+
+def bring_up(database: Database, batches: int = 50) -> int:
+    """Write the lines of placed records, at most so many batches; return how many lines."""
+    written = 0
+    for _ in range(batches):
+        with database.reading() as transaction:
+            if transaction.line_count() >= transaction.tree_size():
+                break
+        written += database.run(Search.catch_up)
+    return written
 
 
 def line_of(record: Mapping[str, Any], leaf_index: int, recorded_at: datetime) -> dict[str, Any]:

@@ -8,6 +8,7 @@
     alarms      releases with an alarm are suspended, if asked   5 s
     compare     releases in shadow or as canary, by study        5 s
     recalls     recalled results are marked where they lie        5 s
+    search      the lines that the pages search                  2 s
     reviews     approved sets that come back, as reviews          5 s
     certificates  those of running releases are judged again     1 h, and at start
     alive       our sign of life; work of dead machines adopted  a quarter of the lease,
@@ -45,6 +46,7 @@ from adapters.configuration_watch import note_configuration
 from adapters.corrections import STAGED
 from adapters.database import Transaction
 from adapters.database.runs import FOLDER, RunRow
+from adapters.database.search import bring_up
 from adapters.engine.engine import EngineSettings, WorkEngine
 from adapters.engine.schedule import Periodic, Schedule
 from adapters.engine.waiting import LEASE
@@ -193,6 +195,7 @@ def table(site: Site, engine: WorkEngine) -> tuple[Periodic, ...]:
         Periodic("compare", 5.0, lambda: compare_pairs(site)),
         Periodic("alarms", 5.0, lambda: heed_alarms(site)),
         Periodic("recalls", 5.0, withdraw),
+        Periodic("search", 2.0, lambda: bring_up(site.database)),
         Periodic("reviews", 5.0, lambda: find_reviews(site)),
         Periodic("certificates", 3600.0, lambda: watch_certificates(site)),
     )

@@ -14,7 +14,7 @@ import hmac
 import json
 import secrets
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 
 from governance import corrective, holds, incidents, recall, stops
@@ -120,6 +120,10 @@ ROUTES: dict[tuple[str, str], frozenset[str] | str | None] = {
 }
 
 SESSION_LASTS = timedelta(hours=8)
+IDLE_LASTS = timedelta(minutes=30)
+"""A session that nobody uses for so long is over (ASVS 4.0.3 3.3.2)."""
+REFRESHED = timedelta(minutes=1)
+"""How old the note of the last use may be before the cookie is written anew."""
 COOKIE = "osteon_session"
 
 
@@ -130,6 +134,7 @@ class Session:
     Parameters
     ----------
     verifier_digest : short digest of the password verifier; a new password ends the session.
+    seen_at : when it was last used, to a minute.
     """
 
     account_id: str
@@ -138,6 +143,12 @@ class Session:
     csrf: str
     must_change_password: bool = False
     verifier_digest: str = ""
+    seen_at: float = 0.0
+
+    @property
+    def session_id(self) -> str:
+        """Return what names the session where it is noted as ended; tells nothing of it."""
+        return hashlib.sha256(b"osteon.session-id/1\0" + self.csrf.encode()).hexdigest()
 
 
 def open_session(account: Account, now: datetime) -> Session:
@@ -149,7 +160,19 @@ def open_session(account: Account, now: datetime) -> Session:
         csrf=secrets.token_urlsafe(24),
         must_change_password=account.must_change_password,
         verifier_digest=_verifier_digest(account),
+        seen_at=now.timestamp(),
     )
+
+
+def is_idle(session: Session, now: datetime) -> bool:
+    """Return whether nobody used a session for too long."""
+    return now.timestamp() - session.seen_at > IDLE_LASTS.total_seconds()
+
+
+def refreshed(session: Session, now: datetime) -> Session | None:
+    """Return the session with its last use noted anew; None where the note is young enough."""
+    young = now.timestamp() - session.seen_at < REFRESHED.total_seconds()
+    return None if young else replace(session, seen_at=now.timestamp())
 
 
 def still_holds(session: Session, account: Account | None, now: datetime) -> bool:

@@ -8,6 +8,7 @@ Source: OWASP Secure Headers; W3C Content Security Policy Level 3.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Annotated
 
@@ -24,13 +25,14 @@ from adapters.web.audit import audit_routes
 from adapters.web.evidence import evidence_routes
 from adapters.web.history import history_routes
 from adapters.web.incidents import incident_routes
+from adapters.web.limits import Limiter, too_large
 from adapters.web.oversight import oversight_routes
 from adapters.web.overview import overview_routes
 from adapters.web.patients import patient_routes
 from adapters.web.releases import release_routes
 from adapters.web.reviews import review_routes
 from adapters.web.shell import HERE, Act, Pages, csrf_holds
-from adapters.web.sign_in import account_routes, sign_in_routes
+from adapters.web.sign_in import account_routes, set_session, sign_in_routes
 from adapters.web.sign_in_provider import provider_routes
 from adapters.web.slices import slice_routes
 from adapters.web.technical_files import technical_file_routes
@@ -86,9 +88,14 @@ def build_app(site: Site, act: Act) -> FastAPI:
 
 
 def _guard(view: Pages) -> Callable[[Request, Next], Awaitable[Response]]:
+    limiter = Limiter()
+
     async def guard(request: Request, call_next: Next) -> Response:
-        response = await _answer(view, request, call_next)
+        refused = too_large(request) or limiter.refusal(request, time.monotonic())
+        response = refused or await _answer(view, request, call_next)
         response.headers.update(HEADERS)
+        if request.url.scheme == "https":
+            response.headers["Strict-Transport-Security"] = "max-age=31536000"
         return response
 
     return guard
@@ -108,24 +115,37 @@ async def _answer(view: Pages, request: Request, call_next: Next) -> Response:
         return view.fault(request, error)
     request.state.session = session
     if session is None:
-        return RedirectResponse("/sign-in", 303)
+        return _nobody(request)
     if rule == "unknown":
         return view.message(request, 404, "not_found")
     if session.role not in rule:
         return view.message(request, 403, "forbidden")
     if session.must_change_password and path not in ("/account", "/sign-out"):
         return RedirectResponse("/account", 303)
-    return await call_next(request)
+    response = await call_next(request)
+    later = access.refreshed(session, view.site.now())
+    if later is not None and path != "/sign-out":
+        set_session(request, response, access.encode(later, view.site.keys.session))
+    return response
+
+
+def _nobody(request: Request) -> Response:
+    """Return what somebody gets who is not signed in: the way in for a browser, else 401."""
+    if request.method == "GET" and "text/html" in request.headers.get("accept", ""):
+        return RedirectResponse("/sign-in", 303)
+    return PlainTextResponse("sign in\n", 401, {"WWW-Authenticate": "Session"})
 
 
 def _session_of(view: Pages, request: Request) -> Session | None:
     """Return the session of a request; None unless its account is still what it was."""
     now = view.site.now()
     session = access.decode(request.cookies.get(COOKIE, ""), view.site.keys.session, now)
-    if session is None:
+    if session is None or access.is_idle(session, now):
         return None
     with view.site.database.reading() as transaction:
         account = transaction.account(session.account_id)
+        if transaction.session_has_ended(session.session_id):
+            return None
     return session if access.still_holds(session, account, now) else None
 
 

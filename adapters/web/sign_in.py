@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import secrets
+from datetime import UTC, datetime
 from typing import Annotated
 from urllib.parse import urlsplit
 
@@ -59,7 +60,11 @@ def sign_in_routes(app: FastAPI, view: Pages) -> None:
     def sign_out(request: Request, csrf: Annotated[str, Form()]) -> Response:
         if not csrf_holds(request, csrf):
             return view.message(request, 403, "forbidden")
-        federated = _is_federated(view, request.state.session.account_id)
+        session: Session = request.state.session
+        federated = _is_federated(view, session.account_id)
+        ends_at = datetime.fromtimestamp(session.ends_at, UTC)
+        with view.site.database.transaction() as transaction:  # the cookie may have been copied
+            transaction.end_session(session.session_id, ends_at, view.site.now())
         response = RedirectResponse("/signed-out" if federated else "/sign-in", 303)
         response.delete_cookie(COOKIE)
         return response
