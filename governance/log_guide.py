@@ -38,16 +38,22 @@ _USE = {
     "en": (
         "The log is kept in the site database; `osteon audit verify` recomputes the tree over "
         "every record and checks the signature.",
-        "Keep it for at least six months (Art. 26(6)); back it up with the site's database and "
-        "keys.",
+        "It is kept for ten years unless the section retention says longer or shorter, and never "
+        "under 183 days (Art. 26(6)); `osteon audit purge` lets go of it by two persons, "
+        "`osteon backup` keeps a copy.",
+        "`osteon audit export` writes it as CSV, NDJSON, Parquet, FHIR AuditEvents or DICOM "
+        "messages; audit repositories get it by themselves (docs/keep-the-log.md).",
         "Each run's page lists its records; `osteon audit` reads the log, and each reading is "
         "itself recorded.",
     ),
     "de": (
         "Das Protokoll liegt in der Datenbank des Standorts; `osteon audit verify` berechnet den "
         "Baum über alle Einträge neu und prüft die Signatur.",
-        "Bewahren Sie es mindestens sechs Monate auf (Art. 26(6)); sichern Sie es zusammen mit "
-        "Datenbank und Schlüsseln des Standorts.",
+        "Es wird zehn Jahre aufbewahrt, wenn der Abschnitt retention nichts anderes sagt, und nie "
+        "unter 183 Tagen (Art. 26(6)); `osteon audit purge` löscht durch zwei Personen, "
+        "`osteon backup` sichert eine Kopie.",
+        "`osteon audit export` schreibt es als CSV, NDJSON, Parquet, FHIR AuditEvents oder "
+        "DICOM-Nachrichten; Audit-Repositories erhalten es von selbst (docs/keep-the-log.md).",
         "Die Seite jedes Laufs führt seine Einträge; `osteon audit` liest das Protokoll, und "
         "jedes Lesen wird selbst eingetragen.",
     ),

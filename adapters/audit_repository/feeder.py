@@ -7,7 +7,8 @@
    the first failure of an outage is on record, and health and metrics show it.
 
 A record that a repository refuses holds up those behind it: leaving one out would be a loss
-that nobody sees.  A tombstone has no message.
+that nobody sees.  A tombstone has no message.  Sending is no reading by anybody, so it makes no
+record of an access, which would have to be sent in turn; that a repository was set up does.
 
 Read next: `../engine/serving.py`.
 """

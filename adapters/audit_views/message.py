@@ -44,7 +44,7 @@ from audit.record import Record, decode
 PERSON, SYSTEM_OBJECT = "1", "2"
 PATIENT, REPORT, SECURITY_RESOURCE, JOB = "1", "3", "13", "20"
 CREATION, ACCESS = "1", "6"
-LEAF_ONLY = frozenset(("acquisition", "oversight", "rois", "documents", "deliveries"))
+LEAF_ONLY = frozenset(("acquisition", "oversight", "rois", "documents", "deliveries", "leaves"))
 LOG_NAME = "Security Audit Log"
 LOG_URI = "urn:osteon:audit-log"
 

@@ -188,7 +188,7 @@ def _lines(form: str, leaves: Iterable[StoredLeaf], size: int) -> Iterator[bytes
     if form == "csv":
         yield _csv_line(COLUMNS)
         for leaf in leaves:
-            yield _csv_line([row_of(leaf, size)[name] for name in COLUMNS])
+            yield _csv_line(row_of(leaf, size).values())
         return
     writers: dict[str, Callable[[StoredLeaf, int], bytes]] = {
         "ndjson": _json_line,

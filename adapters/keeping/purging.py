@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 KIND, SCHEMA = "purge_order", "osteon.purge-order/1"
 LARGEST = 50_000
 """Records of one order; what is left waits for the next."""
-LARGEST_RANGES = 2_000
+LARGEST_RANGES = 20_000
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,7 @@ _GROUP = 5_000
 
 
 def row_of(leaf: StoredLeaf, tree_size: int) -> dict[str, Any]:
-    """Return the row of a record or tombstone; None where a column has no value."""
+    """Return the row of a record or tombstone in the order of `COLUMNS`; None: no value."""
     row: dict[str, Any] = dict.fromkeys(COLUMNS)
     row |= {
         "leaf_index": leaf.leaf_index,

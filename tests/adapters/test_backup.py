@@ -386,12 +386,15 @@ def test_postgresql_comes_back_into_empty_databases_alone(
     """Site and vault in PostgreSQL: dumped, restored, verified; a full database is refused."""
     home = Home(tmp_path / "home").create()
     places = {"url": postgresql_url, "vault_url": beside(postgresql_url, "_vault")}
+    places["engine_url"] = beside(postgresql_url, "_engine")
     _toml(home.root / "osteon.toml", places)
+    _sql(places["engine_url"], "CREATE SCHEMA dbos", "CREATE TABLE dbos.work AS SELECT 42 AS n")
     with open_site(home) as site:
         pseudonym = site.pseudonyms.enrol(STUDY, PATIENT)
         _fill(site)
         done = back_up(site, tmp_path / "pg.backup", PASSPHRASE, "account:administrator")
     fresh = {"url": beside(postgresql_url, "_a"), "vault_url": beside(postgresql_url, "_b")}
+    fresh["engine_url"] = beside(postgresql_url, "_c")
     _toml(tmp_path / "full.toml", places)
     _toml(tmp_path / "fresh.toml", fresh)
     target = tmp_path / "restored"
@@ -416,8 +419,20 @@ def test_postgresql_comes_back_into_empty_databases_alone(
         assert PATIENT in site.pseudonyms.reveal(pseudonym)
         _fill(site, 3)
         assert site.verify_log()
+    assert _sql(fresh["engine_url"], "SELECT n FROM dbos.work") == [(42,)]
     with pytest.raises(ConfigurationError, match="empty"):
         restore(done.path, tmp_path / "again", PASSPHRASE, configuration=tmp_path / "fresh.toml")
+
+
+def _sql(url: str, *statements: str) -> list[Any]:
+    import psycopg
+
+    rows: list[Any] = []
+    with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as connection:
+        for statement in statements:
+            cursor = connection.execute(statement)
+            rows = cursor.fetchall() if cursor.description else []
+    return rows
 
 
 def _toml(path: Path, database: dict[str, str]) -> None:

@@ -5,12 +5,16 @@ from __future__ import annotations
 import io
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pydicom
 import pytest
+from sqlalchemy import String, Text, func, select
 
 from adapters.compose import Site
+from adapters.database import Transaction
+from adapters.database.schema import METADATA
 from adapters.governance.persons import Somebody
 from adapters.keeping import erasing
 from audit.errors import NotFoundError, RefusalError
@@ -20,8 +24,11 @@ from audit.record import decode
 from governance.holds import KIND as HOLD
 from governance.holds import SNAPSHOT, Hold
 from governance.holds import encode as encode_hold
+from plugins.host.ports import RunRequest
 from tests.simulators.example_site import prepare, served, small_phantom
 from tests.simulators.governed_site import ADMINISTRATOR, APPROVER, COMPLIANCE, add_accounts
+from tests.simulators.run_values import documents_for, request_for
+from tests.simulators.site_database import Recorded
 
 PATIENTS = ("ERASE-7731", "KEEP-1288")
 
@@ -182,3 +189,61 @@ def test_an_erasure_that_was_cut_short_goes_on(two: _Two, monkeypatch: pytest.Mo
 def _put(site: Site, kind: str, content: dict[str, object]) -> None:
     with site.database.transaction() as transaction:
         transaction.put_governed(kind, "inc-1", content, "approver", site.now())
+
+
+def test_no_column_of_either_database_keeps_an_identifier(recorded: Recorded) -> None:
+    """Run, documents, deliveries, arrivals, own objects: on SQLite and on PostgreSQL."""
+    mine, other = request_for(1), request_for(
+        2, study_instance_uid="1.2.276.0.7.99.2", series={"ct": "1.2.276.0.7.99.3"},
+        sop_instance_uids=("1.2.276.0.7.99.4",),
+    )  # fmt: skip
+    with recorded.database.transaction() as transaction:
+        for request in (mine, other):
+            transaction.add_run(request, "pacs", "queued")
+            transaction.set_run_status(request.run_id, "done", "", recorded.clock())
+            documents = tuple(
+                replace(item, study_instance_uid=request.study_instance_uid)
+                for item in documents_for(request)
+            )
+            transaction.put_documents(request.run_id, documents)
+            transaction.add_own_uids(
+                request.run_id,
+                [
+                    (d.sop_instance_uid, d.series_instance_uid, d.study_instance_uid)
+                    for d in documents
+                    if d.sop_instance_uid
+                ],
+            )
+        needles = _identifiers(transaction, mine)
+        assert {needle for needle in needles if _columns_with(transaction, needle)} == needles
+        kept = {needle: _columns_with(transaction, needle) for needle in [other.study_instance_uid]}
+        runs = transaction.runs_of_studies([mine.study_instance_uid])
+        assert runs == ((mine.run_id, False),)
+        assert transaction.erase_identifiers([mine.study_instance_uid], [mine.run_id]) > 3
+        for needle in needles:
+            assert _columns_with(transaction, needle) == []
+        for needle, columns in kept.items():
+            assert _columns_with(transaction, needle) == columns
+        row = transaction.run(mine.run_id)
+        assert row is not None
+        assert row.study_instance_uid.startswith("erased-")
+        assert (row.series, row.sop_instance_uids) == ({}, ())
+        assert transaction.erase_identifiers([mine.study_instance_uid], [mine.run_id]) == 0
+
+
+def _identifiers(transaction: Transaction, request: RunRequest) -> set[str]:
+    documents = transaction.documents(request.run_id)
+    found = {request.study_instance_uid, *request.series.values(), *request.sop_instance_uids}
+    return found | {item.sop_instance_uid for item in documents if item.sop_instance_uid}
+
+
+def _columns_with(transaction: Transaction, needle: str) -> list[str]:
+    """Return every column of the database, but for the log's own bytes, that holds a text."""
+    found = []
+    for table in METADATA.sorted_tables:
+        for column in table.columns:
+            if isinstance(column.type, (Text, String)):
+                rows = select(func.count()).where(column.contains(needle, autoescape=True))
+                if transaction.connection.scalar(rows):
+                    found.append(f"{table.name}.{column.name}")
+    return found
