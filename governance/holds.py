@@ -3,7 +3,12 @@
 AI Act Art. 73(6): nothing is done that could affect a later evaluation of the causes before
 the authority is informed.  A hold freezes a release, the runs that are concerned with their
 inputs, and the log: activation, purge and retirement are refused while it stands.  A stop is
-always allowed; a rollback once the evidence was kept (`EvidenceSnapshot`).
+always allowed; a rollback once the evidence was kept (`EvidenceSnapshot`).  This is the one
+rule at a change of state: change control asks it nothing of its own.  That an authority was
+informed opens nothing by itself; it lets a person lift the hold.
+
+Source: REGULATORY.md section 4 (no activation during a hold except a certified rollback after
+the evidence snapshot), row AIA-73.6.
 
 Read next: `clocks.py`.
 """
@@ -17,7 +22,7 @@ from typing import Any
 
 from audit.errors import RecordError, RefusalError
 from governance.gates import Objection, Passage
-from governance.incident_form import incident, incidents
+from governance.incident_form import incidents
 from governance.incidents import DECIDERS, Act, Incident
 from governance.ports import GovernedStore
 
@@ -201,10 +206,8 @@ def _objections(passage: Passage, hold: Hold, documents: GovernedStore) -> list[
                 f"Keep it: `osteon incident snapshot {hold.incident_id}`.",
             )
         )
-    is_rollback = leaves or passage.before in _WAS_IN_USE
-    known = incident(documents, hold.incident_id)
-    if not is_rollback and (known is None or not known.informed):
-        found.append(_hold_open(hold))
+    if not leaves and passage.before not in _WAS_IN_USE:
+        found.append(_hold_open(hold))  # a change, no way back: when the hold is lifted
     return found
 
 

@@ -28,7 +28,7 @@ from governance.change.ledger import (
 )
 from governance.change.plan import ChangePlan
 from governance.change.plan_reading import read_plan
-from governance.change.stops import known_stops, snapshots_kept
+from governance.change.stops import known_stops
 from governance.change_control import decide
 from governance.gates import Objection, Passage
 from governance.ports import GovernedStore
@@ -37,7 +37,6 @@ from governance.reading import Table
 _IN_USE = ("canary", "active")
 _BACK = ("standby", "suspended")
 _ADVICE = {
-    "INCIDENT_HOLD": "Wait until the hold is lifted, or roll back once the evidence is kept.",
     "UNATTENDED": "Train it again under supervision, by the plan.",
     "NB_REFERENCE_MISSING": "Record the approval: `osteon change reference`.",
     "NEW_CERTIFICATE_MISSING": "Record the new certificate: `osteon change reference`.",
@@ -63,7 +62,7 @@ def change_gate(passage: Passage, documents: GovernedStore) -> tuple[Objection, 
         return (Objection("CHANGE_NOT_CLASSIFIED", text, advice),)
     return (
         *_of_request(passage, baseline, request, documents),
-        *_of_class(passage, request, documents),
+        *_of_class(passage, request),
         *_of_udi(request),
         *_of_legacy(passage, request, documents),
     )
@@ -148,22 +147,14 @@ def _of_request(
     return found
 
 
-def _of_class(
-    passage: Passage, request: ChangeRequest, documents: GovernedStore
-) -> list[Objection]:
-    """Decide the class again from the flags, with the references and holds of this moment.
+def _of_class(passage: Passage, request: ChangeRequest) -> list[Objection]:
+    """Decide the class again from the flags, with the references of this moment.
 
-    A release that goes back from standby was permitted here before: it is a rollback, which
-    a hold permits once the evidence is kept.
+    Holds are the business of one gate alone: `governance.holds.hold_gate`.
     """
-    stops = known_stops(documents, passage.plugin, None, passage.decided_at, 0)
-    is_held = stops.get("open_incident_hold", True)
-    kept = snapshots_kept(documents, passage.plugin)
-    if passage.before == "standby" and kept:
-        is_held = False
     # A change request is never a rollback: what goes back was certified by its own request.
     standing = request.standing(passage.decided_at)
-    flags = replace(standing, open_incident_hold=is_held, rollback=False)
+    flags = replace(standing, open_incident_hold=False, rollback=False)
     decision = decide(flags)
     if decision.may_activate:
         return []

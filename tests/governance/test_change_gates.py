@@ -15,7 +15,7 @@ from governance.change.ledger import Baseline, ChangeRequest, Reference, encode,
 from governance.change.plan_reading import read_plan
 from governance.change_control import EFFECTS, FLAGS, NEW_DEVICE, ChangeFlags, decide
 from governance.gates import Passage
-from governance.holds import Hold
+from governance.holds import Hold, hold_gate
 from governance.holds import encode as encode_hold
 from governance.ports import GovernedStore
 from tests.simulators.change_plans import BASELINE, plan_document
@@ -79,6 +79,11 @@ def codes(store: GovernedStore, **changes: Any) -> list[str]:
     found = (*change_gate(asked, store), *budget_gate(asked, store))
     assert all(item.text and item.advice for item in found)
     return [item.code for item in found]
+
+
+def by_hold(store: GovernedStore, **changes: Any) -> list[str]:
+    """Return what the gate of legal holds objects, by code."""
+    return [item.code for item in hold_gate(passage(**changes), store)]
 
 
 def reference(kind: str, days: int = 30) -> Reference:
@@ -217,11 +222,32 @@ def held(store: GovernedMemory, *, kept: bool) -> GovernedMemory:
 
 @pytest.mark.reg("AIA-73.6")
 def test_a_hold_blocks_every_change_but_a_rollback() -> None:
-    """During a hold nothing new becomes active; a rollback does, once the evidence is kept."""
+    """All gates together have one rule: nothing new, and back once the evidence is kept."""
     one = request(IN_PLAN, "D1")
-    assert {"INCIDENT_HOLD", "BUDGET_STOP"} <= set(codes(held(documents(one), kept=True)))
-    assert codes(held(documents(one), kept=False), before="standby") == ["INCIDENT_HOLD"]
-    assert codes(held(documents(one), kept=True), before="standby") == []
+
+    def together(*, kept: bool, before: str = "canary", **changes: object) -> set[str]:
+        store = held(documents(one), kept=kept)
+        return {*codes(store, before=before, **changes), *by_hold(store, before=before, **changes)}
+
+    assert together(kept=True) == {"HOLD_OPEN", "BUDGET_STOP"}
+    assert together(kept=False, before="standby") == {"SNAPSHOT_MISSING"}
+    assert together(kept=True, before="standby") == set()
+    baseline = {"release_digest": "sha256:" + "7" * 64}
+    assert "HOLD_OPEN" in together(kept=True, **baseline)
+
+
+@pytest.mark.reg("AIA-73.6")
+@pytest.mark.parametrize("kept", [False, True])
+@pytest.mark.parametrize("before", ["shadow", "canary", "standby", "suspended"])
+@pytest.mark.parametrize("after", ["canary", "active"])
+def test_change_control_never_says_otherwise_than_the_hold(
+    before: str, after: str, kept: bool
+) -> None:
+    """With or without a hold change control objects the same; the hold has its own gate."""
+    one = request(HARMLESS, "D0")
+    asked = {"before": before, "after": after}
+    free = codes(documents(one), **asked)
+    assert codes(held(documents(one), kept=kept), **asked) == free
 
 
 def test_going_back_to_an_earlier_baseline_passes() -> None:

@@ -98,10 +98,13 @@ def test_rollback_only_after_the_evidence_was_kept() -> None:
     assert objected(site(kept=True), "suspended", "active", OTHER) == ()
     assert objected(site(kept=True), "canary", "active", OTHER) == ("HOLD_OPEN",)
     informed = duty_done(NEW, "C1.report", NOW, APPROVER)
-    assert objected(site(informed, kept=True), "canary", "active", OTHER) == ()
-    assert objected(site(informed), "canary", "active", OTHER) == ("SNAPSHOT_MISSING",)
-    told_the_provider = duty_done(NEW, "C7.provider", NOW, APPROVER)
-    assert objected(site(told_the_provider, kept=True), "canary", "active", OTHER) == ("HOLD_OPEN",)
+    store = site(informed, kept=True)
+    assert objected(store, "canary", "active", OTHER) == ("HOLD_OPEN",)
+    (hold,) = standing(store)
+    store.put_governed(KIND, "inc-1", encode(lift(hold, informed, APPROVER, "over")), "i", NOW)
+    assert objected(store, "canary", "active", OTHER) == ()
+    without = site(informed)
+    assert objected(without, "canary", "active", OTHER) == ("SNAPSHOT_MISSING", "HOLD_OPEN")
 
 
 @pytest.mark.reg("AIA-73.6")
