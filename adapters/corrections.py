@@ -99,26 +99,40 @@ class Corrections:
 
     def _due(self) -> list[tuple[RunRow, int]]:
         """Return the standing answers to read again, each with how many turns that makes."""
+        now = self.now()
+        with self.database.reading() as transaction:
+            due = [(row, 0) for row in transaction.runs_marked(SUSPECT)]
+            for run_id, turns in self._to_reread(transaction, now):
+                row = transaction.run(run_id)
+                if row is not None and not transaction.has_open_successor(row):
+                    due.append((row, turns))
+        return [
+            (row, turns)
+            for row, turns in due
+            if row.pacs in self.archives and self._not_before.get(row.run_id, now) <= now
+        ]
+
+    def _to_reread(self, transaction: Transaction, now: datetime) -> list[tuple[str, int]]:
+        """Return the answers whose next turn has come, of archives that tell of no instance."""
         hours = sorted(self.trigger.reread_after_h)
-        blind = [
+        blind = {
             name
             for name, pacs in self.archives.items()
             if "changes" in pacs.capabilities and "instance_changes" not in pacs.capabilities
-        ]
-        now = self.now()
-        with self.database.reading() as transaction:
-            due = {row.run_id: (row, 0) for row in transaction.runs_marked(SUSPECT)}
-            if blind and hours:
-                since = now - timedelta(hours=hours[-1], days=1)
-                for row in transaction.answers_since(since):
-                    age_h = (now - (row.closed_at or now)).total_seconds() / 3600
-                    turns = sum(age_h >= hour for hour in hours)
-                    if row.pacs in blind and turns > _turns(transaction, row.run_id):
-                        due[row.run_id] = (row, turns)
+        }
+        if not hours or not blind:
+            return []
+        since = now - timedelta(hours=hours[-1], days=1)
+        ages = {
+            run_id: (now - closed_at).total_seconds() / 3600
+            for run_id, pacs, closed_at in transaction.answers_since(since)
+            if pacs in blind
+        }
+        turns = {run_id: sum(age >= hour for hour in hours) for run_id, age in ages.items()}
         return [
-            (row, turns)
-            for row, turns in due.values()
-            if row.pacs in self.archives and self._not_before.get(row.run_id, now) <= now
+            (run_id, turn)
+            for run_id, turn in turns.items()
+            if turn and turn > _turns(transaction, run_id)
         ]
 
     def _check(self, row: RunRow, turns: int) -> list[str]:

@@ -121,7 +121,10 @@ class ReleaseRegistry:
 
     def may_run(self, transaction: Transaction, request: RunRequest) -> bool:
         """Return whether the release of a run that ended may run its study once more, now."""
-        present = known(transaction, self.site, request.release_digest)
+        try:
+            present = known(transaction, self.site, request.release_digest)
+        except NotFoundError:  # it was never registered under the name that the site has now
+            return False
         if barred(transaction, present, request.plugin, shadow=request.mode == "shadow"):
             return False
         return is_authorised(present, self.now(), self.mode, self.certified(transaction))

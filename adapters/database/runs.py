@@ -14,9 +14,9 @@ from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Row, Select, func, select, text, update
+from sqlalchemy import Row, Select, and_, func, select, text, update
 
-from adapters.database.schema import RUN, RUN_MARK, RUN_STEP, put_if_absent
+from adapters.database.schema import RUN, RUN_MARK, RUN_STEP, STUDY, put_if_absent
 from adapters.database.session import Session
 from audit.errors import InputChangedError, NotFoundError
 from plugins.host.ports import RunRequest
@@ -183,16 +183,26 @@ class Runs(Session):
         )
         return self._select(query.order_by(RUN.c.opened_at, RUN.c.run_id))
 
-    def runs_waiting_for_seed(self, since: datetime) -> tuple[RunRow, ...]:
-        """Return standing refusals that a seed point would lift, without an open successor."""
-        query = select(RUN).where(
-            RUN.c.status == "refused",
-            RUN.c.superseded_by.is_(None),
-            RUN.c.reason.like("%SEED\\_%", escape="\\"),
-            RUN.c.opened_at >= since,
+    def waiting_for_seed(self, since: datetime) -> tuple[tuple[str, datetime, object], ...]:
+        """Return the standing refusals that a seed point would lift: id, opening, and what tells
+        that something came to the study since.  It is asked often, so no request is read."""
+        seen = (STUDY.c.state, STUDY.c.generation, STUDY.c.instance_count_seen)
+        same = (STUDY.c.pacs == RUN.c.pacs, STUDY.c.study_instance_uid == RUN.c.study_instance_uid)
+        query = (
+            select(RUN.c.run_id, RUN.c.opened_at, *seen)
+            .select_from(RUN.outerjoin(STUDY, and_(*same)))
+            .where(
+                RUN.c.status == "refused",
+                RUN.c.superseded_by.is_(None),
+                RUN.c.reason.like("%SEED\\_%", escape="\\"),
+                RUN.c.opened_at >= since,
+            )
+            .order_by(RUN.c.opened_at, RUN.c.run_id)
         )
-        rows = self._select(query.order_by(RUN.c.opened_at, RUN.c.run_id))
-        return tuple(row for row in rows if not self._has_open_successor(row))
+        return tuple(
+            (str(row.run_id), row.opened_at, (row.state, row.generation, row.instance_count_seen))
+            for row in self.connection.execute(query)
+        )
 
     def runs_marked(self, code: str) -> tuple[RunRow, ...]:
         """Return the standing answers that carry a mark, oldest first."""
@@ -201,17 +211,19 @@ class Runs(Session):
             RUN.c.run_id.in_(marked), RUN.c.status.in_(ANSWERED), RUN.c.superseded_by.is_(None)
         )
         rows = self._select(query.order_by(RUN.c.opened_at, RUN.c.run_id))
-        return tuple(row for row in rows if not self._has_open_successor(row))
+        return tuple(row for row in rows if not self.has_open_successor(row))
 
-    def answers_since(self, since: datetime) -> tuple[RunRow, ...]:
-        """Return the standing answers that were given since a moment, oldest first."""
-        query = select(RUN).where(
+    def answers_since(self, since: datetime) -> tuple[tuple[str, str, datetime], ...]:
+        """Return id, archive and closing of the standing answers since a moment, oldest first."""
+        columns = (RUN.c.run_id, RUN.c.pacs, RUN.c.closed_at)
+        query = select(*columns).where(
             RUN.c.closed_at >= since, RUN.c.status.in_(ANSWERED), RUN.c.superseded_by.is_(None)
         )
-        rows = self._select(query.order_by(RUN.c.opened_at, RUN.c.run_id))
-        return tuple(row for row in rows if not self._has_open_successor(row))
+        rows = self.connection.execute(query.order_by(RUN.c.opened_at, RUN.c.run_id))
+        return tuple((str(row.run_id), str(row.pacs), row.closed_at) for row in rows)
 
-    def _has_open_successor(self, row: RunRow) -> bool:
+    def has_open_successor(self, row: RunRow) -> bool:
+        """Return whether a run that will replace this one is still at work."""
         later = self.runs_for_study(row.study_instance_uid, row.plugin)
         return any(item.supersedes == row.run_id and item.status in OPEN_STATUSES for item in later)
 

@@ -15,7 +15,7 @@
                                                                  in a thread of its own
     notices     incident notices that nobody acknowledged        60 s, in a thread of its own:
                                                                  a silent recipient takes time
-    seeds       points that refused studies wait for             0.5 s, likewise
+    seeds       points that refused studies wait for             1 s, likewise
     corrections inputs that came again, or are due to be reread  1 s, likewise
     forward     checkpoints to witnesses, authorities, anchors   5 s, in the thread of notices
     clocks      our clock against NTP servers, on record         1 h, in the thread of notices
@@ -110,7 +110,7 @@ def _start(stack: ExitStack, site: Site) -> WorkEngine:
         for repository in site.repositories:
             stack.enter_context(Schedule((_feeding(site, repository),)))
         for name, pause_s, look in (
-            ("seeds", 0.5, site.seeds.look),
+            ("seeds", 1.0, site.seeds.look),
             ("corrections", 1.0, site.corrections.look),
         ):
             line = Periodic(name, pause_s, partial(submit_found, site, engine, look))

@@ -74,35 +74,36 @@ class SeedFinder:
     def look(self) -> tuple[str, ...]:
         """Look wherever something is new; return the ids of the runs that were queued."""
         queued: list[str] = []
-        waiting = self._waiting()
-        for run_id in self._looked.keys() - {row.run_id for row, _ in waiting}:
-            del self._looked[run_id]
-        for row, seen in waiting:
-            if not self._is_due(row, seen):
-                continue
-            try:
-                queued += self._look_for(row)
-            except SuiteError as error:  # one archive or server must not hold up the others
-                _log.warning("seed not looked for", run_id=row.run_id, code=error.code)
-            self._looked[row.run_id] = (seen, self.now())
-        return tuple(queued)
-
-    def _waiting(self) -> list[tuple[RunRow, object]]:
-        """Return the refusals that wait for a seed, each with how far its study has come."""
         since = self.now() - timedelta(days=self.settings.patience_days)
         with self.database.reading() as transaction:
-            rows = transaction.runs_waiting_for_seed(since)
-            return [
-                (row, transaction.study(row.pacs, row.study_instance_uid))
-                for row in rows
-                if row.pacs in self.archives and self.releases.may_run(transaction, row.request)
-            ]
+            waiting = transaction.waiting_for_seed(since)
+        for run_id in self._looked.keys() - {item[0] for item in waiting}:
+            del self._looked[run_id]
+        for run_id, opened_at, seen in waiting:
+            if not self._is_due(run_id, opened_at, seen):
+                continue
+            try:
+                row = self._answerable(run_id)
+                queued += [] if row is None else self._look_for(row)
+            except SuiteError as error:  # one archive or server must not hold up the others
+                _log.warning("seed not looked for", run_id=run_id, code=error.code)
+            self._looked[run_id] = (seen, self.now())
+        return tuple(queued)
 
-    def _is_due(self, row: RunRow, seen: object) -> bool:
-        before, looked_at = self._looked.get(row.run_id, (None, None))
+    def _answerable(self, run_id: str) -> RunRow | None:
+        """Return a refusal that could run again now; None where its release or archive could not,
+        or where a run in its place is at work."""
+        with self.database.reading() as transaction:
+            row = transaction.run(run_id)
+            if row is None or row.pacs not in self.archives or transaction.has_open_successor(row):
+                return None
+            return row if self.releases.may_run(transaction, row.request) else None
+
+    def _is_due(self, run_id: str, opened_at: datetime, seen: object) -> bool:
+        before, looked_at = self._looked.get(run_id, (None, None))
         if looked_at is None or before != seen:
             return True
-        waited_h = (self.now() - row.request.opened_at).total_seconds() / 3600
+        waited_h = (self.now() - opened_at).total_seconds() / 3600
         age_s = (self.now() - looked_at).total_seconds()
         return age_s >= self.settings.poll_interval_s * max(1.0, waited_h)
 

@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 
 from adapters.database import Database
+from adapters.pacs import Change
 from adapters.seeds.finder import AMBIGUOUS, UNUSABLE
 from adapters.web.texts import TEXTS
 from tests.simulators.run_values import request_for
@@ -47,13 +48,35 @@ def test_only_standing_refusals_for_want_of_a_seed_wait(database: Database) -> N
         transaction.set_run_status(long_ago.run_id, "refused", WAITS, START)
     since = START - timedelta(days=30)
     with database.reading() as transaction:
-        assert [row.run_id for row in transaction.runs_waiting_for_seed(since)] == [waiting]
+        assert [item[0] for item in transaction.waiting_for_seed(since)] == [waiting]
     successor = request_for(5, supersedes=waiting, trigger="seed")
     with database.transaction() as transaction:
+        row = transaction.run(waiting)
+        assert row is not None
+        assert not transaction.has_open_successor(row)
         transaction.add_run(successor, "pacs")
-        assert transaction.runs_waiting_for_seed(since) == ()
+        assert transaction.has_open_successor(row)
         transaction.set_run_status(successor.run_id, "failed", "PLUGIN_TIMEOUT", START)
-        assert [row.run_id for row in transaction.runs_waiting_for_seed(since)] == [waiting]
+        assert not transaction.has_open_successor(row)
+        assert [item[0] for item in transaction.waiting_for_seed(since)] == [waiting]
+
+
+def test_waiting_tells_what_came_to_the_study(database: Database) -> None:
+    """What is compared changes when something comes, and with nothing else."""
+    _refused(database, 1)
+    since = START - timedelta(days=30)
+
+    def seen() -> object:
+        with database.reading() as transaction:
+            ((_, _, found),) = transaction.waiting_for_seed(since)
+        return found
+
+    before = seen()
+    assert seen() == before
+    change = Change("new_instance", request_for(1).study_instance_uid, START, "1.2", "1.2.3")
+    with database.transaction() as transaction:
+        transaction.add_changes("pacs", [change])
+    assert seen() != before
 
 
 @pytest.mark.parametrize("code", [AMBIGUOUS, UNUSABLE])
