@@ -26,7 +26,7 @@ from audit.checkpoint import LogKeys, verify
 from audit.errors import LogTamperedError, RecordError
 from audit.merkle import Frontier, grow, leaf_hash, read_frontier
 from audit.ports import LeafDatabase, LeafStore, StoredLeaf
-from audit.record import decode
+from audit.stated import stated as read
 
 _GROUP = 4096
 LEFTOVER_AGE = timedelta(minutes=2)
@@ -220,7 +220,7 @@ class _Purges:
 
 def _order(leaf: bytes, index: int, key: LogKeys) -> tuple[tombstone.Range, ...]:
     try:
-        record = decode(leaf)
+        record = read(leaf)
     except RecordError as error:
         raise LogTamperedError(f"expected a record at index {index}, found other bytes") from error
     return tombstone.check_order(record.body, record.recorded_at, *key.at(index + 1))

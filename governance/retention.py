@@ -26,6 +26,7 @@ from audit import canonical
 from audit.errors import ConfigurationError, RefusalError
 from audit.kinds import KINDS
 from audit.record import Record
+from audit.stated import Stated
 from audit.tombstone import FLOOR, PURGE
 from governance.holds import Hold
 
@@ -69,7 +70,7 @@ class Policy:
         if unknown := sorted(set(self.by_kind) - set(KINDS)):
             raise ConfigurationError(f"expected kinds of record, found {', '.join(unknown)}")
 
-    def days_of(self, record: Record) -> int:
+    def days_of(self, record: Record | Stated) -> int:
         """Return how many days a record is kept."""
         found = [self.by_kind.get(record.kind, self.days)]
         if record.run_id is not None and record.mode == "clinical":
@@ -108,7 +109,7 @@ def states() -> Mapping[str, Mapping[str, Any]]:
     return _states()
 
 
-def due(record: Record, policy: Policy, holds: Iterable[Hold], now: datetime) -> bool:
+def due(record: Record | Stated, policy: Policy, holds: Iterable[Hold], now: datetime) -> bool:
     """Return whether a record may be purged now."""
     if record.kind == PURGE or record.recorded_at > now - timedelta(days=policy.days_of(record)):
         return False
@@ -135,7 +136,7 @@ def require_two(proposer: tuple[str, str], approver: tuple[str, str]) -> None:
         )  # fmt: skip
 
 
-def _is_held(record: Record, hold: Hold) -> bool:
+def _is_held(record: Record | Stated, hold: Hold) -> bool:
     if record.run_id in hold.run_ids or record.release_digest == hold.release_digest:
         return True
     if record.subject is not None and record.subject.pseudonym in hold.subjects:

@@ -39,7 +39,7 @@ from adapters.audit_views.event_codes import (
 )
 from audit.kinds import NOT_EVALUATED
 from audit.merkle import leaf_hash
-from audit.record import Record, decode
+from audit.stated import Stated, stated
 
 PERSON, SYSTEM_OBJECT = "1", "2"
 PATIENT, REPORT, SECURITY_RESOURCE, JOB = "1", "3", "13", "20"
@@ -130,7 +130,7 @@ def message_of(leaf: bytes, leaf_index: int, tree_size: int) -> Message:
     ------
     RecordError : the bytes are no record.
     """
-    record = decode(leaf)
+    record = stated(leaf)
     event = event_of(record.kind, str(record.body.get("what", "")))
     own = Coded(record.kind, OWN, record.kind.replace("_", " ").capitalize())
     types = event.types if own in (event.event, *event.types) else (*event.types, own)
@@ -153,7 +153,7 @@ def message_of(leaf: bytes, leaf_index: int, tree_size: int) -> Message:
     )
 
 
-def _participants(record: Record) -> tuple[Participant, ...]:
+def _participants(record: Stated) -> tuple[Participant, ...]:
     actor, body = record.actor, record.body
     is_service = actor.role == "service"
     role = APPLICATION if is_service else Coded(actor.role, OWN, actor.role.capitalize())
@@ -173,7 +173,7 @@ def _participants(record: Record) -> tuple[Participant, ...]:
     return tuple(found)
 
 
-def _objects(record: Record) -> Iterator[Object]:
+def _objects(record: Stated) -> Iterator[Object]:
     body, subject = record.body, record.subject
     if subject is not None and subject.pseudonym != NOT_EVALUATED:
         yield Object(subject.pseudonym, PATIENT_NUMBER, PERSON, PATIENT, "PSEUDONYM")
@@ -185,8 +185,8 @@ def _objects(record: Record) -> Iterator[Object]:
     if written:
         yield _output(study, written, str(_group(body, "output").get("status", "")))
     for item in _items(body, "deliveries"):
-        stated = ("target", "state", "reason", "kind")
-        pairs = tuple((key, str(item[key])) for key in stated if item[key])
+        keys = ("target", "state", "reason", "kind")
+        pairs = tuple((key, str(item[key])) for key in keys if item[key])
         name = str(item["sop_uid_p"])
         yield Object(name, INSTANCE, SYSTEM_OBJECT, REPORT, "delivered", CREATION, pairs)
     if record.kind in ("access", "export") and str(body["what"]).startswith(LOG_READ):
@@ -239,9 +239,9 @@ def _output(study: str, written: list[Mapping[str, Any]], status: str) -> Object
     )
 
 
-def _record_object(record: Record, marks: tuple[tuple[str, str], ...]) -> Object:
+def _record_object(record: Stated, marks: tuple[tuple[str, str], ...]) -> Object:
     """Return the record as an object: what it states beside the rest, then its hash."""
-    stated = [
+    pairs = [
         ("mode", record.mode),
         *(("art12", item) for item in record.art12),
         *((f"clock.{key}", str(value)) for key, value in sorted(record.clock.items())),
@@ -254,7 +254,7 @@ def _record_object(record: Record, marks: tuple[tuple[str, str], ...]) -> Object
         SYSTEM_OBJECT,
         SECURITY_RESOURCE,
         name,
-        details=(*stated, *marks),
+        details=(*pairs, *marks),
     )
 
 

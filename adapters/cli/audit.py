@@ -66,6 +66,7 @@ def verify(
                 "size": summary.tree_size,
                 "root_hash": summary.root_hash,
                 "checkpoints": summary.checkpoint_count,
+                "purged": summary.purged_count,
                 "anchors": len(kept),
                 "cosigned": [asdict(item) for item in attested.cosigned],
                 "stamped": [asdict(item) for item in attested.stamped],
@@ -78,6 +79,8 @@ def verify(
         f"{summary.tree_size} records and {summary.checkpoint_count} checkpoints verified; "
         f"root {summary.root_hash}"
     )
+    if summary.purged_count:
+        typer.echo(f"{summary.purged_count} of them were purged in their time, each on record")
     for seen in attested.cosigned:
         typer.echo(f"{seen.name} cosigned the first {seen.size} records at {seen.at:%F %T}Z")
     for tree in attested.stamped:

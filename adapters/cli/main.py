@@ -83,7 +83,7 @@ app.add_typer(
 )
 app.add_typer(key.app, name="key", help="Keys: trust, rotate, revoke, protect.")
 app.add_typer(account.app, name="account", help="Persons and their roles.")
-app.add_typer(audit.app, name="audit", help="Verify and read the audit log.")
+app.add_typer(audit.app, name="audit", help="Verify, export and keep the audit log.")
 app.add_typer(witness.app, name="witness", help="Witness the audit logs of others.")
 
 

@@ -27,7 +27,7 @@ from adapters.governance.persons import Person
 from audit.errors import NotFoundError, RecordError, RefusalError
 from audit.merkle import leaf_hash
 from audit.ports import StoredLeaf
-from audit.record import decode
+from audit.stated import stated
 from audit.tombstone import FLOOR, Tombstone, encode, ranges, sign_order
 from governance.holds import standing
 from governance.ports import GovernedDocument
@@ -177,7 +177,7 @@ def _due(site: Site, transaction: Transaction) -> Iterator[StoredLeaf]:
         sizes.append(reached.next_index if reached else 0)
     oldest_rule = timedelta(days=min((policy.days, *policy.by_kind.values())))
     for leaf in transaction.records_before(now - oldest_rule, min(sizes)):
-        if due(decode(leaf.leaf), policy, holds, now):
+        if due(stated(leaf.leaf), policy, holds, now):
             yield leaf
 
 

@@ -132,6 +132,29 @@ def test_a_view_carries_the_hash_of_its_record() -> None:
         assert view.record.object_id == json.loads(leaf)["event_id"]
 
 
+@pytest.mark.reg("PREN-18286")
+@pytest.mark.parametrize("kind", ["inference", "delivery", "access"])
+def test_records_of_other_versions_are_told_as_they_stand(kind: str) -> None:
+    """A record that lacks a key of today, or brings one of tomorrow, has its view and its hash."""
+    values = json.loads(encode(record_of(kind)))
+    older = {**values, "body": {k: v for k, v in values["body"].items() if k not in ("consent",)}}
+    newer = {**values, "body": {**values["body"], "of_tomorrow": "x"}, "extra": [1]}
+    unknown = {**values, "kind": "of_tomorrow", "schema": "osteon.audit.of_tomorrow/1"}
+    for changed in (older, newer, unknown):
+        leaf = json.dumps(changed, sort_keys=True, separators=(",", ":")).encode()
+        message = message_of(leaf, 0, 1)
+        assert message.record.detail("osteon-leaf-sha256") == leaf_hash(leaf).hex()
+        assert _valid(dicom_message.encode(message))
+        assert fhir_event.decode(fhir_event.encode(message)) == message
+
+
+@pytest.mark.parametrize("leaf", [b"", b"[]", b"{}", b'{"event_id":1}', b"\xff"])
+def test_bytes_that_are_no_record_have_no_view(leaf: bytes) -> None:
+    """They are named as none."""
+    with pytest.raises(RecordError):
+        message_of(leaf, 0, 1)
+
+
 def test_an_inference_is_told_by_the_rows_of_the_law() -> None:
     """Patient by pseudonym, study read, objects written and marked as made by a model, job."""
     event = fhir_event.encode(_message("inference"))
