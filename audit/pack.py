@@ -39,7 +39,7 @@ from audit.bundle import (
     attestation_members,
     small_verifier,
 )
-from audit.checkpoint import Signer
+from audit.checkpoint import NoteSigner
 from audit.errors import LogTamperedError
 from audit.ports import Attestation, StoredCheckpoint, StoredLeaf
 
@@ -72,7 +72,7 @@ class Contents:
     files: Mapping[str, bytes] = field(default_factory=dict)
 
 
-def write_pack(path: Path, contents: Contents, signer: Signer) -> int:
+def write_pack(path: Path, contents: Contents, signer: NoteSigner) -> int:
     """Write a pack and return how many records it holds; nothing is left where it fails.
 
     Raises
@@ -140,7 +140,7 @@ class _Pack:
         self.put_stream(POSITIONS, (f"{place}\n".encode() for place in places))
         return len(places)
 
-    def sign(self, stated: Mapping[str, Any], count: int, signer: Signer) -> None:
+    def sign(self, stated: Mapping[str, Any], count: int, signer: NoteSigner) -> None:
         manifest = {
             **stated,
             "schema": SCHEMA,
