@@ -28,6 +28,7 @@ from adapters.cli import (
     incident_evidence,
     keeping,
     key,
+    personnel,
     physics,
     release,
     run,
@@ -82,6 +83,7 @@ app.add_typer(
     technical_file.app, name="technical-file", help="Technical documentation of a release."
 )
 app.add_typer(key.app, name="key", help="Keys: trust, rotate, revoke, protect.")
+app.add_typer(personnel.app, name="personnel", help="Overseers, training, instructions read.")
 app.add_typer(account.app, name="account", help="Persons and their roles.")
 app.add_typer(audit.app, name="audit", help="Verify, export and keep the audit log.")
 app.add_typer(witness.app, name="witness", help="Witness the audit logs of others.")

@@ -228,11 +228,13 @@ def deliveries(states: Iterable[Delivered], pseudonym: PseudonymOf) -> Json:
 
 
 def _release_facts(request: RunRequest, facts: Mapping[str, Any]) -> Json:
-    """Return row 8; declaration and instructions come with the issue that makes them."""
+    """Return row 8: on which certificate, declaration and instructions for use it ran."""
     return {
         "manifest_sha256": request.release_digest,
         "certificate_id": coded(facts.get("certificate_id") or NOT_EVALUATED),
-        **_not_evaluated("udi_di", "udi_pi", "doc_id", "ifu_version"),
+        "doc_id": coded(facts.get("doc_id") or NOT_EVALUATED),
+        "ifu_version": coded(facts.get("ifu_version") or NOT_EVALUATED),
+        **_not_evaluated("udi_di", "udi_pi"),
     }
 
 

@@ -33,6 +33,7 @@ from audit.log import Log
 from audit.pseudonym import Pseudonyms, age_band
 from audit.record import Actor, Outcome, Source, Subject
 from governance.accounts import service_identity
+from governance.personnel import ran_on
 from plugins.host.case import Case
 from plugins.host.ports import Answer, Delivered, Document, Json, RunRequest
 from plugins.host.steps import LEAVES
@@ -141,7 +142,7 @@ class SiteJournal(KeepingRecords):
                 answer,
                 documents,
                 pseudonym,
-                facts=facts,
+                facts={**facts, **ran_on(transaction, request.release_digest)},
                 read=row.facts,
                 release=json.loads(release.manifest) if release else {},
                 statistics_digest=statistics_digest,

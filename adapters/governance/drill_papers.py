@@ -25,9 +25,10 @@ from adapters.governance import drill_measure
 from adapters.governance.approving import approve
 from adapters.governance.certifying import certify
 from adapters.governance.persons import Somebody
+from adapters.personnel import acknowledge, assess, record_training
 from adapters.technical_file import acts
 from adapters.technical_file.build import look, write
-from governance import accuracy, classification, provider, risk
+from governance import accuracy, classification, personnel, provider, risk
 from governance.certificate import Certificate, issue
 from governance.change.ledger import Baseline, Reference
 from governance.declaration import Signer
@@ -81,6 +82,17 @@ def document_site(site: Site, plugin: str, digest: str) -> None:
     for kind, content in found.items():
         acts.record(site, kind, digest, content, ENGINEER)
     acts.classify(site, digest, _classification(plugin, due), APPROVER)
+    today = site.now().date().isoformat()
+    training = {
+        "schema": personnel.TRAINING_SCHEMA, "plugin": plugin, "account": PHYSICIST.account_id,
+        "topic": "Drill", "by": "Drill", "on": today, "valid_until": due,
+    }  # fmt: skip
+    record_training(site, plugin, PHYSICIST.account_id, training, APPROVER)
+    assessed = {
+        "schema": personnel.ASSESSMENT_SCHEMA, "reference": "drill", "signed_by": NAME,
+        "signed_on": today, "review_due": due,
+    }  # fmt: skip
+    assess(site, personnel.DPIA, plugin, assessed, APPROVER)
 
 
 def document_release(site: Site, digest: str, threshold_hu: float) -> None:
@@ -121,6 +133,7 @@ def approve_release(site: Site, digest: str, folder: Path) -> None:
     approve(site, digest, PHYSICIST, "review")
     acts.declare(site, digest, SIGNER, APPROVER)
     write(site, look(site, digest), folder, ENGINEER, pdf=False)
+    acknowledge(site, digest, PHYSICIST, "en")
 
 
 def certificate(site: Site, digest: str, begun: Any, measured: dict[str, Any]) -> bytes:

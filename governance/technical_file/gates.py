@@ -1,7 +1,8 @@
 """Gates of the technical documentation: what of it stands in the way of clinical use.
 
-Four rules, each a `governance.gates.Gate`: the technical file (built, complete, not stale), the
-risk register, the risk classification, the declaration of conformity.  They speak in clinical
+Five rules, each a `governance.gates.Gate`: the technical file (built, complete, not stale), the
+risk register, the risk classification, the declaration of conformity, the persons who oversee
+it (`../personnel.py`).  They speak in clinical
 mode alone, where a release is to come into use; on the way back to a release that was in use
 (rollback) a file that is merely stale does not object, because the safe state comes first.
 
@@ -17,11 +18,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from audit.errors import ConfigurationError, RefusalError, SignatureError
-from governance import classification, declaration, risk, risk_trace
+from governance import classification, declaration, personnel, risk, risk_trace
 from governance.classification import check_classification, read_classification
 from governance.gates import Gate, Objection, Passage
-from governance.instructions import SECTIONS
+from governance.instructions import SECTIONS, instructions, version_of
 from governance.ports import GovernedStore
+from governance.report import LANGUAGES
 from governance.risk import RiskRegister, read_register
 from governance.sealed import open_sealed
 from governance.signing import TrustedKey
@@ -31,6 +33,7 @@ from governance.technical_file.sources import Sources
 
 NEEDED = ("approved", "canary", "active")
 """States that a release comes into on its way to clinical use."""
+LIVE = ("canary", "active")
 RETURNING = "standby"
 ADVICE = {
     "TECHNICAL_FILE_MISSING": "Build it: `osteon technical-file build RELEASE -o DIR`.",
@@ -62,13 +65,23 @@ class Desk:
     trust: Trust
 
     def gates(self) -> tuple[Gate, ...]:
-        """Return the four gates in the order in which a person mends what they object to."""
+        """Return the five gates in the order in which a person mends what they object to."""
         return (
             self.classification_gate,
             self.risk_gate,
             self.declaration_gate,
             self.technical_file_gate,
+            self.personnel_gate,
         )
+
+    def personnel_gate(self, passage: Passage, documents: GovernedStore) -> tuple[Objection, ...]:
+        """Object unless overseers are named, trained and know the instructions as they are now."""
+        if passage.mode != "clinical" or passage.after not in LIVE or passage.before == RETURNING:
+            return ()
+        sources = self.collect(passage.release_digest, documents)
+        versions = [version_of(instructions(sources, language)) for language in LANGUAGES]
+        on = passage.decided_at.date()
+        return personnel.objections(documents, passage.plugin, versions, on)
 
     def technical_file_gate(
         self, passage: Passage, documents: GovernedStore

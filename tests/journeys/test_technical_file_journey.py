@@ -18,12 +18,14 @@ from adapters.governance.acts import act
 from adapters.governance.approving import approve
 from adapters.governance.certifying import certify
 from adapters.home import Home
+from adapters.personnel import acknowledge, assess, record_training
 from adapters.published import sign_bundle
 from adapters.release_builder import build_release
 from adapters.technical_file import acts
 from adapters.technical_file.build import look, marking_of, write
 from adapters.technical_file.demonstration import shipped_register
 from audit.errors import RefusalError
+from governance import personnel
 from governance.declaration import Signer
 from governance.provider import QMS_ASPECTS
 from governance.risk import WITH_REASON, read_register
@@ -110,6 +112,17 @@ def _record_everything(site: Site, digest: str) -> None:
         "valid_until": valid_until,
     }  # fmt: skip
     acts.classify(site, digest, record, APPROVER)
+    today = site.now().date().isoformat()
+    training = {
+        "schema": personnel.TRAINING_SCHEMA, "plugin": PLUGIN, "account": "clinician",
+        "topic": "limits and use", "by": "provider", "on": today, "valid_until": due,
+    }  # fmt: skip
+    record_training(site, PLUGIN, "clinician", training, APPROVER)
+    assessed = {
+        "schema": personnel.ASSESSMENT_SCHEMA, "reference": "DPIA-7", "signed_by": "dpo",
+        "signed_on": today, "review_due": due,
+    }  # fmt: skip
+    assess(site, personnel.DPIA, PLUGIN, assessed, APPROVER)
     for rule in FIELDS:
         if rule.gen != "A":
             acts.state_field(site, digest, rule.path, f"On {rule.path}.", PHYSICIST)
@@ -146,15 +159,18 @@ def test_documented_then_used(tmp_path: Path) -> None:
         declare_provider(site, digest, APPROVER)  # it was built here, so this site provides it
         assert _refused(_activate, site, digest) == {
             "DECLARATION_MISSING",
+            "IFU_NOT_ACKNOWLEDGED",
             "TECHNICAL_FILE_INCOMPLETE",
         }
         acts.declare(site, digest, SIGNER, APPROVER)
         assert _refused(_activate, site, digest) == {
+            "IFU_NOT_ACKNOWLEDGED",
             "TECHNICAL_FILE_INCOMPLETE",
             "TECHNICAL_FILE_STALE",
         }
         write(site, look(site, digest), tmp_path / "out", ENGINEER, pdf=False)
         acts.verify(site, digest, _junit(failed=NODES[0]), ENGINEER)
+        acknowledge(site, digest, CLINICIAN, "de")
         assert _refused(_activate, site, digest) == {"RISK_TEST_FAILED", "TECHNICAL_FILE_STALE"}
         acts.verify(site, digest, _junit(), ENGINEER)
         _activate(site, digest)
