@@ -402,6 +402,8 @@ def test_the_gates_of_a_site_object_to_an_undocumented_release(site: Site) -> No
         "RISK_REGISTER_MISSING",
         "DECLARATION_MISSING",
         "TECHNICAL_FILE_MISSING",
+        "OVERSEER_MISSING",
+        "DPIA_MISSING",
     ]
     assert risk_trace.ADVICE["RISK_REGISTER_MISSING"]
 
