@@ -10,6 +10,7 @@ Read next: `pipeline.py`, step 3.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
@@ -29,6 +30,8 @@ TISSUE_SHARE = 0.01
 """A CT with less soft tissue than this is no patient, or was not rescaled to HU."""
 TRUNCATION_SHARE = 0.05
 SAMPLE_VOXELS = 4_000_000
+SIDES = frozenset({"L", "R", "LT", "RT", "LEFT", "RIGHT", "BOTH", "BILATERAL"})
+"""Words of Body Part Examined that belong into Laterality (0020,0060)."""
 
 
 def check(case: Case, manifest: Manifest) -> tuple[str, ...]:
@@ -201,8 +204,8 @@ def _subject(case: Case, envelope: Envelope) -> Iterator[str]:
     age, limits = case.subject.age_years, envelope.age_years
     if age is not None and limits is not None and not limits[0] <= age <= limits[1]:
         yield f"AGE outside {limits[0]:g} to {limits[1]:g} years"
-    part = _letters(case.body_part or "")
-    if part and envelope.body_parts and part not in map(_letters, envelope.body_parts):
+    part = _part(case.body_part or "")
+    if part and envelope.body_parts and part not in map(_part, envelope.body_parts):
         yield f"BODY_PART {part[:16]} is outside the intended purpose"
 
 
@@ -240,6 +243,18 @@ def _ct_flags(volume: Volume) -> set[str]:
 def _sample(array: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return every n-th frame, so that a volume of any size costs the same to judge."""
     return array[:: max(1, array.size // SAMPLE_VOXELS)]
+
+
+def _part(text: str) -> str:
+    """Return a body part without its side, which many scanners write in the same place.
+
+    Examples
+    --------
+    >>> _part("LT. Lower_Leg")
+    'LOWERLEG'
+    """
+    words = re.split(r"[^0-9A-Za-z]+", text.upper())
+    return "".join(word for word in words if word not in SIDES) or _letters(text)
 
 
 def _letters(text: str) -> str:
