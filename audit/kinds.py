@@ -153,6 +153,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
         ),
         "governed": Kind((_A,), ("document", "name", "revision", "sha256")),
         "configuration_change": Kind((_A,), ("setting", "before_sha256", "after_sha256")),
+        "consent": Kind((_C,), ("decision", "consent_ref_p", "basis")),
         "access": Kind((_C,), ("what", "purpose")),
         "key": Kind((_A,), ("action", "key_id", "purpose")),
         "account": Kind((_C,), ("action", "account", "role")),

@@ -85,6 +85,13 @@ class Pseudonyms:
         self._vault.remember(subject, pseudonym, uid)
         return pseudonym
 
+    def reference(self, study_instance_uid: str, text: str) -> str:
+        """Return the pseudonym of a text about a study's patient, such as where a consent lies."""
+        subject = _study(study_instance_uid)
+        pseudonym = f"hmac:v1:{self._hmac(b'osteon.reference/1', subject, text).hex()[:32]}"
+        self._vault.remember(subject, pseudonym, text)
+        return pseudonym
+
     def reveal(self, pseudonym: str) -> str:
         """Return the UID or ``patient:issuer|id`` behind a pseudonym.
 

@@ -1,6 +1,6 @@
-"""`osteon bench`: the overhead of the path, and the numerics beside their peers.
+"""`osteon bench`: the overhead of the path, the numerics and the audit log beside their peers.
 
-Read next: `adapters/bench.py`, `adapters/benchmarks/numerics.py`.
+Read next: `adapters/bench.py`, `adapters/benchmarks/numerics.py`, `adapters/bench_log.py`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import typer
 from adapters.cli.terminal import HomeOption, JsonOption, echo_json, echo_table, set_up_logging
 from audit.errors import ConfigurationError
 
-PARTS = ("overhead", "numerics")
+PARTS = ("overhead", "numerics", "log")
 COLUMNS = (
     "function", "peer", "ours, s (least)", "peer, s (least)", "times faster", "goal", "agreement",
 )  # fmt: skip
@@ -24,23 +24,31 @@ def bench(
     home: HomeOption = None,
     as_json: JsonOption = False,
     repeats: Annotated[int, typer.Option(help="Runs of each side, alternating.")] = 7,
-    only: Annotated[str | None, typer.Option(help="One part: overhead or numerics.")] = None,
+    only: Annotated[str | None, typer.Option(help="One part: overhead, numerics or log.")] = None,
     function: Annotated[str, typer.Option(help="Only functions whose name holds this.")] = "",
+    records: Annotated[int, typer.Option(help="Records of the large log.")] = 1_000_000,
     peers: Annotated[Path, typer.Option(help="Environments of `make peers`.")] = Path(".peers"),
 ) -> None:
-    """Measure the path beside a bare script, and the numerics beside their peers, in one run."""
+    """Measure the path beside a bare script, numerics and audit log beside their peers."""
     if only not in (None, *PARTS):
         raise ConfigurationError(f"expected one of {', '.join(PARTS)}, found {only}")
     set_up_logging()
     document: dict[str, Any] = {}
-    if only != "numerics":
+    if only in (None, "overhead"):
         from adapters.bench import measure, show
 
         document |= measure(home, repeats)
         if not as_json:
             show(document)
-    if only != "overhead":
+    if only in (None, "numerics"):
         document["numerics"] = _numerics(repeats, peers, function, quiet=as_json)
+    if only in (None, "log"):
+        from adapters.bench_log import measure as measure_log
+        from adapters.bench_log import show as lines_of
+
+        document["log"] = measure_log(records, min(records, 20_000), repeats)
+        if not as_json:
+            echo_table("The audit log beside its peers", ("figure", ""), lines_of(document["log"]))
     if as_json:
         echo_json(document)
 

@@ -15,6 +15,7 @@ import typer
 from adapters.cli import (
     account,
     audit,
+    audit_consent,
     audit_keeping,
     bench,
     change,
@@ -42,7 +43,7 @@ from audit.errors import SuiteError
 
 GOVERNANCE = (governance_back, governance_drill, governance_history)
 """Modules that add their commands to `osteon governance`."""
-AUDIT = (audit_keeping,)
+AUDIT = (audit_consent, audit_keeping)
 """Modules that add their commands to `osteon audit`."""
 
 app = typer.Typer(

@@ -16,11 +16,18 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
+from adapters.database.terms import MODALITIES, could_number_a_person, is_class
+from adapters.database.terms import body_part as body_part
+from adapters.database.terms import coded as coded
+from adapters.database.terms import digest_of_text as digest_of_text
+from adapters.database.terms import digest_word as digest_word
+from adapters.database.terms import permitted as permitted
+from adapters.database.terms import purpose as purpose
+from adapters.database.terms import reason_code as reason_code
 from audit import canonical
-from audit.errors import RecordError
-from audit.guard import refuse_patient_data
 from audit.kinds import KINDS, NOT_EVALUATED
 from governance.certification import runtime_differences
+from governance.oversight.assessment import REVIEWERS
 from plugins.host.case import Case
 from plugins.host.findings import Explanation, Segmentation, Uncertainty
 from plugins.host.identity import array_digest
@@ -30,9 +37,6 @@ from plugins.host.ports import Answer, Delivered, Document, Json, RunRequest
 PseudonymOf = Callable[[str], str]
 """Turns a UID of one study into its pseudonym."""
 
-_CODE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:+/-]{0,63}")
-_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
-_REASON = re.compile(r"[A-Z][A-Z0-9_]{2,63}")
 _NUMBER = re.compile(r"[<>=]{0,2}-?\d{1,5}(?:\.\d{1,6})?%?")
 _EQUIPMENT_TEXT = re.compile(r"[A-Za-z0-9][A-Za-z0-9 _.:+/()\\-]{0,63}")
 _EQUIPMENT = (
@@ -60,24 +64,8 @@ about a patient is among them (PS3.15 Table E.1-1 lists those)."""
 _PURPOSE = {"clinical": "TREAT"}  # HL7 v3 ActReason; all other modes are research
 _RESEARCH = "HRESCH"
 _RUNTIME_LIMIT = 200
-
-
-def coded(text: str) -> str:
-    """Return text that has the form of a code or digest, else ``text:`` and a digest of it."""
-    if _DIGEST.fullmatch(text) or (_CODE.fullmatch(text) and _permitted(text)):
-        return text
-    return f"text:{hashlib.sha256(text.encode()).hexdigest()[:12]}"
-
-
-def digest_of_text(text: str) -> str:
-    """Return sha256:<hex> of a text, so that a record can tell values apart without them."""
-    return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
-
-
-def reason_code(reason: str) -> str:
-    """Return the stable code that a reason begins with, else `coded` of the whole."""
-    found = _REASON.match(reason)
-    return found.group() if found else coded(reason)
+_PASSING = ("explanation", "explanation_s")
+"""What the worker says of one run and not of its environment."""
 
 
 def reason(text: str) -> Json:
@@ -167,7 +155,7 @@ def inference(
         "inference_seconds": round(answer.seconds, 3),
         "plugin": plugin(request) | _release_facts(request, facts),
         "launcher": {"id": "osteon", "requested_by": coded(request.requested_by)},
-        "model": _model(release),
+        "model": _model(release) | {"operating_point": _digest(dict(request.parameters))},
         "runtime": _runtime(request, answer, release) | _certified(facts, answer),
         "input": input_group,
         "guards": {
@@ -191,7 +179,10 @@ def inference(
         "explanation": _explanation_reference(answer, written, pseudonym),
         "workflow": _not_evaluated("ups_uid_p", "accession_p") | {"request_id": request.run_id},
         "consent": _not_evaluated("decision", "consent_ref_p", "basis"),
-        "oversight": _not_evaluated("required_role", "assessment_due"),
+        "oversight": {
+            "required_role": "-or-".join(REVIEWERS),
+            "assessment_due": "before-approval",
+        },
         "tumour_code": NOT_EVALUATED,
         "purpose_of_use": _PURPOSE.get(request.mode, _RESEARCH),
         "supersedes": request.supersedes or "",
@@ -261,24 +252,31 @@ def _model(release: Mapping[str, Any]) -> Json:
             coded(key): coded(value) if isinstance(value, str) else value
             for key, value in release.get("parameters", {}).items()
         },
-        **_not_evaluated("baseline_version", "change_seq", "operating_point"),
+        **_not_evaluated("baseline_version", "change_seq"),
     }
 
 
 def _runtime(request: RunRequest, answer: Answer, release: Mapping[str, Any]) -> Json:
     """Return row 12 and what the worker said of itself, as `osteon replay` compares it."""
     facts = {coded(key): str(value)[:_RUNTIME_LIMIT] for key, value in answer.runtime.items()}
-    stated = {key: value if _permitted(value) else coded(value) for key, value in facts.items()}
+    stated = {key: value if permitted(value) else coded(value) for key, value in facts.items()}
     members: Mapping[str, str] = release.get("members", {})
     boms = [digest for name, digest in sorted(members.items()) if "sbom" in name.lower()]
     row: Json = {
-        "image_digest": NOT_EVALUATED,
+        "image_digest": _digest({k: v for k, v in facts.items() if k not in _PASSING}),
         "sbom_sha256": boms[0] if boms else NOT_EVALUATED,
-        "device": stated.get("cpu", NOT_EVALUATED),
-        "deterministic": NOT_EVALUATED,
+        "device": stated.get("cpu", stated.get("processor", NOT_EVALUATED)),
+        "deterministic": _deterministic(stated.get("flags", "")),
         "seed": request.run_id,
     }
     return row | stated
+
+
+def _deterministic(flags: str) -> bool | str:
+    """Return what the worker's flags say of torch (`plugins.host.runtime_facts`)."""
+    words = dict(word.partition("=")[::2] for word in flags.split())
+    stated = words.get("torch_deterministic")
+    return NOT_EVALUATED if stated is None else stated == "True"
 
 
 def document(item: Document, pseudonym: PseudonymOf) -> Json:
@@ -335,16 +333,23 @@ def _explanation_reference(
 def _acquisition(volume: Volume | Radiograph) -> Json:
     spacing = volume.geometry.spacing_mm if isinstance(volume, Volume) else volume.spacing_mm or ()
     facts: Json = {
-        "modality": coded(volume.modality),
+        "modality": volume.modality
+        if volume.modality in MODALITIES
+        else digest_word(volume.modality),
         "spacing_mm": [round(float(value), 4) for value in spacing],
         "shape": list(volume.array.shape),
     }
     for key, value in volume.acquisition.items():
         if not isinstance(value, str):
             facts[coded(key)] = _number(value)
-        elif key in _EQUIPMENT and _EQUIPMENT_TEXT.fullmatch(value) and _permitted(value):
+        elif key in _EQUIPMENT and _names_equipment(value):
             facts[key] = value
     return facts
+
+
+def _names_equipment(value: str) -> bool:
+    written = _EQUIPMENT_TEXT.fullmatch(value) and not could_number_a_person(value)
+    return bool(written) and permitted(value)
 
 
 def _number(value: float) -> float | str:
@@ -353,7 +358,7 @@ def _number(value: float) -> float | str:
 
 
 def _sop_class(uid: str) -> str:
-    return uid if _permitted(uid) else coded(uid)
+    return uid if is_class(uid) else digest_word(uid)
 
 
 def _optional(uid: str, pseudonym: PseudonymOf) -> str:
@@ -362,14 +367,6 @@ def _optional(uid: str, pseudonym: PseudonymOf) -> str:
 
 def _not_evaluated(*keys: str) -> Json:
     return dict.fromkeys(keys, NOT_EVALUATED)
-
-
-def _permitted(text: str) -> bool:
-    try:
-        refuse_patient_data(text)
-    except RecordError:
-        return False
-    return True
 
 
 def _digest(value: Any) -> str:

@@ -20,9 +20,10 @@ from collections.abc import Callable, Iterable
 from datetime import datetime
 
 from adapters.database import answer_bodies, bodies
+from adapters.database.consent_records import ConsentRecords
 from adapters.database.database import Database
 from adapters.database.group_commit import GroupCommit
-from adapters.database.keeping_records import KeepingRecords
+from adapters.database.in_force import in_force, prev_assessment
 from adapters.database.runs import CLOSED_STATUSES, RunRow
 from adapters.database.transaction import Transaction
 from adapters.monitor import statistics_document
@@ -45,7 +46,7 @@ _OUTCOMES = {"done": 0, "abstained": 0, "refused": 4, "discarded": 4, "failed": 
 """Status -> EventOutcomeIndicator (PS3.15 A.5): 0 success, 4 minor, 8 serious failure."""
 
 
-class SiteJournal(KeepingRecords):
+class SiteJournal(ConsentRecords):
     """State and record of every run of a site."""
 
     def __init__(
@@ -84,7 +85,7 @@ class SiteJournal(KeepingRecords):
         read["subject"] = {
             "age_band": age_band(case.subject.age_years),
             "sex": case.subject.sex or NOT_EVALUATED,
-            "site_code": bodies.coded(case.body_part) if case.body_part else NOT_EVALUATED,
+            "site_code": bodies.body_part(case.body_part),
         }
 
         def write(transaction: Transaction) -> None:
@@ -148,6 +149,10 @@ class SiteJournal(KeepingRecords):
                 statistics_digest=statistics_digest,
                 ended_at=self._now(),
             )
+            body["consent"] |= self.consented(transaction, request.study_instance_uid)
+            for group, stated in in_force(transaction, request).items():
+                body[group] |= stated
+            body["prev_assessment"] = prev_assessment(transaction, request)
             step = _INFERENCE + _documents_key(documents)
             outcome = _abstained(answer)
             if not self._step(transaction, request, step, "inference", body, outcome):
@@ -229,14 +234,15 @@ class SiteJournal(KeepingRecords):
         self._close(transaction, request, number, "discarded", code, code)
 
     def require_open(self, request: RunRequest) -> None:
-        """Return while nobody took the run out.
+        """Return while nobody took the run out and the patient did not refuse.
 
         Raises
         ------
-        BarredError : it was; nothing more of it is made or leaves.
+        BarredError : it was, or the patient did; nothing more of it is made or leaves.
         """
         with self._database.reading() as transaction:
             require_not_taken_out(transaction, request.run_id)
+            self.require_consent(transaction, request.study_instance_uid)
 
     def _close(
         self,

@@ -339,7 +339,7 @@ class SiteRecords:
         pseudonym: str = "",
     ) -> str:
         """Record that somebody read the log or turned a pseudonym back, and about whom."""
-        body = {"what": bodies.coded(what), "purpose": bodies.coded(purpose)}
+        body = {"what": bodies.coded(what), "purpose": bodies.purpose(purpose)}
         if run_id is not None:  # in the body: it is a record about a run, and not of it
             body["run"] = bodies.coded(run_id)
         actor = self._actor(transaction, person)
