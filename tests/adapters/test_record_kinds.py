@@ -45,6 +45,7 @@ WRITTEN: dict[str, tuple[str, str]] = {
     "fault": ("fault", "adapters/engine/execution.py"),
     "release": ("release", "adapters/registry.py"),
     "lifecycle": ("lifecycle", "adapters/governance/acts.py"),
+    "key": ("key", "adapters/key_changes.py"),
     "governed": ("governed", "adapters/change/acts.py"),
     "configuration_change": ("configuration_change", "adapters/configuration_watch.py"),
     "consent": ("consent", "adapters/cli/audit_consent.py"),
