@@ -1,4 +1,4 @@
-"""What was in force for a release when it inferred: rows 7, 8, 10 and 28 of the inference record.
+"""What was in force for a release when it inferred: rows 7, 10 and 28 of the inference record.
 
 Everything comes from documents and assessments of the same transaction; what nobody stated
 stays ``not-evaluated``.
@@ -16,9 +16,8 @@ from typing import Any
 from adapters.database import bodies
 from adapters.database.transaction import Transaction
 from audit.kinds import NOT_EVALUATED
-from governance import declaration, provider
+from governance import provider
 from governance.change.ledger import baseline_of, request_of
-from governance.technical_file.bundle import KIND as TECHNICAL_FILE
 from plugins.host.ports import Json, RunRequest
 
 _LONGEST_CHAIN = 1_000
@@ -39,7 +38,7 @@ def prev_assessment(transaction: Transaction, request: RunRequest) -> str:
 
 
 def _papers(transaction: Transaction, request: RunRequest) -> Json:
-    """Return UDI, declaration of conformity and instructions for use (in the technical file)."""
+    """Return the UDI that the provider states for the plugin."""
     found: Json = {}
     who = transaction.governed(provider.PROVIDER, provider.SITE)
     devices: Mapping[str, Any] = provider.read_provider(who.content).devices if who else {}
@@ -47,12 +46,6 @@ def _papers(transaction: Transaction, request: RunRequest) -> Json:
     if device is not None and device.udi_di:
         found["udi_di"] = bodies.coded(device.udi_di)
         found["udi_pi"] = bodies.coded(request.plugin_version)
-    declared = transaction.governed(declaration.KIND, request.release_digest)
-    if declared is not None:
-        found["doc_id"] = declared.digest
-    file = transaction.governed(TECHNICAL_FILE, request.release_digest)
-    if file is not None:
-        found["ifu_version"] = bodies.coded(f"{request.plugin_version}+r{file.revision}")
     return found
 
 

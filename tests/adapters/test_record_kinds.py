@@ -9,12 +9,10 @@ import pytest
 from adapters.database.consent_records import Consent
 from audit.errors import BarredError, NotFoundError
 from audit.kinds import KINDS, NOT_EVALUATED
-from governance import declaration, provider
-from governance.technical_file.bundle import KIND as TECHNICAL_FILE
+from governance import provider
 from tests.simulators.papers import provided
 from tests.simulators.run_values import (
     INSTANCES,
-    RELEASE,
     STUDY,
     answer_for,
     case_for,
@@ -152,12 +150,12 @@ UNKNOWN = {
 }  # fmt: skip
 
 
-def _run(site: Recorded, number: int = 1) -> None:
+def _run(site: Recorded, number: int = 1, **facts: str) -> None:
     request, case = request_for(number), case_for()
     site.journal.enrol(STUDY, "PID-47110815")
     site.journal.opened(request)
     site.journal.input_read(request, case, "sha256:" + "0" * 64)
-    site.journal.inferred(request, answer_for(case), documents_for(request), {})
+    site.journal.inferred(request, answer_for(case), documents_for(request), facts)
 
 
 def _stated(site: Recorded) -> dict[str, Any]:
@@ -178,18 +176,11 @@ def _at(stated: Any, path: str) -> Any:
 def test_the_inference_record_has_all_its_rows(sqlite_recorded: Recorded) -> None:
     """Rows 1 to 28 stand in the record, each evaluated where something can; 29 beside it."""
     site = sqlite_recorded
-    with site.database.transaction() as transaction:
-        for kind, name, content in (
-            (declaration.KIND, RELEASE, {"x": 1}),
-            (TECHNICAL_FILE, RELEASE, {"x": 1}),
-        ):
-            transaction.put_governed(kind, name, content, "account:a", site.clock())
-        site.journal.study_event(transaction, "arrived", STUDY)
     site.journal.enrol(STUDY, "PID-47110815")
     with site.database.transaction() as transaction:
         stated = Consent("permit", "folder 7, page 3", "GDPR-9-2-h")
         site.journal.consent(transaction, STUDY, stated, "account:a")
-    _run(site)
+    _run(site, doc_id="EUDOC-7", ifu_version="0.1.0-en")
     found = _stated(site)
     assert sorted(ROWS) == list(range(1, 29))
     for row, paths in ROWS.items():
@@ -199,7 +190,6 @@ def test_the_inference_record_has_all_its_rows(sqlite_recorded: Recorded) -> Non
                 assert value != NOT_EVALUATED, (row, path)
     assert found["body"]["consent"]["decision"] == "permit"
     assert found["body"]["consent"]["consent_ref_p"].startswith("hmac:v1:")
-    assert found["body"]["plugin"]["ifu_version"] == "0.1.0+r1"
     with site.database.reading() as store:
         index, size, proof = site.log.prove(store, found["event_id"])  # row 29
     assert (index < size, len(proof) > 0) == (True, True)
