@@ -107,6 +107,25 @@ def test_a_day_without_the_syslog_server_loses_nothing(rsyslog: Rsyslog, tmp_pat
         assert faults.count("audit-repository.arr") == 1
 
 
+@pytest.mark.acceptance
+@pytest.mark.server
+def test_ten_thousand_records_wait_for_the_syslog_server(rsyslog: Rsyslog, tmp_path: Path) -> None:
+    """The same at a size: what a busy site records in a day away from its repository."""
+    with _site(tmp_path, **_syslog(rsyslog, batch=500)) as (site, clock, repository):
+        rsyslog.stop()
+        for _ in range(10):
+            clock.forward(hours=2.4)
+            _write(site, clock, 1000)
+            assert feed(site, repository) == 0
+        rsyslog.start()
+        clock.forward(minutes=15)
+        while feed(site, repository):
+            pass
+        rsyslog.stop()
+        assert len(_hashes(site)) > 10_000
+        assert _received(rsyslog) == _hashes(site)
+
+
 @pytest.mark.server
 @pytest.mark.reg("PS315-A5")
 def test_a_day_without_the_fhir_server_loses_nothing(
