@@ -16,9 +16,10 @@ from sqlalchemy import delete, select, update
 
 from adapters.database.runs import OPEN_STATUSES
 from adapters.database.schema import DELIVERY, DOCUMENT, OWN_INSTANCE, RUN, STUDY
-from adapters.database.schema_workspace import REVIEW_LOOK, REVIEWED_OBJECT
+from adapters.database.schema_workspace import BREAK_GLASS, REVIEW_LOOK, REVIEWED_OBJECT
 from adapters.database.session import Session
 
+ERASED = "erased"
 _EMPTY: dict[str, Any] = {
     "study_instance_uid": "",
     "series": {},
@@ -52,6 +53,12 @@ class Erasing(Session):
         for table in (DOCUMENT, DELIVERY, OWN_INSTANCE, REVIEWED_OBJECT):
             rows += self.connection.execute(delete(table).where(table.c.run_id.in_(runs))).rowcount
         return rows
+
+    def erase_reasons(self, pseudonym: str) -> int:
+        """Remove why persons looked behind a pseudonym: free text may name the patient."""
+        of_patient = BREAK_GLASS.c.pseudonym == pseudonym
+        change = update(BREAK_GLASS).where(of_patient, BREAK_GLASS.c.reason != ERASED)
+        return self.connection.execute(change.values(reason=ERASED)).rowcount
 
     def _erase_requests(self, study: str, mark: str) -> int:
         query = select(RUN.c.run_id, RUN.c.request).where(RUN.c.study_instance_uid == study)

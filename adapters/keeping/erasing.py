@@ -118,7 +118,7 @@ def approve(site: Site, order_id: str, person: Person) -> Erased:
             for item in transaction.documents(run_id)
             if item.sop_instance_uid
         )
-        rows = transaction.erase_identifiers(studies, runs)
+        rows = transaction.erase_identifiers(studies, runs) + transaction.erase_reasons(pseudonym)
         body = {
             "subjects": len(subjects) + 1,
             "rows": rows,

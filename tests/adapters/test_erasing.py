@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pydicom
 import pytest
-from sqlalchemy import String, Text, func, select
+from sqlalchemy import String, Text, func, insert, select
 
 from adapters.compose import Site
 from adapters.database import Transaction
 from adapters.database.schema import METADATA
+from adapters.database.schema_workspace import BREAK_GLASS
 from adapters.governance.persons import Somebody
 from adapters.keeping import erasing
 from audit.errors import NotFoundError, RefusalError
@@ -216,6 +217,16 @@ def test_no_column_of_either_database_keeps_an_identifier(recorded: Recorded) ->
             )
         needles = _identifiers(transaction, mine)
         assert {needle for needle in needles if _columns_with(transaction, needle)} == needles
+        grant = {"account_id": "anna", "cause": "incident", "reason": "Quillfeather fell ill"}
+        moments = {"granted_at": recorded.clock(), "ends_at": recorded.clock()}
+        for pseudonym in ("hmac:v1:mine", "hmac:v1:other"):
+            transaction.connection.execute(
+                insert(BREAK_GLASS).values(pseudonym=pseudonym, **grant, **moments)
+            )
+        assert transaction.erase_reasons("hmac:v1:mine") == 1
+        assert transaction.erase_reasons("hmac:v1:mine") == 0
+        query = select(BREAK_GLASS.c.reason).order_by(BREAK_GLASS.c.pseudonym)
+        assert list(transaction.connection.scalars(query)) == ["erased", grant["reason"]]
         kept = {needle: _columns_with(transaction, needle) for needle in [other.study_instance_uid]}
         runs = transaction.runs_of_studies([mine.study_instance_uid])
         assert runs == ((mine.run_id, False),)
