@@ -72,7 +72,7 @@ class DatabaseSection(Section):
 class EngineSection(Section):
     """The work engine: how many runs at once on each machine, and everywhere together.
 
-    Give all machines of a site the same two: the one that starts last sets them for all.
+    All machines of a site have the same two: one with others does not start beside them.
     """
 
     executor_id: str = ""

@@ -45,6 +45,12 @@ class Studies(Session):
         value = self.connection.scalar(select(CURSOR.c.value).where(CURSOR.c.name == name))
         return None if value is None else str(value)
 
+    def cursors(self, opening: str) -> dict[str, str]:
+        """Return the stored cursors whose names begin so, by the rest of the name."""
+        query = select(CURSOR).where(CURSOR.c.name.startswith(opening, autoescape=True))
+        rows = self.connection.execute(query)
+        return {str(row.name).removeprefix(opening): str(row.value) for row in rows}
+
     def set_cursor(self, name: str, value: str) -> None:
         """Store a cursor; do it in the transaction that stores what it covers."""
         put(self.connection, CURSOR, {"name": name, "value": value})

@@ -46,8 +46,8 @@ class EngineSettings:
     """Where the engine keeps its state and how much it does at once.
 
     ``executor_id`` is stable across restarts: work of a dead process waits for it.  The
-    engine keeps both limits with its queues, so the machine that started last sets them
-    for all.
+    engine keeps both limits with its queues, so all machines must have the same
+    (`serving.agree_on_limits`).
     """
 
     url: str

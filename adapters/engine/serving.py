@@ -62,7 +62,7 @@ from audit.errors import ConfigurationError, SuiteError
 if TYPE_CHECKING:
     from adapters.compose import Site
 
-ALIVE = "alive:"
+ALIVE, LIMITS = "alive:", "limits:"
 DELIVERY_LEASE = timedelta(minutes=5)
 FILES_EXECUTOR = "files"
 LOCAL_KINDS = ("folder", "dimse")
@@ -95,6 +95,7 @@ def _start(stack: ExitStack, site: Site) -> WorkEngine:
     sweep(site)
     if not site.works_on_files:
         note_configuration(site)
+        agree_on_limits(site, settings)
     say_alive(site, settings.executor_id)
     engine = stack.enter_context(WorkEngine(settings, site.executor))
     lease = site.configuration.engine.lease_s
@@ -262,6 +263,28 @@ def submit_due(site: Site, engine: WorkEngine) -> None:
         engine.submit(row.run_id, row.attempts, row.priority)
     for row in delivering:
         engine.submit_delivery(row.run_id, uuid.uuid4().hex[:12], row.priority)
+
+
+def agree_on_limits(site: Site, settings: EngineSettings) -> None:
+    """Return where the living machines of the site have the same limits: they share one queue,
+    and the limits of the last one to start would count for all.
+
+    Raises
+    ------
+    ConfigurationError : another machine that lives has others.
+    """
+    mine = f"{settings.concurrency} and {settings.global_concurrency or 0}"
+    with site.database.reading() as transaction:
+        limits = transaction.cursors(LIMITS)
+    now = site.now()
+    for executor, theirs in sorted(limits.items()):
+        if executor != settings.executor_id and theirs != mine and _lives(site, executor, now):
+            raise ConfigurationError(
+                f"expected engine.concurrency and global_concurrency {theirs} as {executor!r} "
+                f"has, found {mine}",
+                advice="Give all machines the same, or stop the others for engine.lease_s.",
+            )
+    site.database.run(lambda t: t.set_cursor(LIMITS + settings.executor_id, mine))
 
 
 def say_alive(site: Site, executor_id: str) -> None:
