@@ -20,7 +20,6 @@ from adapters.attestation.building import build_attestors
 from adapters.attestation.forwarding import Forwarder
 from adapters.audit_repository import build_repositories
 from adapters.audit_repository.repository import Repository
-from adapters.change.origins import look
 from adapters.config import Configuration, load
 from adapters.corrections import Corrections
 from adapters.database import Database
@@ -43,21 +42,14 @@ from adapters.registry import ReleaseRegistry
 from adapters.rt.read_folder import FolderScan
 from adapters.seeds.finder import SeedFinder
 from adapters.site_cases import SiteCases
-from adapters.technical_file.site_sources import SourceRoom
+from adapters.site_gates import site_gates
 from adapters.watches import corrections, seed_finder
 from audit.errors import StorageError
 from audit.log import Log
 from audit.pseudonym import Pseudonyms
 from audit.record import Actor, Source
 from audit.verify import Summary, verify_store
-from governance.certification import CertificateGate
-from governance.change.gates import budget_gate, change_gate
-from governance.components import ComponentsGate
 from governance.gates import Gate
-from governance.holds import hold_gate
-from governance.promotion import Policy, PromotionGate
-from governance.provider_shift import ProviderGate
-from governance.signature_gate import SignatureGate
 from plugins.host.ports import Document, House
 from plugins.host.runner import ReleaseWorkers
 from plugins.host.staging import FolderStaging
@@ -308,7 +300,7 @@ def _build(stack: ExitStack, home: Home, configuration: Configuration, given: _G
         archives=archives,
         targets=doors.targets,
         registry=ground.registry,
-        gates=_gates(ground, home, configuration),
+        gates=site_gates(ground.registry, home, configuration),
         house=house,
         feed=_feed(ground, configuration, archives, given.now),
         seeds=seed_finder(stack, configuration, ground, _watched(configuration, archives)),
@@ -343,22 +335,6 @@ def _repositories(stack: ExitStack, configuration: Configuration) -> tuple[Repos
     for repository in found:
         stack.callback(repository.transport.close)
     return found
-
-
-def _gates(ground: _Ground, home: Home, configuration: Configuration) -> tuple[Gate, ...]:
-    """Return every gate, in the order in which a person reads the objections; one line each."""
-    section = configuration.governance
-    return (
-        SignatureGate(ground.registry.signature_objections),
-        CertificateGate(ground.registry.office),
-        PromotionGate(Policy(section.minimum_pairs, section.agreement_floor)),
-        change_gate,
-        budget_gate,
-        ComponentsGate(ground.registry.bill),
-        ProviderGate(lambda digest: look(ground.registry, digest)),
-        *SourceRoom(home, configuration, ground.database, ground.now).desk().gates(),
-        hold_gate,
-    )
 
 
 def _course(configuration: Configuration) -> timedelta:

@@ -54,11 +54,21 @@ def _try(name: str, function: Callable[[], str]) -> Check:
         return Check(name, False, type(error).__name__, "Send this to the maintainer.")
 
 
+def _geometry() -> str:
+    from adapters.known_answer import examine_geometry
+
+    found = examine_geometry()
+    if not found.passed:
+        raise ConfigurationError(f"expected the known geometry back, found {found.words}")
+    return found.words
+
+
 def _checks(site: Site) -> Iterator[tuple[str, Callable[[], str]]]:
     yield "disk", lambda: _disk(site)
     yield "database", site.database.check
     yield "engine database", lambda: _engine(site)
     yield "audit log", lambda: _log(site)
+    yield "geometry", _geometry
     for name, archive in sorted(site.archives.items()):
         yield f"pacs {name}", archive.check
     for target in site.targets:

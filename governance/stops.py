@@ -19,7 +19,7 @@ from governance.ports import Deployment, GovernedDocument, GovernedStore
 KIND = "stop"
 """Governed document by plugin, or `EVERYTHING`: ``state`` stopped or lifted, and ``reason``."""
 EVERYTHING = "everything"
-STOPPERS = ("clinician", "physicist", "engineer", "approver", "administrator")
+STOPPERS = ("clinician", "physicist", "engineer", "approver", "administrator", "service")
 LIFTERS = ("approver",)
 LIVE_STATES = ("canary", "active", "standby")
 """States in which a run may go on whose results leave; on standby those that began before."""

@@ -11,6 +11,7 @@
     search      the lines that the pages search                  2 s
     reviews     approved sets that come back, as reviews          5 s
     certificates  those of running releases are judged again     1 h, and at start
+    geometry    the known-answer test of this installation       24 h, and at start
     alive       our sign of life; work of dead machines adopted  a quarter of the lease,
                                                                  in a thread of its own
     notices     incident notices that nobody acknowledged        60 s, in a thread of its own:
@@ -51,7 +52,7 @@ from adapters.engine.engine import EngineSettings, WorkEngine
 from adapters.engine.schedule import Periodic, Schedule
 from adapters.engine.waiting import LEASE
 from adapters.governance.alarming import heed_alarms
-from adapters.governance.certifying import watch_certificates
+from adapters.governance.certifying import watch_certificates, watch_geometry
 from adapters.governance.comparing import compare_pairs
 from adapters.governance.stopping import end_barred_workers
 from adapters.governance.withdrawing import withdraw_recalled
@@ -199,6 +200,7 @@ def table(site: Site, engine: WorkEngine) -> tuple[Periodic, ...]:
         Periodic("search", 2.0, lambda: bring_up(site.database)),
         Periodic("reviews", 5.0, lambda: find_reviews(site)),
         Periodic("certificates", 3600.0, lambda: watch_certificates(site)),
+        Periodic("geometry", 86400.0, lambda: watch_geometry(site)),
     )
 
 

@@ -6,20 +6,25 @@ Read next: `governance/certification.py`.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import structlog
 
 from adapters.database import Transaction
 from adapters.governance.acts import ask_gates, subject_of, write_down
-from adapters.governance.persons import Person, decision_of
+from adapters.governance.persons import GUARDIAN, Person, decision_of
+from adapters.governance.stopping import stop
+from adapters.known_answer import examine_geometry
 from audit.errors import NotFoundError, RefusalError
 from governance.canary import COURSE_STATES
 from governance.certificate import ADVICE, ATTACHMENT, decode, objections
 from governance.certification import STATE, suspended
 from governance.deployment import known
+from governance.known_answer import FAILED, KnownAnswer
 from governance.lifecycle import Past, check_transition, transition
 from governance.ports import Deployment
+from governance.stops import EVERYTHING, stop_of
 
 if TYPE_CHECKING:
     from adapters.compose import Site
@@ -83,6 +88,18 @@ def watch_certificates(site: Site) -> tuple[str, ...]:
             for code in codes:
                 _tell_once(site, item, code)
     return tuple(lost)
+
+
+def watch_geometry(site: Site, test: Callable[[], KnownAnswer] = examine_geometry) -> KnownAnswer:
+    """Make the geometry test again; in clinical mode an installation that fails it stops."""
+    found = test()
+    with site.database.reading() as transaction:
+        stopped = stop_of(transaction, "") is not None
+    if not found.passed:
+        _log.error("geometry test failed", found=found.words)
+        if site.configuration.site.mode == "clinical" and not stopped:
+            stop(site, EVERYTHING, GUARDIAN, FAILED)
+    return found
 
 
 def _tell_once(site: Site, item: Deployment, code: str) -> None:

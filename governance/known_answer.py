@@ -1,0 +1,79 @@
+"""The geometry known-answer test: does this installation put a lesion where it is?
+
+A phantom whose lesion lies at a known place is written, read, outlined and read back.  The
+signed distance of the centroid to the known position has to be at most a quarter of a voxel
+on every axis (which a half-voxel shift misses), the mask has to come back voxel by voxel, and
+the image as it was written: the anatomy is asymmetric, so that a mirror cannot pass.
+
+Source: SEAMS, Validation (signed mean centroid error at most 0.25 voxel); issue 3,
+Certificate gate (a passed geometry known-answer test on this installation).
+
+Read next: `gates.py`; `adapters/known_answer.py` does the test.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from governance.gates import Objection, Passage
+from governance.ports import GovernedStore
+
+LIMIT_VOXELS = 0.25
+FAILED = "GEOMETRY_FAILED"
+_IN_USE = ("canary", "active")
+_BACK = ("standby", "suspended")
+_ADVICE = (
+    "Do not treat by what this installation writes. `osteon doctor` shows the errors; install "
+    "the pinned libraries again."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class KnownAnswer:
+    """What the test found.
+
+    Parameters
+    ----------
+    shift_voxels : signed distance of the centroid to the known position, (frame, row, column).
+    image_differs, mask_differs : voxels that came back otherwise.
+    """
+
+    shift_voxels: tuple[float, float, float]
+    image_differs: int
+    mask_differs: int
+
+    @property
+    def passed(self) -> bool:
+        """Return whether everything came back where it was."""
+        near = all(abs(value) <= LIMIT_VOXELS for value in self.shift_voxels)
+        return near and self.image_differs == 0 and self.mask_differs == 0
+
+    @property
+    def words(self) -> str:
+        """Return what was found in words."""
+        shift = ", ".join(f"{value:+.3f}" for value in self.shift_voxels)
+        return (
+            f"centroid off by {shift} voxels (limit {LIMIT_VOXELS:g}), "
+            f"{self.image_differs} voxels of the image and {self.mask_differs} of the mask differ"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class GeometryGate:
+    """Objects to clinical use on an installation that fails the test; fulfils `Gate`.
+
+    The way back to a release that was in use stays open: what runs now is no safer.
+    """
+
+    test: Callable[[], KnownAnswer]
+
+    def __call__(self, passage: Passage, documents: GovernedStore) -> tuple[Objection, ...]:
+        """Return what the test says against a passage."""
+        del documents
+        if passage.mode != "clinical" or passage.after not in _IN_USE or passage.before in _BACK:
+            return ()
+        found = self.test()
+        if found.passed:
+            return ()
+        return (Objection(FAILED, f"the geometry test failed: {found.words}", _ADVICE),)
