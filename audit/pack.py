@@ -8,7 +8,7 @@ A pack is a zip (stored, fixed times) of
                            first line ends in /evidence-pack, so that it is never a checkpoint
     records.ndjson         the chosen records, one a line;  positions.txt their leaf indices
     hashes.bin             the leaf hash of every record of the log, chosen or not
-    checkpoints/ witness/ timestamps/ key.txt          as in `bundle.py`
+    checkpoints/ witness/ timestamps/ handover/ key.txt  as in `bundle.py`
     reports/               documents as JSON
     verify_log.py          the small verifier;  __main__.py checks the pack with it
 
@@ -32,6 +32,7 @@ from audit import canonical
 from audit.attested import notes_by_size
 from audit.bundle import (
     CHECKPOINTS,
+    HANDOVERS,
     HASHES,
     KEY,
     RECORDS,
@@ -41,6 +42,7 @@ from audit.bundle import (
 )
 from audit.checkpoint import NoteSigner
 from audit.errors import LogTamperedError
+from audit.key_chain import read_handover
 from audit.ports import Attestation, StoredCheckpoint, StoredLeaf
 
 SCHEMA = "osteon.evidence/1"
@@ -62,6 +64,7 @@ class Contents:
     leaves : the chosen records in tree order.
     hashes : the leaf hash of every record of the tree, in order.
     files : documents by path within the pack.
+    handovers : notes by which one key of the log took over from another.
     """
 
     stated: Mapping[str, Any]
@@ -70,6 +73,7 @@ class Contents:
     checkpoints: Iterable[StoredCheckpoint]
     attestations: Iterable[Attestation] = ()
     files: Mapping[str, bytes] = field(default_factory=dict)
+    handovers: Iterable[str] = ()
 
 
 def write_pack(path: Path, contents: Contents, signer: NoteSigner) -> int:
@@ -90,6 +94,9 @@ def write_pack(path: Path, contents: Contents, signer: NoteSigner) -> int:
                 pack.put(f"{CHECKPOINTS}{size}.txt", note.encode())
             for name, content in attestation_members(notes, contents.attestations):
                 pack.put(name, content)
+            for note in contents.handovers:
+                size = read_handover(note).checkpoint.size
+                pack.put(f"{HANDOVERS}{size}.txt", note.encode())
             pack.put(KEY, f"{signer.verifier.text()}\n".encode())
             pack.put(VERIFIER, small_verifier())
             pack.put("__main__.py", pack_verifier())

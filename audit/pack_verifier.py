@@ -28,15 +28,16 @@ except ImportError:
 UNSIGNED = ("manifest.json", "manifest.sig.txt")
 
 
-def check_manifest(archive: zipfile.ZipFile, key: tuple[Any, ...]) -> dict[str, Any]:
-    """Return the manifest, when KEY signed it and every file is the one that it names."""
+def check_manifest(archive: zipfile.ZipFile, keys: list[tuple[Any, ...]]) -> dict[str, Any]:
+    """Return the manifest, when a key of the log signed it and every file is as it names it."""
     text, _, lines = archive.read("manifest.sig.txt").decode().rpartition("\n\n")
-    name, key_id, public = key[:3]
+    name, publics = keys[0][0], {key[1]: key[2] for key in keys}
     raw = archive.read("manifest.json")
     marks = [base64.b64decode(line.split(" ")[-1]) for line in lines.splitlines() if name in line]
     wanted = f"{name}/evidence-pack\n{hashlib.sha256(raw).hexdigest()}"
     message = (text + "\n").encode()
-    good = [m for m in marks if m[:4] == key_id and verify_log.signed(public, message, m[4:])]
+    ours = [mark for mark in marks if mark[:4] in publics]
+    good = [m for m in ours if verify_log._signed(publics[m[:4]], message, m[4:])]
     if text != wanted or not good:
         sys.exit("FAULT: the manifest is not what the site signed")
     manifest: dict[str, Any] = json.loads(raw)
@@ -68,7 +69,7 @@ def check_tree(archive: zipfile.ZipFile, roots: dict[int, bytes]) -> int:
                 index >>= 1
             stack.append(value)
             size += 1
-            if size in roots and roots[size] != verify_log.root_of(stack):
+            if size in roots and roots[size] != verify_log._root(stack):
                 sys.exit(f"FAULT: the tree of {size} records is not the one that was signed")
     if not roots or max(roots) > size:
         sys.exit(f"FAULT: the hashes end at {size}, of {max(roots, default=0)} signed")
@@ -100,17 +101,18 @@ def main() -> None:
     parser.add_argument("--key", required=True, help="public key as text, or a file with it")
     parser.add_argument("--anchor", action="append", default=[], help="file with a checkpoint")
     given = parser.parse_args()
-    key = verify_log.read_key(given.key if "+" in given.key else Path(given.key).read_text())
+    key = verify_log._key(given.key)
     if key[3]:
         sys.exit("FAULT: the key is one of a witness, and not of a log")
     archive = zipfile.ZipFile(given.pack)
-    manifest = check_manifest(archive, key)
-    names = [n for n in archive.namelist() if n.startswith(("checkpoints/", "witness/"))]
-    notes = [archive.read(n).decode() for n in names]
-    notes += [Path(p).read_text() for p in given.anchor]
+    folders = ("checkpoints/", "witness/", "handover/")
+    parts = {n: archive.read(n).decode() for n in archive.namelist() if n.startswith(folders)}
+    keys = verify_log._chain(key, [parts[n] for n in parts if n.startswith("handover/")])
+    manifest = check_manifest(archive, [span[0] for span in keys])
+    notes = [*parts.values(), *(Path(p).read_text() for p in given.anchor)]
     roots: dict[int, bytes] = {}
     for note in notes:
-        size, root = verify_log.read_note(note, key)
+        size, root = verify_log._tree(note, *keys)
         if not root or not note.startswith(f"{key[0]}\n"):
             sys.exit("FAULT: a checkpoint is not signed by the key, or is one of another log")
         if roots.setdefault(size, root) != root:

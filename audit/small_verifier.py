@@ -106,9 +106,9 @@ def _main() -> None:
     parser.add_argument("--witness", action="append", default=[], help="key of a cosigner")
     given = parser.parse_args()
     key, archive, roots = _key(given.key), zipfile.ZipFile(given.bundle), dict[int, bytes]()
-    parts = {n: archive.read(n).decode() for n in archive.namelist() if "/" in n and ".txt" in n}
-    keys = _chain(key, [parts[name] for name in parts if name.startswith("handover/")])
-    notes = [*parts.values(), *(Path(path).read_text() for path in given.anchor)]
+    names = [n for n in archive.namelist() if n.startswith(("checkpoints", "witness", "handover"))]
+    notes = [archive.read(n).decode() for n in names] + [Path(p).read_text() for p in given.anchor]
+    keys = _chain(key, [note for name, note in zip(names, notes) if name[0] == "h"])  # noqa: B905
     for note in notes:
         size, root = _tree(note, *keys)
         if not root or not note.startswith(f"{key[0]}\n"):

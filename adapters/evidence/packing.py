@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from adapters.documents.report_html import report_html
 from adapters.evidence.index_page import index_report
 from adapters.evidence.reports import report_files
+from adapters.log_key import handovers
 from audit import canonical
 from audit.errors import ConfigurationError
 from audit.pack import INDEX, Contents, write_pack
@@ -122,6 +123,7 @@ def _write(
         checkpoints=signed,
         attestations=transaction.attestations(),
         files=files,
+        handovers=handovers(transaction),
     )
     return write_pack(path, contents, site.keys.log)
 

@@ -15,6 +15,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from adapters.incidents import views
+from adapters.log_key import log_keys
 from audit import canonical
 from audit.errors import LogTamperedError
 from audit.verify import verify_store
@@ -90,7 +91,7 @@ def _verification(site: Site, transaction: Transaction) -> dict[str, Any]:
     """Check the whole log as it is packed; a fault is stated and does not stop the pack."""
     at = site.now()
     try:
-        summary = verify_store(transaction, site.keys.log.verifier, now=at)
+        summary = verify_store(transaction, log_keys(site.keys, transaction), now=at)
     except LogTamperedError as error:
         return {"verified": False, "fault": str(error), "at": at.isoformat()}
     return {"verified": True, "at": at.isoformat(), **asdict(summary)}

@@ -16,6 +16,7 @@ from fastapi import FastAPI, Request
 from starlette.responses import Response
 
 from adapters.database.search import RecordLine, Wanted
+from adapters.log_key import log_keys
 from adapters.web.formats import clock_time, day, read_moment, short_digest
 from adapters.web.searches import kept_searches, search_routes
 from adapters.web.shell import Pages
@@ -153,11 +154,11 @@ def record_page(site: Site, leaf_index: int) -> RecordPage:
         size, note = _tree_of(transaction, leaf_index)
         proof = prove_inclusion(leaf_index, size, transaction.nodes)
         root = site.log.head(transaction).root_hash if not note else b""
-        last = transaction.tree_size() - 1
+        last, keys = transaction.tree_size() - 1, log_keys(site.keys, transaction)
     signed = False
     if note:
         try:
-            claimed = verify(note, site.keys.log.verifier)
+            claimed = verify(note, keys)
             root, signed = claimed.root_hash, claimed.size == size
         except LogTamperedError:
             root = b""

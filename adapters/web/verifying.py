@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from fastapi import FastAPI, Request
 from starlette.responses import Response
 
+from adapters.log_key import log_keys
 from adapters.web.formats import moment
 from adapters.web.shell import Pages
 from adapters.web.visit import note_access
@@ -81,7 +82,7 @@ class Verifier:
             with site.database.reading() as transaction:
                 store = _Counting(transaction, self._step)
                 self._found = replace(self._found, total=transaction.tree_size())
-                summary = verify_store(store, site.keys.log.verifier)
+                summary = verify_store(store, log_keys(site.keys, transaction))
             self._found = replace(
                 self._found,
                 state="good",

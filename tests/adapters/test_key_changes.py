@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from adapters import key_files
 from adapters.compose import Site, open_site
 from adapters.configuration_watch import note_trust
+from adapters.evidence import reports
 from adapters.governance.acts import act, waive
 from adapters.governance.persons import Somebody
 from adapters.key_changes import (
@@ -30,8 +31,9 @@ from adapters.key_changes import (
 from adapters.key_files import KeyPasswordError, encrypted_text, read_key_file
 from adapters.key_passwords import KeyLockedError, new_key_password
 from adapters.keys import KeyNotInForceError, key_path, load_keys
-from adapters.log_key import handovers, settle_log_key, write_next_log_key
+from adapters.log_key import handovers, log_keys, settle_log_key, write_next_log_key
 from adapters.published import sign_bundle
+from adapters.web.audit import record_page
 from audit.bundle import verify_bundle
 from audit.errors import ConfigurationError, KeyRevokedError, RefusalError, SignatureError
 from governance.release import attach, open_release
@@ -300,6 +302,12 @@ def test_the_log_goes_on_under_another_key(place: Place, tmp_path: Path) -> None
     site.export_log(tmp_path / "log.zip")
     for key in (before, site.keys.log.verifier):
         assert verify_bundle(tmp_path / "log.zip", key).tree_size > 0
+    with site.database.reading() as transaction:  # the pages and packs read it through as well
+        assert log_keys(site.keys, transaction).newest == site.keys.log.verifier
+        oldest = record_page(site, 0)
+        assert (oldest.is_included, reports._verification(site, transaction)["verified"]) == (
+            True, True,
+        )  # fmt: skip
     with pytest.raises(RefusalError) as caught:
         revoke(site, own_key_id(site, "log"), "x", APPROVER)
     assert caught.value.reasons == ("KEY_OF_LOG",)
