@@ -16,16 +16,20 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import asdict
 from datetime import UTC, datetime
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
+from adapters.benchmarks.environments import FOLDER
+from adapters.benchmarks.peer import Peer
 from adapters.database import Database, Transaction
 from adapters.database.group_commit import GroupCommit
 from audit.bundle import small_verifier, verify_bundle, write_bundle
 from audit.checkpoint import new_signer
+from audit.errors import SuiteError
 from audit.log import Log
 from audit.merkle import check_inclusion, leaf_hash
 from audit.record import Actor, Record, Source, Subject, encode, make_record
@@ -50,13 +54,13 @@ _BODY: dict[str, Any] = {
 }
 
 
-def measure(size: int, appends: int, repeats: int) -> dict[str, Any]:
+def measure(size: int, appends: int, repeats: int, peers: Path = FOLDER) -> dict[str, Any]:
     """Return every figure of the log, each beside its peers, with the load of the machine."""
     with tempfile.TemporaryDirectory(prefix="osteon-bench-") as folder:
         root = Path(folder)
         table: dict[str, Any] = {"load_before": os.getloadavg()[0], "size": size}
         table["fsync_ms"] = dict(zip(("p50", "p99"), _fsync(root), strict=True))
-        table |= _appending(root, appends, repeats)
+        table |= _appending(root, appends, repeats, peers)
         table["acknowledgement"] = _acknowledging(root, min(appends, 10_000))
         table |= _whole(root, size, repeats)
         table["load_after"] = os.getloadavg()[0]
@@ -104,15 +108,6 @@ def _raw(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def _pymerkle(path: Path) -> Any:
-    from pymerkle import SqliteTree
-
-    tree = SqliteTree(str(path))
-    tree.con.execute("PRAGMA journal_mode=WAL")
-    tree.con.execute("PRAGMA synchronous=FULL")
-    return tree
-
-
 def _groups(items: Sequence[Any]) -> list[Sequence[Any]]:
     return [items[at : at + GROUP] for at in range(0, len(items), GROUP)]
 
@@ -153,16 +148,20 @@ def _inserted(path: Path, leaves: Sequence[bytes]) -> None:
             connection.execute("COMMIT")
 
 
-def _library(path: Path, leaves: Sequence[bytes]) -> bytes:
-    """Append groups with pymerkle and return the root."""
-    with _pymerkle(path) as tree:
-        for group in _groups(leaves):
-            tree.append_entries(group, chunksize=GROUP)
-        return bytes(tree.get_root())
+def _for_the_peer(folder: Path, leaves: Sequence[bytes]) -> None:
+    """Write the leaves as the peer's script reads them."""
+    folder.mkdir()
+    (folder / "group").write_text(str(GROUP))
+    (folder / "leaves").write_bytes(b"".join(leaves))
+    ends = accumulate(len(leaf) for leaf in leaves)
+    (folder / "ends").write_text(" ".join(str(end) for end in ends))
 
 
-def _appending(root: Path, count: int, repeats: int) -> dict[str, Any]:
-    """Return durable appends a second of each side, and whether the trees agree."""
+def _appending(root: Path, count: int, repeats: int, peers: Path) -> dict[str, Any]:
+    """Return durable appends a second of each side, and whether the trees agree.
+
+    A peer that is not installed is named instead.
+    """
     records = _records(count)
     leaves = [encode(record) for record in records]
     roots: dict[str, bytes] = {}
@@ -179,21 +178,25 @@ def _appending(root: Path, count: int, repeats: int) -> dict[str, Any]:
         _inserted(root / f"raw-{number}.db", leaves)
         return count
 
-    def library(number: int) -> int:
-        roots["pymerkle"] = _library(root / f"pymerkle-{number}.db", leaves)
-        return count
-
     sides: dict[str, Callable[[int], int]] = {
         "ours, groups of 500 from one caller": grouped,
         f"ours, {CALLERS} callers of one record each": called,
         "raw SQLite, groups of 500": raw,
-        "pymerkle, groups of 500": library,
     }
-    found = {name: asdict(rate) for name, rate in rates(sides, repeats).items()}
+    folder, missing = root / "pymerkle", None
+    _for_the_peer(folder, leaves)
+    with ExitStack() as stack:
+        try:
+            peer = stack.enter_context(Peer("pymerkle", "log_pymerkle", folder, peers))
+            sides["pymerkle, groups of 500"] = lambda _: count if peer.run() else 0
+        except SuiteError as error:
+            missing = str(error)
+        found = {name: asdict(rate) for name, rate in rates(sides, repeats).items()}
+    theirs = None if missing else (folder / "root").read_bytes()
     return {
         "record_bytes": len(leaves[0]),
         "appends_per_s": found,
-        "roots_agree": roots["ours"] == roots["pymerkle"],
+        "roots_agree": missing or roots["ours"] == theirs,
     }
 
 

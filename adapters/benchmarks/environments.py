@@ -18,6 +18,7 @@ REQUIREMENTS = {
     "pymedphys": ("pymedphys==0.41.0", "numpy", "scipy", "numba", "interpolation"),
     "surface": ("surface-distance-based-measures", "numpy", "scipy"),
     "rt-utils": ("rt-utils==1.2.7", "pydicom<3"),
+    "pymerkle": ("pymerkle==7.0.0",),
     "dicompyler": ("dicompyler-core==0.5.6", "pydicom<3", "numpy<2", "setuptools<80"),
 }
 """Packages of each environment; the other peers come with our own dependencies."""

