@@ -103,7 +103,8 @@ pacs = "pacs"
         archive.store(gap, broken[:5] + broken[7:])
         _wait(lambda: 'status="refused"' in _metrics(url) or told)
         assert 'osteon_runs{plugin="example",status="done"' in _metrics(url)
-        assert httpx.get(url + "/", follow_redirects=False).status_code == 303
+        browser = {"accept": "text/html"}
+        assert httpx.get(url + "/", headers=browser, follow_redirects=False).status_code == 303
         log = (tmp_path / "log").read_text()
         assert "SYNTHETIC" not in log
         assert study not in log
