@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from adapters.compose import Site
     from adapters.database import Transaction
 
+CHECKED = 500
+"""How many of the newest assessments of a plugin the checks on the page rest on."""
 WINDOWS = {"30": 30, "90": 90, "365": 365, "all": 0}
 
 
@@ -153,7 +155,7 @@ def _permission(
 
 
 def _checks(transaction: Transaction, plugin: str, *, by_person: bool) -> tuple[CheckLine, ...]:
-    found = transaction.assessments(plugin)
+    found = transaction.assessments(plugin, CHECKED)
     scores = {item.run_id: score for item, score in found if score is not None}
     checks = all_checks([item for item, _ in found], scores, by_person=by_person)
     return tuple(_check(item) for item in checks)

@@ -1,6 +1,7 @@
 """Reviews at a site: decided on the page, or found in the archive; each on record, once."""
 
 import io
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -14,6 +15,7 @@ from pydicom.uid import RTPlanStorage, generate_uid
 from adapters.compose import Site
 from adapters.oversight.acts import Decided, assess, note_view, tell_staff
 from adapters.oversight.finding import find_reviews
+from adapters.oversight.importing import import_assessments
 from audit.errors import ConfigurationError, RefusalError
 from audit.record import Record, decode
 from governance.oversight.assessment import Assessment
@@ -272,3 +274,33 @@ def test_an_unknown_role_is_no_reviewer(once: Reviewed) -> None:
     """Only persons of a reviewing role decide, whoever says so."""
     with pytest.raises(RefusalError):
         assess(once.site, Somebody("x", "guest"), once.run_id, [Decided("Bone", "accept", "none")])
+
+
+def test_assessments_made_elsewhere_are_imported_whole_or_not(once: Reviewed) -> None:
+    """Seeded errors of a training never count in the rates; one bad line keeps the file out."""
+    line = {
+        "run_id": once.run_id, "structure": "Bone", "action": "reject", "reason": "other",
+        "reviewer": "trainee", "role": "clinician", "seeded": True,
+        "decided_at": (once.site.now() - timedelta(hours=1)).isoformat(), "dsc": 0.8,
+    }  # fmt: skip
+    with once.site.database.reading() as transaction:
+        cells = sum(cell.count for cell in transaction.assessment_cells())
+        before = len(transaction.assessments_of(once.run_id))
+    good = json.dumps(line)
+    for bad in (
+        "{", json.dumps(line | {"reviewer_name": "Anna"}), json.dumps(line | {"structure": "x"}),
+        json.dumps(line | {"decided_at": "2026-11-01T10:00"}), json.dumps(line | {"role": "guest"}),
+        json.dumps(line | {"action": "like"}), "[]",
+    ):  # fmt: skip
+        with pytest.raises(ConfigurationError):
+            import_assessments(once.site, PHYSICIST, f"{good}\n{bad}\n")
+    with pytest.raises(RefusalError):
+        import_assessments(once.site, PEOPLE["compliance"], good)
+    with once.site.database.reading() as transaction:
+        assert len(transaction.assessments_of(once.run_id)) == before
+    assert import_assessments(once.site, PHYSICIST, f"{good}\n{good}\n") == 2
+    with once.site.database.reading() as transaction:
+        kept = transaction.assessments_of(once.run_id)
+        assert sum(cell.count for cell in transaction.assessment_cells()) == cells
+    assert [item.seeded for item in kept if item.source == "import"] == [True, True]
+    assert _records(once)[-1].body["seeded"] is True
