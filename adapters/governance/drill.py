@@ -187,7 +187,8 @@ def _piled_up(exercise: Exercise) -> bool:
 
 def _open(site: Site, digest: str) -> list[str]:
     with site.database.reading() as transaction:
-        return [row.status for row in transaction.open_runs(release_digest=digest)]
+        rows = transaction.open_runs(release_digest=digest)
+    return [row.status for row in rows if row.trigger != RECALL]  # those withdraw what it made
 
 
 def _marked(exercise: Exercise) -> bool:
