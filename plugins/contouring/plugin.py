@@ -61,7 +61,7 @@ _FIELD_MM = [size * FIELD_TOLERANCE for size in TRAINED_FIELD_OF_VIEW_MM]
 
 MANIFEST = Manifest(
     plugin="contouring",
-    version="0.1.0",
+    version="0.1.1",
     title="Sarcoma GTV contouring",
     intended_purpose=(
         "Propose the contour of the primary gross tumour volume (GTVp) of a sarcoma of limb, "
