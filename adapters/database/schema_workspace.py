@@ -92,6 +92,8 @@ RECORD_LINE = Table(
     Column("pseudonym", Text),
     Index("ix_record_line_time", "recorded_at"),
     Index("ix_record_line_kind", "kind", "leaf_index"),
+    Index("ix_record_line_kind_plugin", "kind", "plugin", "leaf_index"),
+    Index("ix_record_line_kind_actor", "kind", "actor", "leaf_index"),
     Index("ix_record_line_actor", "actor", "leaf_index"),
     Index("ix_record_line_plugin", "plugin", "leaf_index"),
     Index("ix_record_line_release", "release_digest", "leaf_index"),
