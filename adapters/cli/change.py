@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from adapters.cli import change_dossier, change_duties, change_plan
+from adapters.cli import change_dossier, change_duties, change_plan, change_replay
 from adapters.cli.governance import NameArgument, ReasonOption, deciding
 from adapters.cli.terminal import ConfigOption, HomeOption, JsonOption, echo_json, echo_table
 
@@ -22,6 +22,8 @@ app = typer.Typer(no_args_is_help=True)
 app.add_typer(change_plan.app, name="plan", help="The pre-determined change plan.")
 app.command("dossier")(change_dossier.dossier)
 app.command("dossier-verify")(change_dossier.verify)
+app.command("replay")(change_replay.replay)
+app.command("replay-routing")(change_replay.replay_routing)
 app.command("duties")(change_duties.duties)
 app.command("legacy")(change_duties.legacy)
 app.command("applicability")(change_duties.applicability)

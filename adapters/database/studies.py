@@ -118,6 +118,15 @@ class Studies(Session):
         )
         return tuple(StudyRow(**row._mapping) for row in self.connection.execute(query))
 
+    def studies_since(self, since: datetime) -> tuple[StudyRow, ...]:
+        """Return the studies of which something arrived at or after a moment, oldest first."""
+        query = (
+            select(STUDY)
+            .where(STUDY.c.last_arrival_at >= since)
+            .order_by(STUDY.c.last_arrival_at, STUDY.c.study_instance_uid)
+        )
+        return tuple(StudyRow(**row._mapping) for row in self.connection.execute(query))
+
     def study(self, pacs: str, study_instance_uid: str) -> StudyRow | None:
         """Return one study, None when nothing of it ever arrived."""
         query = select(STUDY).where(
