@@ -12,7 +12,7 @@ from adapters.governance.acts import act, waive
 from adapters.governance.approving import approve
 from adapters.governance.certifying import certify, set_certificate_state
 from adapters.home import Home
-from adapters.incidents.acts import Report, place_hold, record_duty, report_incident
+from adapters.incidents.acts import Report, lift_hold, place_hold, record_duty, report_incident
 from adapters.incidents.snapshot import take_snapshot
 from adapters.passwords import add_account, check_password, sign_in
 from adapters.web.access import ROUTES
@@ -125,6 +125,9 @@ def test_what_a_hold_refuses_is_denied_and_logged(site: Site) -> None:
     take_snapshot(site, ENGINEER, incident)
     site_now = site.now()
     record_duty(site, APPROVER, incident, "C1.report", site_now)
+    with pytest.raises(RefusalError, match="legal hold"):  # nothing new until it is lifted
+        act(site, "canary", new, APPROVER, promotion)
+    lift_hold(site, APPROVER, incident, "the authority closed it")
     assert act(site, "canary", new, APPROVER, promotion).state == "canary"
     denied = [r for r in records(site, "guard") if "HOLD_OPEN" in r.body["tripped"]]
     assert {(r.body["action"], r.release_digest) for r in denied} == {

@@ -28,6 +28,7 @@ from audit.errors import RefusalError
 from governance import personnel
 from governance.declaration import Signer
 from governance.provider import QMS_ASPECTS
+from governance.release import build, open_release
 from governance.risk import WITH_REASON, read_register
 from governance.technical_file.fields import FIELDS
 from models.training.contouring.accuracy import measured_accuracy
@@ -62,8 +63,16 @@ def _junit(failed: str = "") -> bytes:
 
 
 def _add(site: Site, folder: Path) -> str:
-    """Add contouring as it is in the working tree, so that the tests ran on its very code."""
-    bundle = sign_bundle(site.keys, build_release(PLUGIN, folder), site.now())
+    """Add contouring's very code from the working tree, with a parameter of this site's own.
+
+    The parameter makes it another release than the published one, which may be the same code.
+    """
+    built = open_release(build_release(PLUGIN, folder))
+    declaration = dict(built.manifest)
+    declaration["parameters"] = declaration["parameters"] | {"mirrored": False}
+    path = folder / f"{PLUGIN}-of-the-site.osteon"
+    path.write_bytes(build(declaration, {name: built.member(name) for name in built.members}))
+    bundle = sign_bundle(site.keys, path, site.now())
     return site.registry.add(bundle, person="engineer").digest
 
 
