@@ -37,6 +37,12 @@ ASSESSMENT = Table(
     Column("content", Text, nullable=False),
     Index("ix_assessment_plugin", "plugin", "decided_at"),
     Index("ix_assessment_decided", "decided_at"),
+    Index("ix_assessment_reviewer", "plugin", "reviewer"),
+    Index(
+        "ix_assessment_rates",
+        *("is_current", "is_clinical", "plugin", "release_digest", "site", "structure"),
+        *("subgroup", "fraction", "action", "severity", "seen", "decided_at", "seconds"),
+    ),
 )
 
 REVIEW = Table(

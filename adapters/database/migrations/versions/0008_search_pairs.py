@@ -1,4 +1,4 @@
-"""Indexes for searches of a kind with a plugin, and of a person with a kind, that never meet.
+"""Indexes for searches of two words that never meet, and for the rates of oversight.
 
 Revision 0008.  It is frozen: a change of a table is a new migration.
 """
@@ -20,3 +20,13 @@ def upgrade() -> None:
         ("ix_record_line_kind_actor", ["kind", "actor", "leaf_index"]),
     ):
         op.create_index(name, "record_line", columns)
+    op.create_index("ix_assessment_reviewer", "assessment", ["plugin", "reviewer"])
+    # Rates are counted from the index alone, in its order: a row holds a whole assessment.
+    op.create_index(
+        "ix_assessment_rates",
+        "assessment",
+        [
+            *("is_current", "is_clinical", "plugin", "release_digest", "site", "structure"),
+            *("subgroup", "fraction", "action", "severity", "seen", "decided_at", "seconds"),
+        ],
+    )
