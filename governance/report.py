@@ -3,7 +3,7 @@
 Who makes a report (technical file, instructions for use, validation, monitoring) states
 content; `adapters/documents/report_html.py` draws it, with one style sheet for all.  A number
 keeps its value, its interval and its n, so that the same number can be compared wherever it is
-printed; a figure is data, not a picture.
+printed; a figure is data, and only what cannot be redrawn is a picture.
 
 `encode` gives the JSON values of a report, for digests and for machines.
 
@@ -12,6 +12,7 @@ Read next: `adapters/documents/report_html.py`.
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, is_dataclass
@@ -164,11 +165,24 @@ class Forest:
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """Points of a plot, joined by a line or not."""
+    """Points of a plot, joined by a line or not.
+
+    Parameters
+    ----------
+    intervals : (low, high) around each point, drawn as a whisker; none, or one for each point.
+    """
 
     label: str
     points: tuple[tuple[float, float], ...]
-    drawn: Literal["line", "dots"] = "dots"
+    drawn: Literal["line", "dots", "both"] = "dots"
+    intervals: tuple[tuple[float, float], ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.intervals and len(self.intervals) != len(self.points):
+            raise RecordError(
+                f"expected an interval for each of {len(self.points)} points or none, found "
+                f"{len(self.intervals)}"
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +192,7 @@ class Plot:
     Parameters
     ----------
     limits : (value, label) of horizontal lines.
+    described : what the figure shows, in a sentence, for who does not see it.
     """
 
     caption: str
@@ -185,9 +200,27 @@ class Plot:
     y_axis: str
     series: tuple[Series, ...]
     limits: tuple[tuple[float, str], ...] = ()
+    described: str = ""
 
 
-Block = Paragraph | Bullets | Notice | Facts | Table | Forest | Plot
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """An image that no data can redraw: a slice with outlines.
+
+    Parameters
+    ----------
+    name : its file name, unique in the report; no word about a patient.
+    described : what is to be seen, for who does not see it.
+    png : the bytes (ISO/IEC 15948).
+    """
+
+    name: str
+    caption: str
+    described: str
+    png: bytes
+
+
+Block = Paragraph | Bullets | Notice | Facts | Table | Forest | Plot | Picture
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,7 +288,12 @@ def cell_text(cell: Cell, language: Language) -> str:
 
 
 def encode(value: Any) -> Any:
-    """Return a report, or any part of it, as JSON values; each part names its class."""
+    """Return a report, or any part of it, as JSON values; each part names its class.
+
+    Of a picture the digest of its bytes is given.
+    """
+    if isinstance(value, bytes):
+        return f"sha256:{hashlib.sha256(value).hexdigest()}"
     if is_dataclass(value) and not isinstance(value, type):
         parts = {item.name: encode(getattr(value, item.name)) for item in fields(value)}
         return {"is": type(value).__name__} | parts

@@ -53,10 +53,11 @@ def forest_svg(figure: Forest, language: Language) -> Markup:
 def plot_svg(figure: Plot, language: Language) -> Markup:
     """Return the SVG of series over two axes, with a legend where there are several."""
     points = [point for series in figure.series for point in series.points]
+    ends = [end for series in figure.series for pair in series.intervals for end in pair]
     x_scale = _Scale([x for x, _ in points])
-    y_scale = _Scale([y for _, y in points] + [value for value, _ in figure.limits])
+    y_scale = _Scale([y for _, y in points] + ends + [value for value, _ in figure.limits])
     left, right, top, bottom = 54.0, WIDTH - 16, _TOP + 10, 240.0
-    legend = 22.0 if len(figure.series) > 1 else 0.0
+    legend = list(_legend(figure.series, left, bottom + _BOTTOM + 12))
     parts = [
         _axis(x_scale, (left, right), bottom, figure.x_axis, language),
         _y_axis(y_scale, (left, right), (top, bottom), figure.y_axis, language),
@@ -69,11 +70,15 @@ def plot_svg(figure: Plot, language: Language) -> Markup:
         places = [
             (x_scale.at(x, left, right), y_scale.at(y, bottom, top)) for x, y in series.points
         ]
-        parts.append(_drawn(series, places, _COLOURS[index % len(_COLOURS)]))
-    if legend:
-        parts += list(_legend(figure.series, left, bottom + _BOTTOM + 12))
-    described = "; ".join(f"{s.label}: {len(s.points)} points" for s in figure.series)
-    return _svg(bottom + _BOTTOM + legend, figure.caption, described, parts)
+        colour = _COLOURS[index % len(_COLOURS)]
+        for (x, _), pair in zip(places, series.intervals, strict=False):
+            low, high = (y_scale.at(end, bottom, top) for end in pair)
+            parts.append(_line((x, x), (low, high), colour))
+        parts.append(_drawn(series, places, colour))
+    parts += [part for part, _ in legend]
+    lowest = max((y for _, y in legend), default=bottom + _BOTTOM - 10)
+    points_of = "; ".join(f"{s.label}: {len(s.points)} points" for s in figure.series)
+    return _svg(lowest + 10, figure.caption, figure.described or points_of, parts)
 
 
 class _Scale:
@@ -154,19 +159,29 @@ def _interval(
 
 
 def _drawn(series: Series, places: Sequence[tuple[float, float]], colour: str) -> Markup:
-    if series.drawn == "line":
+    line, dots = Markup(""), Markup("")
+    if series.drawn != "dots":
         path = " ".join(f"{_p(x)},{_p(y)}" for x, y in places)
-        return Markup('<polyline fill="none" stroke="{}" stroke-width="2" points="{}"/>').format(
+        line = Markup('<polyline fill="none" stroke="{}" stroke-width="2" points="{}"/>').format(
             colour, path
         )
-    return Markup("").join(_dot(x, y, 3.0, colour) for x, y in places)
+    if series.drawn != "line":
+        dots = Markup("").join(_dot(x, y, 3.0, colour) for x, y in places)
+    return line + dots
 
 
-def _legend(series: Sequence[Series], left: float, y: float) -> Iterator[Markup]:
+def _legend(series: Sequence[Series], left: float, y: float) -> Iterator[tuple[Markup, float]]:
+    """Yield the entries of a legend with their height, in as many lines as they need."""
+    if len(series) < 2:
+        return
+    x = left
     for index, item in enumerate(series):
-        yield _dot(left, y, 4.0, _COLOURS[index % len(_COLOURS)])
-        yield _text(left + 9, y + 4, item.label, "text", "start")
-        left += 30 + 6.5 * len(item.label)
+        width = 30 + 6.5 * len(item.label)
+        if x > left and x + width > WIDTH:
+            x, y = left, y + 18
+        dot = _dot(x, y, 4.0, _COLOURS[index % len(_COLOURS)])
+        yield dot + _text(x + 9, y + 4, item.label, "text", "start"), y
+        x += width
 
 
 def _line(

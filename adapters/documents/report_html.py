@@ -1,14 +1,17 @@
 """A report as one HTML page, with its style sheet inside: to read, to print, to archive.
 
-Every text is escaped; the page loads nothing from anywhere and has no script.  The same report
-gives the same bytes.  `report_markdown.py` is the plain sister, `report_pdf.py` prints this one.
+Every text is escaped; the page loads nothing from anywhere (pictures stand inside it) and has no
+script.  The same report gives the same bytes.  `report_markdown.py` is the plain sister,
+`report_pdf.py` prints this one.
 
 Read next: `governance/report.py` (the value), `report_figures.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import base64
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from markupsafe import Markup
@@ -26,6 +29,7 @@ from governance.report import (
     Notice,
     Number,
     Paragraph,
+    Picture,
     Plot,
     Report,
     Section,
@@ -54,13 +58,28 @@ def report_html(report: Report) -> str:
     )
 
 
-def report_body(report: Report) -> Markup:
-    """Return what stands inside ``main``: head, contents, sections."""
+Source = Callable[[Picture], str]
+"""Gives the address of a picture."""
+
+
+def inside(picture: Picture) -> str:
+    """Return the address that holds the picture itself (RFC 2397), for a page of one file."""
+    return f"data:image/png;base64,{base64.b64encode(picture.png).decode()}"
+
+
+def report_body(report: Report, source: Source = inside) -> Markup:
+    """Return what stands inside ``main``: head, contents, sections.
+
+    Parameters
+    ----------
+    source : where a page of a site finds its pictures, whose policy forbids those inside it.
+    """
     numbered = [(str(index), section) for index, section in enumerate(report.sections, 1)]
     parts = [_head(report)]
     if len(numbered) > 2:
         parts.append(_contents(numbered, report.language))
-    parts += [_section(section, number, 2, report.language) for number, section in numbered]
+    drawn = _Drawn(report.language, source)
+    parts += [_section(section, number, 2, drawn) for number, section in numbered]
     return Markup("\n").join(parts)
 
 
@@ -92,19 +111,28 @@ def _contents(numbered: list[tuple[str, Section]], language: Language) -> Markup
     )
 
 
-def _section(section: Section, number: str, level: int, language: Language) -> Markup:
+@dataclass(frozen=True, slots=True)
+class _Drawn:
+    """In which language blocks are drawn, and where their pictures are."""
+
+    language: Language
+    source: Source
+
+
+def _section(section: Section, number: str, level: int, drawn: _Drawn) -> Markup:
     head = Markup('<section id="{0}"><h{1}><span class="mark">{2}</span> {3}</h{1}>').format(
         anchor(section, number), min(level, 6), section.mark or number, section.title
     )
-    blocks = [_block(block, language) for block in section.blocks]
+    blocks = [_block(block, drawn) for block in section.blocks]
     inner = [
-        _section(part, f"{number}.{index}", level + 1, language)
+        _section(part, f"{number}.{index}", level + 1, drawn)
         for index, part in enumerate(section.sections, 1)
     ]
     return Markup("\n").join([head, *blocks, *inner, Markup("</section>")])
 
 
-def _block(block: Block, language: Language) -> Markup:
+def _block(block: Block, drawn: _Drawn) -> Markup:
+    language = drawn.language
     match block:
         case Paragraph():
             look = Markup(' class="note"') if block.small else Markup("")
@@ -122,6 +150,8 @@ def _block(block: Block, language: Language) -> Markup:
             return _figure(block.caption, forest_svg(block, language))
         case Plot():
             return _figure(block.caption, plot_svg(block, language))
+        case Picture():
+            return _picture(block, drawn.source)
 
 
 def _facts(block: Facts, language: Language) -> Markup:
@@ -150,8 +180,9 @@ def _table(table: Table, language: Language) -> Markup:
     caption = Markup("<caption>{}</caption>").format(table.caption) if table.caption else ""
     note = Markup('<p class="note">{}</p>').format(table.note) if table.note else ""
     return Markup(
-        '<div class="table"><table>{}<thead><tr>{}</tr></thead><tbody>{}</tbody></table>{}</div>'
-    ).format(caption, head, rows, note)
+        '<div class="table" tabindex="0" role="group" aria-label="{}"><table>{}<thead><tr>{}</tr>'
+        "</thead><tbody>{}</tbody></table>{}</div>"
+    ).format(table.caption or table.columns[0].title, caption, head, rows, note)
 
 
 def _title(column: Column) -> str:
@@ -183,7 +214,16 @@ def _lines(text: str) -> Iterator[Markup]:
 
 
 def _figure(caption: str, drawing: Markup) -> Markup:
-    return Markup("<figure>{}<figcaption>{}</figcaption></figure>").format(drawing, caption)
+    return Markup(
+        '<figure><div class="drawing" tabindex="0" role="group" aria-label="{0}">{1}</div>'
+        "<figcaption>{0}</figcaption></figure>"
+    ).format(caption, drawing)
+
+
+def _picture(picture: Picture, source: Source) -> Markup:
+    return Markup('<figure><img src="{}" alt="{}"><figcaption>{}</figcaption></figure>').format(
+        source(picture), picture.described, picture.caption
+    )
 
 
 def _lang(language: str) -> Markup:

@@ -16,6 +16,7 @@ from governance.report import (
     Language,
     Notice,
     Paragraph,
+    Picture,
     Plot,
     Report,
     Section,
@@ -68,7 +69,9 @@ def _block(block: Block, language: Language) -> Iterator[str]:
                 yield f"- {_text(row.label)}: {number_text(row.number, language)}"
         case Plot():
             counts = ", ".join(f"{s.label}: {len(s.points)}" for s in block.series)
-            yield f"{_text(block.caption)} ({_text(counts)})"
+            yield f"{_text(block.caption)} ({_text(block.described or counts)})"
+        case Picture():
+            yield f"{_text(block.caption)} ({_text(block.described)})"
     yield ""
 
 

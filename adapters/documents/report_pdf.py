@@ -8,6 +8,7 @@ Read next: `report_html.py`.
 
 from __future__ import annotations
 
+import base64
 from typing import Any
 
 from audit.errors import ConfigurationError
@@ -35,5 +36,12 @@ def report_pdf(html: str) -> bytes:
 
 
 def _nothing(url: str, *_: Any, **__: Any) -> Any:
-    """Fetch nothing: a report carries all that it shows."""
+    """Fetch nothing but what stands in the page itself: a report carries all that it shows."""
+    head, _comma, inside = url.partition(",")
+    if head == "data:image/png;base64":
+        from weasyprint.urls import URLFetcherResponse
+
+        return URLFetcherResponse(
+            url, base64.b64decode(inside), headers={"Content-Type": "image/png"}
+        )
     raise ValueError(f"a report loads nothing from outside, found {url[:80]}")

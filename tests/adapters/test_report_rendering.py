@@ -1,6 +1,7 @@
 """Reports drawn: HTML, SVG, Markdown and PDF say what the value says, and nothing runs."""
 
 import builtins
+import hashlib
 import re
 import shutil
 import subprocess
@@ -9,13 +10,15 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 
+from adapters.documents.canvas import encode_png
 from adapters.documents.report_figures import forest_svg, plot_svg
-from adapters.documents.report_html import report_html
+from adapters.documents.report_html import report_body, report_html
 from adapters.documents.report_markdown import report_markdown
 from adapters.documents.report_pdf import report_pdf
-from audit.errors import ConfigurationError
+from audit.errors import ConfigurationError, RecordError
 from governance.report import (
     Bullets,
     Code,
@@ -25,12 +28,14 @@ from governance.report import (
     Interval,
     Number,
     Paragraph,
+    Picture,
     Plot,
     Report,
     Section,
     Series,
     Status,
     Table,
+    encode,
 )
 
 HOSTILE = '<script>alert("x")</script> & "quoted" | `code` [a](http://example.org)'
@@ -183,3 +188,66 @@ def test_without_weasyprint_the_advice_names_the_extra(monkeypatch: pytest.Monke
         report_pdf("<p>x</p>")
     assert "osteon[pdf]" in refused.value.advice
     assert "libpango-1.0-0" in refused.value.advice
+
+
+PIXEL = encode_png(np.full((4, 6, 3), 90, dtype=np.uint8))
+PICTURE = Picture("case-1.png", "Worst case", 'An outline beside "the" reference <b>', PIXEL)
+
+
+def _pictured() -> Report:
+    plot = Plot(
+        "By level", "noise (HU)", "DSC",
+        tuple(
+            Series(f"a rather long name of input {n}", ((0.0, 0.8), (20.0, 0.7)), "both",
+                   ((0.75, 0.85), (0.6, 0.8)))
+            for n in range(5)
+        ),
+        described="DSC falls from 0.80 to 0.70",
+    )  # fmt: skip
+    return Report("r", "k", "en", (), (Section("s", (plot, PICTURE), key="s"),))
+
+
+def test_a_picture_stands_inside_the_page_or_at_its_address() -> None:
+    """A page of one file carries its pictures; a page of a site names where they are."""
+    html = report_html(_pictured())
+    assert re.findall(r'src="data:image/png;base64,[A-Za-z0-9+/=]+"', html)
+    assert "&#34;the&#34; reference &lt;b&gt;" in html
+    body = report_body(_pictured(), lambda picture: f"/pictures/{picture.name}")
+    assert 'src="/pictures/case-1.png"' in body
+    assert "base64" not in body
+    assert encode(PICTURE)["png"] == f"sha256:{hashlib.sha256(PIXEL).hexdigest()}"
+    assert "An outline beside" in report_markdown(_pictured())
+
+
+def test_whiskers_span_intervals_and_the_legend_breaks_lines() -> None:
+    """Each point has its whisker; a legend with long names stays in the frame."""
+    (plot, _) = _pictured().sections[0].blocks
+    assert isinstance(plot, Plot)
+    root = ElementTree.fromstring(plot_svg(plot, "en"))
+    space = "{http://www.w3.org/2000/svg}"
+    blue = [line for line in root.iter(f"{space}line") if line.attrib["stroke"] == "#0b5c8a"]
+    dots = [dot for dot in root.iter(f"{space}circle") if dot.attrib["fill"] == "#0b5c8a"]
+    for whisker, dot in zip(blue, dots, strict=False):
+        middle = float(dot.attrib["cy"])
+        assert float(whisker.attrib["y2"]) < middle < float(whisker.attrib["y1"])
+    assert len(blue) == 2
+    width, height = (float(v) for v in root.attrib["viewBox"].split()[2:])
+    texts = [text for text in root.iter(f"{space}text") if "rather long" in str(text.text)]
+    assert len({text.attrib["y"] for text in texts}) > 1
+    for text in texts:
+        assert float(text.attrib["x"]) + 6.5 * len(str(text.text)) <= width
+        assert float(text.attrib["y"]) <= height
+    assert root[1].text == "DSC falls from 0.80 to 0.70"
+
+
+def test_every_point_has_an_interval_or_none_has() -> None:
+    """A whisker cannot stand at another point than its own."""
+    with pytest.raises(RecordError):
+        Series("s", ((0.0, 1.0), (1.0, 2.0)), intervals=((0.5, 1.5),))
+
+
+@pytest.mark.slow
+def test_a_picture_is_printed() -> None:
+    """The PDF holds the picture; an address outside is not fetched."""
+    pytest.importorskip("weasyprint")
+    assert b"/Image" in report_pdf(report_html(_pictured()))
