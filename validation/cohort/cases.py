@@ -1,0 +1,92 @@
+"""Read a case of a cohort as the pipeline reads one: every byte is checked against the manifest.
+
+`CohortFiles` says where bytes come from: a folder, or a sealed cohort that was opened
+(`seal.py`).  What differs from the manifest is refused (COHORT_TAMPERED), so that nothing is
+judged that the cohort's digest does not name.
+
+Read next: `leakage.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from governance.release import digest_of
+from plugins.host.case import Case, Subject
+from plugins.host.images import Geometry
+from validation.cohort.arrays import decode_mask, decode_volume, uid_of
+from validation.cohort.manifest import CohortCase, FileEntry, refused
+
+
+class CohortFiles(Protocol):
+    """Gives the bytes of a file of a cohort; exactly one answers."""
+
+    def read(self, entry: FileEntry) -> bytes:
+        """Return the bytes that the entry's digest names; CohortError where they are others."""
+        ...
+
+
+class FolderFiles:
+    """The files of a cohort that is not sealed."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def read(self, entry: FileEntry) -> bytes:
+        """Return the bytes of a file.
+
+        Raises
+        ------
+        CohortError : it is not there, or differs (COHORT_FILE_MISSING, COHORT_TAMPERED).
+        """
+        try:
+            raw = (self._folder / entry.path).read_bytes()
+        except OSError as error:
+            raise refused("COHORT_FILE_MISSING", "a file of the cohort", entry.path) from error
+        return verified(raw, entry)
+
+
+def verified(raw: bytes, entry: FileEntry) -> bytes:
+    """Return the bytes if they are those of the entry.
+
+    Raises
+    ------
+    CohortError : they are others (COHORT_TAMPERED).
+    """
+    if len(raw) != entry.size or digest_of(raw) != entry.digest:
+        raise refused("COHORT_TAMPERED", "the bytes that the manifest names", entry.path)
+    return raw
+
+
+def load_case(case: CohortCase, files: CohortFiles, given: Sequence[str] = ()) -> Case:
+    """Return a case as a plugin sees it, with the roles that it is given.
+
+    Parameters
+    ----------
+    given : roles to read; all where it is empty.  One that the case lacks is left out.
+    """
+    roles = [role for role in sorted(case.inputs) if not given or role in given]
+    facts = case.facts
+    return Case(
+        study_instance_uid=uid_of(case.case_id, "study"),
+        subject=Subject(age_years=facts.age_years, sex=facts.sex),
+        images={
+            role: decode_volume(files.read(case.inputs[role]), case.case_id, role) for role in roles
+        },
+        body_part=facts.body_part or None,
+        notes=facts.flags,
+    )
+
+
+def load_reference(
+    case: CohortCase, files: CohortFiles
+) -> tuple[NDArray[np.bool_], Geometry] | None:
+    """Return the reference standard of a case and its grid; None where it has none."""
+    if case.reference is None:
+        return None
+    return decode_mask(files.read(case.reference.file), case.case_id)
