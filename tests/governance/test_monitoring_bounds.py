@@ -195,7 +195,7 @@ def test_a_new_scanner_is_new_and_a_moved_mix_is_found() -> None:
     assert evidence_of(detector, mixed).max() < 200
     only = Categories.from_reference(["CT"] * 30, 0.01)
     assert only.weights.sum() == pytest.approx(1.0)
-    assert evidence_of(only, np.zeros((1, 40))).max() < 1
+    assert evidence_of(only, np.zeros((1, 500))).max() < 20
 
 
 def test_an_embedding_that_moved_is_far_away() -> None:
