@@ -82,7 +82,8 @@ def subjects() -> tuple[Subject, ...]:
     """Return every function that is measured."""
     load, gamma = "CT load, 200 × 512²", "gamma 3D, 3 % 3 mm, 48³"
     surface = "surface metrics, two masks of 1.3 l"
-    pymedphys, by_samples = ("pymedphys", "gamma_pymedphys"), f"{gamma}, by samples"
+    pymedphys, fast = ("pymedphys", "gamma_pymedphys"), ("pymedphys", "gamma_pymedphys_fast")
+    by_samples, passing = f"{gamma}, by samples", f"{gamma}, pass or fail only"
     deepmind, histograms = ("surface", "surface_deepmind"), ("dicompyler", "dvh_dicompyler")
     rt_utils = ("rt-utils", "structures_rt_utils")
     return (
@@ -90,6 +91,10 @@ def subjects() -> tuple[Subject, ...]:
         Subject(load, "SimpleITK", 4, ("own", "ct_simpleitk"), _ct, _same("ct-simpleitk")),
         Subject(gamma, "pymedphys", 100, pymedphys, _gamma, _decisions),
         Subject(by_samples, "pymedphys", 100, pymedphys, _sampled, _decisions),
+        Subject(passing, "pymedphys, fast", 100, fast, _passing, _decisions),
+        Subject(
+            f"{passing}, by samples", "pymedphys, fast", 100, fast, _sampled_passing, _decisions
+        ),
         Subject(
             surface, "MONAI", 10, ("own", "surface_monai"), _surface, _figures("surface-monai")
         ),
@@ -114,20 +119,26 @@ def _same(name: str) -> Callable[[Any, Path], str]:
 
 
 def _gamma(folder: Path) -> NDArray[np.float64]:
-    return _gamma_of(folder, None)
+    return _gamma_of(folder)
 
 
 def _sampled(folder: Path) -> NDArray[np.float64]:
-    return _gamma_of(folder, 10)
+    return _gamma_of(folder, samples=10)
 
 
-def _gamma_of(folder: Path, samples: int | None) -> NDArray[np.float64]:
+def _passing(folder: Path) -> NDArray[np.float64]:
+    return _gamma_of(folder, passing_only=True, max_gamma=1.1)
+
+
+def _sampled_passing(folder: Path) -> NDArray[np.float64]:
+    return _gamma_of(folder, samples=10, passing_only=True, max_gamma=1.1)
+
+
+def _gamma_of(folder: Path, **criteria: Any) -> NDArray[np.float64]:
     from models.physics.gamma import GammaCriteria, gamma_index, same_grid
 
-    given = np.load(folder / "doses.npz")
-    z, y, x = (float(step) for step in given["spacing"])
-    criteria = GammaCriteria(3, 3, samples=samples)
-    return gamma_index(given["reference"], given["evaluated"], same_grid((z, y, x)), criteria)
+    reference, evaluated, spacing = _held(folder, "doses", "reference", "evaluated")
+    return gamma_index(reference, evaluated, same_grid(spacing), GammaCriteria(3, 3, **criteria))
 
 
 def _decisions(found: NDArray[np.float64], folder: Path) -> str:
@@ -143,21 +154,21 @@ def _decisions(found: NDArray[np.float64], folder: Path) -> str:
 def _surface(folder: Path) -> tuple[float, ...]:
     from models.physics.agreement import assd_mm, hausdorff_mm, nsd, surface_distances
 
-    first, second, spacing = _two_masks(folder)
+    first, second, spacing = _held(folder, "masks", "first", "second")
     found = surface_distances(first, second, spacing)
     return nsd(found, 3.0), hausdorff_mm(found), assd_mm(found)
 
 
-_LOADED: dict[Path, Any] = {}
+_LOADED: dict[tuple[Path, str], Any] = {}
 
 
-def _two_masks(folder: Path) -> Any:
-    """Return the masks, read once: the peers hold theirs in memory too."""
-    if folder not in _LOADED:
-        given = np.load(folder / "masks.npz")
+def _held(folder: Path, name: str, first: str, second: str) -> Any:
+    """Return two arrays and their spacing, read once: the peers hold theirs in memory too."""
+    if (folder, name) not in _LOADED:
+        given = np.load(folder / f"{name}.npz")
         spacing = tuple(float(step) for step in given["spacing"])
-        _LOADED[folder] = (given["first"], given["second"], spacing)
-    return _LOADED[folder]
+        _LOADED[folder, name] = (given[first], given[second], spacing)
+    return _LOADED[folder, name]
 
 
 def _figures(name: str) -> Callable[[Any, Path], str]:

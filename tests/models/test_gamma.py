@@ -132,3 +132,45 @@ def test_doses_that_cannot_be_judged_are_refused() -> None:
     for bad in (np.zeros((2, 2, 2)), np.full((2, 2, 2), np.nan), np.ones((2, 2))):
         with pytest.raises(ValueError, match="expected"):
             gamma_index(bad, good, same_grid((1, 1, 1)), GammaCriteria(3, 3))
+
+
+@pytest.mark.parametrize("planar", [False, True])
+@pytest.mark.parametrize("offset", [(0.0, 0.0, 0.0), (0.4, -1.3, 2.2)])
+def test_reading_rows_together_changes_nothing(
+    planar: bool, offset: tuple[float, float, float]
+) -> None:
+    """A reference turned upside down, which is read point by point, has the same γ by samples."""
+    rng = np.random.default_rng(11)
+    shape = (1, 30, 41) if planar else (9, 14, 41)
+    reference, evaluated = (60 * gaussian_filter(rng.random(shape), 1.2) for _ in range(2))
+    offset = (0.0, *offset[1:]) if planar else offset
+    criteria = GammaCriteria(2, 3, cutoff_percent=5, samples=6)
+    together = Placement(np.diag(SPACING), np.array(offset), SPACING)
+    found = gamma_index(reference, evaluated, together, criteria)
+    last = np.add(offset, (0.0, (shape[1] - 1) * SPACING[1], 0.0))
+    alone = Placement(np.diag([SPACING[0], -SPACING[1], SPACING[2]]), last, SPACING)
+    turned = gamma_index(np.ascontiguousarray(reference[:, ::-1]), evaluated, alone, criteria)
+    assert found == pytest.approx(turned[:, ::-1], abs=1e-9, nan_ok=True)
+    assert len(np.unique(np.round(found, 6))) > 100
+
+
+@given(seed=st.integers(0, 10_000), local=st.booleans(), samples=st.sampled_from([None, 10]))
+@settings(max_examples=25, deadline=None)
+def test_pass_or_fail_alone_is_the_same_decision(
+    seed: int, local: bool, samples: int | None
+) -> None:
+    """A search that ends once a point passes passes the same points."""
+    reference, evaluated = _two_doses(seed, 1.0)
+    decisions = [
+        gamma_index(
+            reference,
+            evaluated,
+            same_grid(SPACING),
+            GammaCriteria(2, 2, local=local, samples=samples, passing_only=only, max_gamma=limit),
+        )
+        <= 1
+        for only, limit in ((False, 2.0), (True, 2.0), (True, 1.1))
+    ]
+    assert np.array_equal(decisions[0], decisions[1])
+    assert np.array_equal(decisions[0], decisions[2])
+    assert 0 < decisions[0].sum() < decisions[0].size
