@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from adapters.benchmarks.environments import FOLDER
 from adapters.benchmarks.peer import Peer
-from adapters.benchmarks.subjects import make, regions, volume_mm3
+from adapters.benchmarks.subjects import make, near_maximum_gy, regions, volume_mm3
 from audit.errors import SuiteError
 from validation.benchmarks.table import Measured, Row, measure
 
@@ -194,12 +194,14 @@ def _dvh(folder: Path) -> list[tuple[float, float]]:
 
 def _volumes(found: list[tuple[float, float]], folder: Path) -> str:
     exact = [volume_mm3(parts) for parts in regions()]
-    theirs = np.load(folder / "dvh.npy")[:, 1]
-    ours = [100 * (volume / true - 1) for (volume, _), true in zip(found, exact, strict=True)]
-    peers = [100 * (volume / true - 1) for volume, true in zip(theirs, exact, strict=True)]
-    return (
-        f"error of volume at most {max(map(abs, ours)):.2f} % (theirs {max(map(abs, peers)):.2f} %)"
-    )
+    near = [near_maximum_gy(parts) for parts in regions()]
+    theirs = np.load(folder / "dvh.npy")
+    words = []
+    for volumes, doses in (zip(*found, strict=True), (theirs[:, 1], theirs[:, 3])):
+        volume = max(abs(100 * (v / true - 1)) for v, true in zip(volumes, exact, strict=True))
+        dose = max(abs(d - true) for d, true in zip(doses, near, strict=True) if true)
+        words.append(f"{volume:.2f} % and {dose:.3f} Gy")
+    return f"error of volume and D0.1cc at most {words[0]} (theirs {words[1]})"
 
 
 def _read(folder: Path) -> list[NDArray[np.bool_]]:

@@ -22,11 +22,13 @@ from numpy.typing import NDArray
 from pydicom import Dataset
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
-from scipy import ndimage
+from scipy import ndimage, optimize
 
 SHAPE = (200, 512, 512)
 SPACING_MM = (2.5, 1.0, 1.0)
 DOSE_MM = 3.0
+DOSE_GY = 40.0  # in the middle
+SLOPES = (0.08, 0.05, 0.03)  # Gy/mm along z, y, x
 ROOT = "2.25.20261126"
 CLASSES = {
     "CT": "1.2.840.10008.5.1.4.1.1.2",
@@ -78,6 +80,20 @@ def volume_mm3(parts: tuple[Ellipsoid, ...]) -> float:
     """Return the exact volume of a region."""
     volumes = [4 / 3 * math.pi * math.prod(axes) for _, axes in parts]
     return volumes[0] - volumes[1] if _is_shell(parts) else sum(volumes)
+
+
+def near_maximum_gy(parts: tuple[Ellipsoid, ...]) -> float | None:
+    """Return the exact D0.1cc of a single ellipsoid in the linear dose; None of others.
+
+    In units of the half axes it is a sphere, and the dose rises along one direction: the part
+    above u of it has the share (2 + u) (1 - u)² / 4.
+    """
+    if len(parts) > 1:
+        return None
+    (centre, half), share = parts[0], 100.0 / volume_mm3(parts)
+    u = float(optimize.brentq(lambda u: (2 + u) * (1 - u) ** 2 / 4 - share, -1.0, 1.0))
+    swing = math.hypot(*(slope * axis for slope, axis in zip(SLOPES, half, strict=True)))
+    return DOSE_GY + sum(s * c for s, c in zip(SLOPES, centre, strict=True)) + u * swing
 
 
 def _is_shell(parts: tuple[Ellipsoid, ...]) -> bool:
@@ -225,7 +241,7 @@ def _dose() -> Dataset:
     count = [int(n * s / DOSE_MM) for n, s in zip(SHAPE, SPACING_MM, strict=True)]
     axes: list[Any] = [(np.arange(n) - (n - 1) / 2) * DOSE_MM for n in count]
     z, y, x = np.meshgrid(*axes, indexing="ij", sparse=True)
-    dose = np.maximum(40 + 0.08 * z + 0.05 * y + 0.03 * x, 0.0)
+    dose = np.maximum(DOSE_GY + SLOPES[0] * z + SLOPES[1] * y + SLOPES[2] * x, 0.0)
     dataset = _common("RTDOSE", "6")
     dataset.DoseUnits, dataset.DoseType, dataset.DoseSummationType = "GY", "PHYSICAL", "PLAN"
     dataset.ImagePositionPatient = [float(axes[2][0]), float(axes[1][0]), float(axes[0][0])]

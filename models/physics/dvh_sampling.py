@@ -1,15 +1,14 @@
-"""Sample the dose inside contours.
+"""Take the histogram of a dose inside contours.
 
-1. The area of each contour plane is measured by scan lines, odd crossings to even ones, so
-   that holes and keyholes need no special case.
-2. Between planes the area is a parabola through three planes. A plane in between has the
-   contours of the nearest drawn plane, scaled about its centre to that area: exact for
-   ellipsoids and cylinders.
-3. **End capping.** Beyond the last plane the parabola goes on where it falls to zero within
-   one plane spacing (a rounded end); elsewhere the last contour goes on for half a spacing,
-   as is usual (a flat end). A region of one plane is one spacing thick.
-4. Doses are read trilinearly on lines in each of these planes. Each sample stands for its
-   length on the line, each plane for its area times its thickness.
+1. The area of each contour plane is measured by scan lines (`scan_lines.py`).
+2. Planes are laid between the drawn ones and beyond the last ones (`dvh_planes.py`, with the rule
+   of end capping). Each has the contours of the nearest drawn plane, scaled about its centre to
+   its area.
+3. In each plane the dose is read along scan lines. Along a line that is parallel to an axis of
+   the dose grid a trilinear dose is straight between voxel centres, so each piece's volume is
+   spread evenly from the dose at its one end to that at its other: nothing is sampled along the
+   line. Along other lines pieces are half a voxel long.
+4. Each plane stands for its area times its thickness.
 
 Contour planes are parallel; places are (plane, row, column) millimetres along the three axes of
 the contours. Read next: `dvh.py`.
@@ -26,17 +25,20 @@ from numpy.typing import NDArray
 
 from models.physics.compiled import compiled, compiled_parallel
 from models.physics.dvh import DoseVolumeHistogram
+from models.physics.dvh_planes import cuts
 from models.physics.interpolation import trilinear
+from models.physics.scan_lines import crossings, pack, shape
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 BIN_GY = 0.01
 AREA_LINES = 400  # scan lines over the height of a plane's contours
-SAMPLES = 400_000  # about that many for a region, at most
-FINEST_MM = 0.25
-PLANES_PER_GAP = (2, 6)  # sampled planes between two drawn ones: least and most
+CELLS = 40_000  # of a region, whose edge is the distance of lines
+LINES_MM = (0.4, 3.0)  # distance of lines: least and most
+PLANES_PER_GAP = (2, 6)  # planes between two drawn ones: least and most
 EDGE = 1e-6  # of a voxel
-OVERSHOOT = 1.1  # a parabola may pass its neighbours by that
+EVEN = 1e-3  # of a bin: a piece with less difference of dose is all at one dose
+SHARES = 16  # parts that the planes are dealt into, each with its own sums
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,16 +84,6 @@ class DoseGrid:
         return cls(kept, to_index, max(float(kept.max(initial=0.0)), 0.0))
 
 
-@dataclass(frozen=True, slots=True)
-class _Cut:
-    """One plane that is sampled: where, whose contours, how scaled, how thick."""
-
-    place_mm: float
-    plane: int
-    area_mm2: float
-    thickness_mm: float
-
-
 def dose_volume_histogram(
     planes: Sequence[ContourPlane],
     grid: DoseGrid,
@@ -112,23 +104,34 @@ def dose_volume_histogram(
     ValueError : two planes share a place, or one plane stands alone and no spacing is given.
     """
     drawn = sorted((plane for plane in planes if plane.contours), key=lambda p: p.place_mm)
-    packed = [_pack(plane.contours) for plane in drawn]
-    shapes = [_shape(points, starts, AREA_LINES) for points, starts in packed]
+    packed = [pack(plane.contours) for plane in drawn]
+    shapes = [shape(points, starts, AREA_LINES) for points, starts in packed]
     kept = [index for index, (area, _, _) in enumerate(shapes) if area > 0]
     if not kept:
         return DoseVolumeHistogram(np.zeros(1), bin_gy, *(float("nan"),) * 3, 0.0)
     places = np.array([drawn[index].place_mm for index in kept])
     spacing = _spacing(places, plane_spacing_mm)
-    held = [shapes[index] for index in kept]
-    areas = np.array([area for area, _, _ in held])
-    edge = max(FINEST_MM, float(np.cbrt(areas.sum() * spacing / SAMPLES)))
+    held = np.array([shapes[index] for index in kept])
+    edge = float(np.clip(np.cbrt(held[:, 0].sum() * spacing / CELLS), *LINES_MM))
     fine = int(np.clip(round(spacing / edge), *PLANES_PER_GAP))
-    cuts = [
-        cut
-        for part in _parts(places, spacing)
-        for cut in _cuts(places[part], areas[part], part, spacing, fine)
-    ]
-    return _sample([packed[index] for index in kept], held, cuts, grid, (edge, bin_gy))
+    points, spans, begin = _joined([packed[index] for index in kept])
+    totals, sums = _all_planes(
+        (points, spans, begin),
+        cuts(places, held[:, 0].copy(), spacing, fine),
+        held,
+        (grid.dose_gy, np.ascontiguousarray(grid.to_index, dtype=np.float64)),
+        (edge, bin_gy),
+        int(grid.most_gy / bin_gy) + 1,
+    )
+    histogram = np.maximum(np.cumsum(totals.sum(axis=0))[:-2], 0.0)
+    return DoseVolumeHistogram(
+        volume_mm3=histogram,
+        bin_gy=bin_gy,
+        least_gy=float(sums[:, 0].min()),
+        most_gy=float(sums[:, 1].max()),
+        mean_gy=float(sums[:, 2].sum() / histogram.sum()),
+        outside_mm3=float(sums[:, 3].sum()),
+    )
 
 
 def _spacing(places: FloatArray, given: float | None) -> float:
@@ -142,145 +145,41 @@ def _spacing(places: FloatArray, given: float | None) -> float:
     return float(np.median(gaps))
 
 
-def _parts(places: FloatArray, spacing: float) -> list[IntArray]:
-    """Return the runs of planes that belong together."""
-    breaks = np.flatnonzero(np.diff(places) > 1.5 * spacing) + 1
-    return [part.astype(np.int64) for part in np.split(np.arange(len(places)), breaks)]
-
-
-def _cuts(z: FloatArray, a: FloatArray, part: IntArray, spacing: float, fine: int) -> list[_Cut]:
-    """Return the planes to sample in one run: between drawn planes, and at both ends."""
-    if len(z) == 1:
-        thin = spacing / fine
-        at = z[0] + (np.arange(fine) + 0.5) * thin - spacing / 2
-        return [_Cut(float(place), int(part[0]), float(a[0]), thin) for place in at]
-    cuts = []
-    for gap in range(len(z) - 1):
-        thin = float(z[gap + 1] - z[gap]) / fine
-        for step in range(fine):
-            place = float(z[gap]) + (step + 0.5) * thin
-            near = gap if step < fine / 2 else gap + 1
-            cuts.append(_Cut(place, int(part[near]), _between(z, a, gap, place), thin))
-    return cuts + _end(z[::-1], a[::-1], int(part[0]), fine) + _end(z, a, int(part[-1]), fine)
-
-
-def _between(z: FloatArray, a: FloatArray, gap: int, place: float) -> float:
-    """Return the area at a place: the mean of the parabolas through the planes around."""
-    values = []
-    for first in (gap - 1, gap):
-        if first >= 0 and first + 2 < len(z):
-            values.append(_parabola(z[first : first + 3], a[first : first + 3], place))
-    low, high = sorted((a[gap], a[gap + 1]))
-    if not values:
-        share = (place - z[gap]) / (z[gap + 1] - z[gap])
-        return float(a[gap] + share * (a[gap + 1] - a[gap]))
-    return float(np.clip(np.mean(values), low / OVERSHOOT, high * OVERSHOOT))
-
-
-def _parabola(z: FloatArray, a: FloatArray, place: float) -> float:
-    """Return Lagrange's parabola through three points."""
-    total = 0.0
-    for i in range(3):
-        j, k = (i + 1) % 3, (i + 2) % 3
-        total += a[i] * (place - z[j]) * (place - z[k]) / ((z[i] - z[j]) * (z[i] - z[k]))
-    return float(total)
-
-
-def _end(z: FloatArray, a: FloatArray, plane: int, fine: int) -> list[_Cut]:
-    """Return the planes beyond the last of ``z``, which may run either way."""
-    outward = float(np.sign(z[-1] - z[-2]))
-    gap = abs(float(z[-1] - z[-2]))
-    reach = _rounded_end(z, a, gap)
-    height, rounded = (reach, True) if reach is not None else (gap / 2, False)
-    thin = height / fine
-    cuts = []
-    for step in range(fine):
-        place = float(z[-1]) + outward * (step + 0.5) * thin
-        area = _parabola(z[-3:], a[-3:], place) if rounded else float(a[-1])
-        if area > 0:
-            cuts.append(_Cut(place, plane, area, thin))
-    return cuts
-
-
-def _rounded_end(z: FloatArray, a: FloatArray, gap: float) -> float | None:
-    """Return how far beyond the last plane the parabola reaches zero; None if not within a gap."""
-    if len(z) < 3 or not a[-1] < a[-2]:
-        return None
-    # In t = distance beyond the last plane: A(t) = c + b t + a t².
-    t = np.abs(z[-3:] - z[-1]) * -1.0
-    c2, c1, c0 = np.polyfit(t, a[-3:], 2)
-    roots = np.roots([c2, c1, c0]) if abs(c2) > 1e-12 else np.array([-c0 / c1])
-    ahead = [float(root.real) for root in roots if abs(root.imag) < 1e-9 and 0 < root.real <= gap]
-    return min(ahead) if ahead else None
-
-
-def _pack(contours: Sequence[FloatArray]) -> tuple[FloatArray, IntArray]:
-    """Return all points and where each contour starts, with the end as last value."""
-    starts = np.cumsum([0, *(len(contour) for contour in contours)]).astype(np.int64)
-    points = np.ascontiguousarray(np.concatenate(contours), dtype=np.float64)
-    return points, starts
-
-
-@compiled
-def _crossings(points: FloatArray, starts: IntArray, row: float, found: FloatArray) -> int:
-    """Write where the contours cross a scan line, ascending; return their count."""
-    count = 0
-    for contour in range(len(starts) - 1):
-        before = starts[contour + 1] - 1
-        for index in range(starts[contour], starts[contour + 1]):
-            r0, r1 = points[before, 0], points[index, 0]
-            if (r0 <= row) != (r1 <= row):
-                share = (row - r0) / (r1 - r0)
-                found[count] = points[before, 1] + share * (points[index, 1] - points[before, 1])
-                count += 1
-            before = index
-    for index in range(1, count):
-        value, place = found[index], index
-        while place > 0 and found[place - 1] > value:
-            found[place] = found[place - 1]
-            place -= 1
-        found[place] = value
-    return count
-
-
-@compiled
-def _shape(points: FloatArray, starts: IntArray, lines: int) -> tuple[float, float, float]:
-    """Return the area between odd and even crossings, and its centre (row, column)."""
-    low, high = points[:, 0].min(), points[:, 0].max()
-    found = np.empty(len(points))
-    length, rows, columns = 0.0, 0.0, 0.0
-    for line in range(lines):
-        row = low + (line + 0.5) * (high - low) / lines
-        count = _crossings(points, starts, row, found)
-        for pair in range(0, count - 1, 2):
-            chord = found[pair + 1] - found[pair]
-            length += chord
-            rows += chord * row
-            columns += chord * (found[pair + 1] + found[pair]) / 2
-    if length == 0:
-        return 0.0, 0.0, 0.0
-    return length * (high - low) / lines, rows / length, columns / length
+def _joined(
+    packed: list[tuple[FloatArray, IntArray]],
+) -> tuple[FloatArray, IntArray, IntArray]:
+    """Return all points, where contours start in them, and where each plane starts in those."""
+    first = np.cumsum([0, *(len(part) for part, _ in packed)])
+    spans = [starts + offset for (_, starts), offset in zip(packed, first, strict=False)]
+    begin = np.cumsum([0, *(len(starts) for starts in spans)]).astype(np.int64)
+    return np.concatenate([part for part, _ in packed]), np.concatenate(spans), begin
 
 
 @compiled_parallel
 def _all_planes(
-    points: FloatArray,
-    starts: IntArray,
-    begin: IntArray,
-    planes: IntArray,
-    cuts: FloatArray,
+    contours: tuple[FloatArray, IntArray, IntArray],
+    planes: FloatArray,
+    shapes: FloatArray,
     grid: tuple[FloatArray, FloatArray],
     steps: tuple[float, float],
     bins: int,
 ) -> tuple[FloatArray, FloatArray]:
-    """Return each cut's histogram in mm³, and its least, greatest, summed and missing dose.
+    """Return each share's histogram, and its least, greatest, summed and missing dose.
 
-    A cut is (place, scale, volume, centre row, centre column).
+    Returns
+    -------
+    What each bin has more than the one before it, mm³ (shares, bins + 2); sums (shares, 4).
     """
-    totals, sums = np.zeros((len(cuts), bins)), np.zeros((len(cuts), 4))
-    for cut in numba.prange(len(cuts)):
-        own = starts[begin[planes[cut]] : begin[planes[cut] + 1]]
-        _one_plane(points, own, cuts[cut], grid, steps, totals[cut], sums[cut])
+    totals, sums = np.zeros((SHARES, bins + 2)), np.zeros((SHARES, 4))
+    points, spans, begin = contours
+    for share in numba.prange(SHARES):
+        sums[share, 0], sums[share, 1] = np.inf, -np.inf
+        for index in range(np.int64(share), len(planes), SHARES):
+            drawn = int(planes[index, 1])
+            own = spans[begin[drawn] : begin[drawn + 1]]
+            _one_plane(
+                points, own, planes[index], shapes[drawn], grid, steps, totals[share], sums[share]
+            )
     return totals, sums
 
 
@@ -289,58 +188,142 @@ def _one_plane(
     points: FloatArray,
     starts: IntArray,
     cut: FloatArray,
+    drawn: FloatArray,
     grid: tuple[FloatArray, FloatArray],
     steps: tuple[float, float],
     total: FloatArray,
     sums: FloatArray,
 ) -> None:
-    """Fill one cut's histogram and sums."""
-    dose, to_index = grid
-    step, bin_gy = steps
-    place, scale, volume, centre_row, centre_column = cut
+    """Add one plane's dose to a histogram and its sums."""
+    dose, m = grid
+    place, _, area, thickness = cut
+    scale = np.sqrt(area / drawn[0])
     own = points[starts[0] : starts[-1], 0]
     low, high = own.min(), own.max()
-    lines = max(int(np.ceil((high - low) * scale / step)), 1)
-    found = np.empty(starts[-1] - starts[0])
-    sums[0], sums[1] = np.inf, -np.inf
+    lines = max(int(np.ceil((high - low) * scale / steps[0])), 1)
+    begin, found = crossings(points, starts, low, (high - low) / lines, lines)
     length = 0.0
     for line in range(lines):
-        drawn = low + (line + 0.5) * (high - low) / lines
-        row = centre_row + (drawn - centre_row) * scale
-        count = _crossings(points, starts, drawn, found)
-        for pair in range(0, count - 1, 2):
+        for pair in range(begin[line], begin[line + 1] - 1, 2):
+            length += found[pair + 1] - found[pair]
+    if length == 0.0:
+        return
+    weight = area * thickness / (length * scale)  # mm³ for a millimetre of line
+    straight = abs(m[0, 2]) < EDGE and abs(m[1, 2]) < EDGE
+    for line in range(lines):
+        row = drawn[1] + (low + (line + 0.5) * (high - low) / lines - drawn[1]) * scale
+        for pair in range(begin[line], begin[line + 1] - 1, 2):
+            left = drawn[2] + (found[pair] - drawn[2]) * scale
             chord = (found[pair + 1] - found[pair]) * scale
-            samples = int(np.ceil(chord / step))
-            left = centre_column + (found[pair] - centre_column) * scale
-            length += chord
-            weight = chord / samples
-            at = _index(to_index, place, row, left + weight / 2)
-            for sample in range(samples):
-                value = _read(
-                    dose,
-                    at[0] + sample * weight * to_index[0, 2],
-                    at[1] + sample * weight * to_index[1, 2],
-                    at[2] + sample * weight * to_index[2, 2],
-                )
-                if value < 0:
-                    sums[3] += weight
-                    value = 0.0
-                sums[0], sums[1] = min(sums[0], value), max(sums[1], value)
-                sums[2] += weight * value
-                total[min(int(value / bin_gy), len(total) - 1)] += weight
-    if length > 0:
-        total *= volume / length
-        sums[2:] *= volume / length
+            at = (
+                m[0, 0] * place + m[0, 1] * row + m[0, 2] * left + m[0, 3],
+                m[1, 0] * place + m[1, 1] * row + m[1, 2] * left + m[1, 3],
+                m[2, 0] * place + m[2, 1] * row + m[2, 2] * left + m[2, 3],
+            )
+            if straight:
+                _along_axis(dose, at, chord * m[2, 2], chord * weight, steps[1], total, sums)
+            else:
+                step = (chord * m[0, 2], chord * m[1, 2], chord * m[2, 2])
+                _across(dose, at, step, chord * weight, steps[1], total, sums)
 
 
 @compiled
-def _index(m: FloatArray, plane: float, row: float, column: float) -> tuple[float, float, float]:
-    """Return the dose indices of a place."""
-    return (
-        m[0, 0] * plane + m[0, 1] * row + m[0, 2] * column + m[0, 3],
-        m[1, 0] * plane + m[1, 1] * row + m[1, 2] * column + m[1, 3],
-        m[2, 0] * plane + m[2, 1] * row + m[2, 2] * column + m[2, 3],
-    )
+def _along_axis(
+    dose: FloatArray,
+    at: tuple[float, float, float],
+    run: float,
+    volume: float,
+    bin_gy: float,
+    total: FloatArray,
+    sums: FloatArray,
+) -> None:
+    """Add a chord along the columns of the dose grid, voxel by voxel."""
+    frames, rows, columns = dose.shape
+    z, y, start = at
+    end = start + run
+    start, end = min(start, end), max(start, end)
+    low, high = max(start, 0.0), min(end, columns - 1.0)
+    inside = -EDGE <= z <= frames - 1 + EDGE and -EDGE <= y <= rows - 1 + EDGE and low < high
+    each = volume / (end - start) if end > start else 0.0
+    out = each * ((low - start) + (end - high)) if inside else volume
+    if out > 0.0:
+        sums[3] += out
+        _spread(0.0, 0.0, out, bin_gy, total, sums)
+    if not inside:
+        return
+    k, j = min(max(int(z), 0), max(frames - 2, 0)), min(max(int(y), 0), max(rows - 2, 0))
+    k1, j1 = min(k + 1, frames - 1), min(j + 1, rows - 1)
+    z, y = z - k, y - j
+    a, b, c, d = dose[k, j], dose[k, j1], dose[k1, j], dose[k1, j1]
+    wa, wb, wc, wd = (1 - z) * (1 - y), (1 - z) * y, z * (1 - y), z * y
+    i = min(int(low), max(columns - 2, 0))
+    near = wa * a[i] + wb * b[i] + wc * c[i] + wd * d[i]
+    here, value = low, -1.0
+    while here < high:
+        i1 = min(i + 1, columns - 1)
+        far = wa * a[i1] + wb * b[i1] + wc * c[i1] + wd * d[i1]
+        if value < 0.0:
+            value = max(near + (here - i) * (far - near), 0.0)
+        ahead = min(high, i + 1.0)
+        after = max(near + (ahead - i) * (far - near), 0.0)
+        _spread(value, after, each * (ahead - here), bin_gy, total, sums)
+        here, value, near, i = ahead, after, far, i + 1
+
+
+@compiled
+def _across(
+    dose: FloatArray,
+    at: tuple[float, float, float],
+    run: tuple[float, float, float],
+    volume: float,
+    bin_gy: float,
+    total: FloatArray,
+    sums: FloatArray,
+) -> None:
+    """Add a chord of any direction in pieces of at most half a voxel."""
+    most = max(abs(run[0]), max(abs(run[1]), abs(run[2])))
+    pieces = max(int(np.ceil(2 * most)), 1)
+    before = _read(dose, at[0], at[1], at[2])
+    for piece in range(pieces):
+        share = (piece + 1) / pieces
+        after = _read(dose, at[0] + share * run[0], at[1] + share * run[1], at[2] + share * run[2])
+        for value in (before, after):
+            if value < 0:
+                sums[3] += volume / pieces / 2
+        if before < 0 or after < 0:
+            _spread(max(before, 0.0), max(before, 0.0), volume / pieces / 2, bin_gy, total, sums)
+            _spread(max(after, 0.0), max(after, 0.0), volume / pieces / 2, bin_gy, total, sums)
+        else:
+            _spread(before, after, volume / pieces, bin_gy, total, sums)
+        before = after
+
+
+@compiled
+def _spread(
+    first: float, last: float, volume: float, bin_gy: float, total: FloatArray, sums: FloatArray
+) -> None:
+    """Spread a volume evenly over the doses from one to another.
+
+    The cumulative volume is a ramp from the lower dose to the upper one: of a ramp that starts
+    in bin n at a share f of it, bin n has 1 - f and each later one 1; ``total`` holds what each
+    bin has more than the one before it.
+    """
+    low, high = min(first, last), max(first, last)
+    sums[0], sums[1] = min(sums[0], low), max(sums[1], high)
+    sums[2] += volume * (low + high) / 2
+    low, high = low / bin_gy, high / bin_gy
+    if high - low < EVEN:
+        place = min(int((low + high) / 2), len(total) - 3)
+        total[place] += volume
+        total[place + 1] -= volume
+        return
+    each = volume / (high - low)
+    n, f = int(low), low - int(low)
+    total[n] += each * (1 - f)
+    total[n + 1] += each * f
+    n, f = int(high), high - int(high)
+    total[n] -= each * (1 - f)
+    total[n + 1] -= each * f
 
 
 @compiled
@@ -351,43 +334,3 @@ def _read(dose: FloatArray, z: float, y: float, x: float) -> float:
     if not (low <= z <= frames + more and low <= y <= rows + more and low <= x <= columns + more):
         return -1.0
     return max(trilinear(dose, z, y, x), 0.0)
-
-
-def _sample(
-    packed: list[tuple[FloatArray, IntArray]],
-    shapes: list[tuple[float, float, float]],
-    cuts: list[_Cut],
-    grid: DoseGrid,
-    steps: tuple[float, float],
-) -> DoseVolumeHistogram:
-    """Return the histogram of all planes; steps are that on a line and the bin."""
-    first = np.cumsum([0, *(len(part) for part, _ in packed)])
-    spans = [starts + offset for (_, starts), offset in zip(packed, first, strict=False)]
-    rows = [
-        (
-            cut.place_mm,
-            np.sqrt(cut.area_mm2 / shapes[cut.plane][0]),
-            cut.area_mm2 * cut.thickness_mm,
-            *shapes[cut.plane][1:],
-        )
-        for cut in cuts
-    ]
-    totals, sums = _all_planes(
-        np.concatenate([part for part, _ in packed]),
-        np.concatenate(spans),
-        np.cumsum([0, *(len(starts) for starts in spans)]).astype(np.int64),
-        np.array([cut.plane for cut in cuts], dtype=np.int64),
-        np.array(rows),
-        (grid.dose_gy, np.ascontiguousarray(grid.to_index, dtype=np.float64)),
-        steps,
-        int(grid.most_gy / steps[1]) + 1,
-    )
-    histogram = totals.sum(axis=0)
-    return DoseVolumeHistogram(
-        volume_mm3=histogram,
-        bin_gy=steps[1],
-        least_gy=float(sums[:, 0].min()),
-        most_gy=float(sums[:, 1].max()),
-        mean_gy=float(sums[:, 2].sum() / histogram.sum()),
-        outside_mm3=float(sums[:, 3].sum()),
-    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -108,6 +109,40 @@ def test_volume_outside_the_grid_is_named() -> None:
     found = dose_volume_histogram(planes, GRID)
     assert found.outside_mm3 == pytest.approx(found.total_mm3 / 2, rel=0.01)
     assert found.least_gy == 0.0
+
+
+@given(turn=st.floats(0.05, 1.5), tilt=st.floats(-0.6, 0.6))
+@settings(max_examples=10, deadline=None)
+def test_contours_across_the_grid_give_the_same(turn: float, tilt: float) -> None:
+    """Contours turned against the dose grid see the same linear dose: the figures are equal."""
+    about = np.array(
+        [[1, 0, 0], [0, math.cos(turn), math.sin(turn)], [0, -math.sin(turn), math.cos(turn)]]
+    )
+    lean = np.array(
+        [[math.cos(tilt), math.sin(tilt), 0], [-math.sin(tilt), math.cos(tilt), 0], [0, 0, 1]]
+    )
+    rotation = about @ lean
+    to_index = np.hstack([rotation / SPACING, np.array([[40.0], [45.0], [45.0]])])
+    found = dose_volume_histogram(_ellipsoid(18, 18, 18, 0.2), replace(GRID, to_index=to_index))
+    straight = dose_volume_histogram(_ellipsoid(18, 18, 18, 0.2), GRID)
+    assert found.total_mm3 == pytest.approx(straight.total_mm3, rel=1e-9)
+    assert found.mean_gy == pytest.approx(30.0, abs=0.01)
+    for volume in (100.0, 1000.0, 20_000.0):
+        dose = straight.dose_at_volume_gy(volume)
+        assert found.dose_at_volume_gy(volume) == pytest.approx(dose, abs=0.03)
+
+
+def test_a_steep_dose_is_spread_and_not_sampled() -> None:
+    """In a cube with 20 Gy from one voxel to the next, V_x is a straight line at every bin."""
+    square = np.array([[-6, -6], [-6, 6], [6, 6], [6, -6]], float)
+    planes = [ContourPlane(k * SPACING, (square,)) for k in range(-2, 3)]
+    index = np.arange(91.0) - 45
+    dose = np.broadcast_to(40 + 20.0 * np.clip(index, -2, 2), (81, 91, 91))
+    found = dose_volume_histogram(planes, DoseGrid.of(dose, GRID.to_index))
+    edges, above = found.cumulative_mm3()
+    expected = 144 * 15.0 * (1 - edges / 80.0)
+    assert above == pytest.approx(np.maximum(expected, 0.0), abs=144 * 15 * 2e-4)
+    assert (found.least_gy, found.most_gy) == pytest.approx((0.0, 80.0))
 
 
 def test_no_contour_gives_an_empty_histogram() -> None:
