@@ -20,6 +20,9 @@ REQUIREMENTS = {
     "rt-utils": ("rt-utils==1.2.7", "pydicom<3"),
     "pymerkle": ("pymerkle==7.0.0",),
     "dicompyler": ("dicompyler-core==0.5.6", "pydicom<3", "numpy<2", "setuptools<80"),
+    "river": ("river>=0.26,<0.27",),
+    "frouros": ("frouros==0.9.0",),
+    "alibi-detect": ("alibi-detect==0.13.0",),
 }
 """Packages of each environment; the other peers come with our own dependencies."""
 

@@ -35,7 +35,7 @@ SLOPES = (0.0, 0.2, 0.4, 0.6)
 """Slopes of the alternatives (PERFORMANCE.md note 7: 0 to 0.6)."""
 SHIFTS = (-1.0, 1.0)
 """Shifts of the log-odds at slope 1: events about half or twice as likely as stated."""
-SHIFT_WEIGHT = 0.2
+SHIFT_WEIGHT = 0.1
 MARGIN = 1e-6
 """Probabilities are kept this far from 0 and 1, as no finite evidence supports more."""
 _STEPS = 50

@@ -17,6 +17,7 @@ import socket
 import sys
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from types import TracebackType
@@ -32,6 +33,7 @@ from plugins.host.findings import Explanation, Prediction
 from plugins.host.protocol import Explains, Plugin
 from plugins.host.released_code import ReleasedCode
 from plugins.host.runtime_facts import runtime_facts
+from plugins.host.texture import with_texture
 from plugins.host.wire import WireError, encode
 from plugins.host.worker_start import WorkerSettings
 
@@ -94,6 +96,8 @@ class _Session:
         started = time.monotonic()
         prediction = self._plugin.predict(case, dict(received.document["parameters"]))
         seconds = time.monotonic() - started
+        statistics = with_texture(case, prediction.statistics)
+        prediction = replace(prediction, statistics=statistics)
         message = encode(prediction, Prediction)
         self._prediction = prediction
         runtime = {**self._facts, **runtime_facts(self._loaded.pins)}
