@@ -34,12 +34,11 @@ def plane_axes(contours: Sequence[Contour]) -> tuple[Vector3, Vector3, Vector3]:
     """
     # Newell: the sum of the cross products of neighbouring points is twice the area vector.
     # Of the largest contour alone: holes run the other way and must not cancel it.
-    largest = max(
-        closed_contours(contours),
-        key=lambda c: float(np.ptp(c.points_mm, axis=0).sum()),
-        default=None,
-    )
-    points = np.zeros((1, 3)) if largest is None else largest.points_mm
+    closed = closed_contours(contours)
+    points = np.zeros((1, 3))
+    if closed:
+        extents = _ranges(*_stacked(closed)).sum(axis=1)
+        points = closed[int(np.argmax(extents))].points_mm
     area = np.cross(points, np.roll(points, -1, axis=0)).sum(axis=0)
     length = float(np.linalg.norm(area))
     if length == 0:
@@ -60,15 +59,18 @@ def contours_by_plane(contours: Sequence[Contour], normal: Vector3) -> Planes:
     ------
     GeometryError : none is closed, or one does not lie across the normal.
     """
-    planes: dict[float, list[Contour]] = {}
-    for contour in closed_contours(contours):
-        heights = contour.points_mm @ np.asarray(normal)
-        extent = float(np.ptp(contour.points_mm, axis=0).max())
-        if float(np.ptp(heights)) > max(_PARALLEL * extent, 0.1):
-            raise GeometryError("expected contours in parallel planes, found others")
-        planes.setdefault(round(float(heights.mean()), _PLANE_DIGITS), []).append(contour)
-    if not planes:
+    closed = closed_contours(contours)
+    if not closed:
         raise GeometryError("expected closed contours, found none")
+    points, starts = _stacked(closed)
+    heights = points @ np.asarray(normal)
+    extents = _ranges(points, starts).max(axis=1)
+    if (_ranges(heights, starts) > np.maximum(_PARALLEL * extents, 0.1)).any():
+        raise GeometryError("expected contours in parallel planes, found others")
+    places = np.add.reduceat(heights, starts) / np.diff([*starts, len(points)])
+    planes: dict[float, list[Contour]] = {}
+    for contour, place in zip(closed, places.tolist(), strict=True):
+        planes.setdefault(round(place, _PLANE_DIGITS), []).append(contour)
     return planes
 
 
@@ -77,6 +79,18 @@ def plane_spacing_mm(planes: Planes) -> float | None:
     gaps = np.diff(sorted(planes))
     gaps = gaps[gaps > 10**-_PLANE_DIGITS]
     return float(np.median(gaps)) if len(gaps) else None
+
+
+def _stacked(contours: Sequence[Contour]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Return the points of all contours, and where each one starts in them."""
+    starts = np.cumsum([0, *(len(contour.points_mm) for contour in contours[:-1])])
+    return np.concatenate([contour.points_mm for contour in contours]), starts
+
+
+def _ranges(values: NDArray[np.float64], starts: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return greatest less least value of each contour."""
+    most, least = np.maximum.reduceat(values, starts), np.minimum.reduceat(values, starts)
+    return np.asarray(most - least)
 
 
 def _triple(values: NDArray[np.float64]) -> Vector3:

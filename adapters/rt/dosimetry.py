@@ -96,7 +96,7 @@ def region_histograms(
     GeometryError : contours enclose nothing or are not parallel.
     """
     inverse = np.asarray(np.linalg.inv(dose.geometry.affine()), dtype=np.float64)
-    grid = DoseGrid.of(dose.array.astype(np.float64), inverse[:3])
+    grid = DoseGrid.of(dose.array, inverse[:3])
     depth = float(dose.geometry.spacing_mm[0])
     return {roi.name: _histogram(roi, grid, depth) for roi in rois if closed_contours(roi.contours)}
 

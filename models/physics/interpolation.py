@@ -12,7 +12,9 @@ from models.physics.compiled import compiled
 
 
 @compiled
-def trilinear(grid: NDArray[np.float64], z: float, y: float, x: float) -> float:
+def trilinear(
+    grid: NDArray[np.float32] | NDArray[np.float64], z: float, y: float, x: float
+) -> float:
     """Return the value at index coordinates inside the grid; beyond it the edge cell goes on."""
     frames, rows, columns = grid.shape
     k = min(max(int(z), 0), max(frames - 2, 0))

@@ -195,3 +195,20 @@ def test_figures_that_mean_nothing_are_refused() -> None:
         with pytest.raises(ValueError, match="expected"):
             call()
     assert math.isnan(found.dose_at_volume_gy(1e9))
+
+
+@pytest.mark.parametrize("precision", [np.float32, np.float64])
+def test_the_dose_keeps_its_precision_and_a_damaged_one_is_refused(precision: type) -> None:
+    """Single precision is read as it is; NaN, infinity, no voxel and two axes are refused."""
+    grid = DoseGrid.of(GRID.dose_gy.astype(precision), GRID.to_index)
+    assert grid.dose_gy.dtype == precision
+    found = dose_volume_histogram(_ellipsoid(10, 12, 14, 0.1), grid)
+    assert found.mean_gy == pytest.approx(30.0, abs=0.01)
+    for bad in (np.nan, np.inf, -np.inf):
+        dose = GRID.dose_gy.astype(precision)
+        dose[3, 4, 5] = bad
+        with pytest.raises(ValueError, match="finite"):
+            DoseGrid.of(dose, GRID.to_index)
+    for shape in ((0, 3, 3), (3, 3)):
+        with pytest.raises(ValueError, match="three dimensions"):
+            DoseGrid.of(np.zeros(shape, precision), GRID.to_index)
