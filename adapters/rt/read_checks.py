@@ -13,8 +13,9 @@ from collections.abc import Sequence
 from pydicom import Dataset
 from pydicom.uid import UID
 
+from adapters.rt.read_alike import HeaderReader, distinct, each
 from adapters.rt.read_frames import frames_of
-from adapters.rt.read_part10 import Instance, Source, as_instance
+from adapters.rt.read_part10 import Instance, Source
 from adapters.rt.read_pixels import pixel_format, same_pixels
 from audit.errors import (
     GeometryError,
@@ -50,6 +51,7 @@ SOP_CLASSES = {
 }
 """SOP Class UID -> modality that this package reads (PS3.6 Annex A)."""
 
+_SIZE_KEYWORDS = ("Rows", "Columns", "NumberOfFrames", "BitsAllocated")
 PIXEL_MODALITIES = frozenset({"CR", "CT", "DX", "MR", "PT", "RTDOSE"})
 REQUIRED = (
     "SOPClassUID",
@@ -63,9 +65,10 @@ REQUIRED = (
 def read_all(sources: Sequence[Source | Instance]) -> list[Instance]:
     """Return the parsed headers; an error says which of the objects it is about."""
     instances = []
+    reader = HeaderReader()
     for number, source in enumerate(sources, 1):
         try:
-            instances.append(as_instance(source))
+            instances.append(source if isinstance(source, Instance) else reader.read(source))
         except (NotDicomError, TruncatedError) as error:
             raise type(error)(f"{error} (object {number} of {len(sources)})") from error
     return instances
@@ -83,7 +86,8 @@ def check_series(
     if not instances:
         raise ModalityError(f"expected a {modality} series, found no object")
     notes: set[str] = set()
-    for number, item in enumerate(instances, 1):
+    for index, item in distinct(instances, ("SOPClassUID", "Modality")):
+        number = index + 1
         stated = str(item.dataset.get("SOPClassUID") or "")
         kind = SOP_CLASSES.get(stated)
         if stated and kind != modality:
@@ -98,13 +102,14 @@ def check_series(
             raise TruncatedError(
                 f"expected pixel data in object {number} of {len(instances)}, found its end"
             )
-        for keyword in required:
+    for keyword in required:
+        for index, item in distinct(instances, (keyword,)):
             if not item.dataset.get(keyword):
                 raise MissingAttributeError(
-                    f"expected {keyword} in object {number} of {len(instances)}, found none"
+                    f"expected {keyword} in object {index + 1} of {len(instances)}, found none"
                 )
     for keyword in ("StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID", "SOPClassUID"):
-        values = {str(item.dataset.get(keyword)) for item in instances}
+        values = {str(item.dataset.get(keyword)) for _, item in distinct(instances, (keyword,))}
         if keyword in required and len(values) > 1:
             raise MixedSeriesError(f"expected one {keyword} in the series, found {len(values)}")
     return tuple(notes)
@@ -117,18 +122,20 @@ def check_size(instances: Sequence[Instance], limit_bytes: int) -> int:
     ------
     TooLargeError : they are more than ``limit_bytes``; no pixel was read.
     """
-    total = 0
-    for item in instances:
-        dataset = item.dataset
-        pixels = int(dataset.get("Rows") or 0) * int(dataset.get("Columns") or 0)
-        frames = int(dataset.get("NumberOfFrames") or 1)
-        total += pixels * frames * int(dataset.get("BitsAllocated") or 16) // 8
+    total = sum(each(instances, _SIZE_KEYWORDS, _announced_bytes))
     if total > limit_bytes:
         raise TooLargeError(
             f"expected at most {limit_bytes / 2**20:.0f} MiB of pixel data, headers announce "
             f"{total / 2**20:.0f} MiB in {len(instances)} object(s)"
         )
     return total
+
+
+def _announced_bytes(instance: Instance) -> int:
+    dataset = instance.dataset
+    pixels = int(dataset.get("Rows") or 0) * int(dataset.get("Columns") or 0)
+    frames = int(dataset.get("NumberOfFrames") or 1)
+    return pixels * frames * int(dataset.get("BitsAllocated") or 16) // 8
 
 
 def without_localizers(instances: Sequence[Instance], notes: set[str]) -> list[Instance]:
@@ -138,7 +145,8 @@ def without_localizers(instances: Sequence[Instance], notes: set[str]) -> list[I
     ------
     ModalityError : there is no other image.
     """
-    kept = [item for item in instances if not _is_localizer(item.dataset)]
+    localizers = each(instances, ("ImageType",), lambda item: _is_localizer(item.dataset))
+    kept = [item for item, aside in zip(instances, localizers, strict=True) if not aside]
     if instances and not kept:
         raise ModalityError("expected cross-sectional images, found localizers only")
     if len(kept) < len(instances):

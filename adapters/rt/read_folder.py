@@ -20,7 +20,8 @@ from pydicom import Dataset
 from pydicom.datadict import keyword_for_tag
 from pydicom.multival import MultiValue
 
-from adapters.rt.read_part10 import read_identity, read_instance, readable_values
+from adapters.rt.read_alike import HeaderReader
+from adapters.rt.read_part10 import read_identity, readable_values
 from audit.errors import InputError, MissingAttributeError, NotFoundError
 from plugins.host.facts import SeriesFacts, StudyFacts
 
@@ -81,10 +82,11 @@ def scan_folder(folder: Path) -> FolderScan:
         raise NotFoundError("expected a folder of DICOM files, found none under the given path")
     found: dict[str, _Series] = {}
     skipped: list[SkippedFile] = []
+    reader = HeaderReader()
     for path in _walk(folder):
         try:
             with readable_values("the file"):
-                dataset = _identified(path)
+                dataset = _identified(path, reader)
                 if _is_dicomdir(dataset):
                     skipped.append(SkippedFile(path, "DICOMDIR"))
                     continue
@@ -135,11 +137,11 @@ def _walk(folder: Path) -> Iterator[Path]:
                 yield path
 
 
-def _identified(path: Path) -> Dataset:
+def _identified(path: Path, reader: HeaderReader) -> Dataset:
     """Return the header of a file; of a damaged one, what identifies it."""
     failure: InputError | None = None
     try:
-        dataset = read_instance(path).dataset
+        dataset = reader.read(path).dataset
     except InputError as error:
         failure, dataset = error, read_identity(path)
     if failure is None and _is_dicomdir(dataset):

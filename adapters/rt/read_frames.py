@@ -12,11 +12,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pydicom import Dataset
+from pydicom.dataelem import RawDataElement
+from pydicom.tag import Tag
 
+from adapters.rt.read_alike import each
 from adapters.rt.read_part10 import Instance
 from adapters.rt.read_suv_enhanced import ENHANCED_PET
 from audit.errors import GeometryError, MissingAttributeError, UnitsError
@@ -33,6 +36,18 @@ TEMPORAL_KEYS = (
     "StackID",
 )
 """Attributes that tell two frames at one position apart (PS3.3 C.7.6.16.2.2, C.8.3.1)."""
+
+_FRAME_KEYWORDS = (
+    "PerFrameFunctionalGroupsSequence", "SharedFunctionalGroupsSequence", "NumberOfFrames",
+    "PlanePositionSequence", "PlaneOrientationSequence", "ImageOrientationPatient",
+    "PixelMeasuresSequence", "PixelSpacing", "SpacingBetweenSlices", "SliceThickness",
+    "PixelValueTransformationSequence", "RescaleSlope", "RescaleIntercept", "RescaleType",
+    "RealWorldValueMappingSequence", "RealWorldValueSlope", "RealWorldValueIntercept",
+    "FrameContentSequence", "FrameAcquisitionNumber", "AcquisitionNumber", "SOPClassUID",
+    *TEMPORAL_KEYS,
+)  # fmt: skip
+"""What a frame is made of, beside its UID and Image Position."""
+_POSITION = Tag("ImagePositionPatient")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +108,49 @@ def frames_of(instance: Instance, instance_index: int) -> tuple[Frame, ...]:
         _frame((group, shared[0], dataset), dataset, instance_index, index)
         for index, group in enumerate(groups)
     )
+
+
+def frames_of_all(instances: Sequence[Instance]) -> list[Frame]:
+    """Return the frames of image objects, one object after another.
+
+    Raises
+    ------
+    SuiteError : as `frames_of`.
+    """
+    likes = each(instances, _FRAME_KEYWORDS, lambda item: frames_of(item, 0))
+    frames: list[Frame] = []
+    for index, (item, like) in enumerate(zip(instances, likes, strict=True)):
+        if len(like) == 1 and "PerFrameFunctionalGroupsSequence" not in item.dataset:
+            frames.append(_placed(item, index, like[0]))
+        else:
+            frames.extend(replace(frame, instance_index=index) for frame in like)
+    return frames
+
+
+def _placed(instance: Instance, instance_index: int, like: Frame) -> Frame:
+    """Return the frame of an object that differs from another in its UID and place alone."""
+    dataset = instance.dataset
+    uid = str(dataset.get("SOPInstanceUID", ""))
+    place = _plain_position(dataset)
+    if place is None:
+        stated = _look((dataset,), "PlanePositionSequence", "ImagePositionPatient")
+        x, y, z = numbers(stated, "ImagePositionPatient", uid, 3)
+        place = (x, y, z)
+    return replace(like, instance_index=instance_index, sop_instance_uid=uid, position_mm=place)
+
+
+def _plain_position(dataset: Dataset) -> tuple[float, float, float] | None:
+    """Return three finite numbers of an unparsed Image Position; None where it is not that."""
+    if _POSITION not in dataset or "PlanePositionSequence" in dataset:
+        return None
+    raw = dataset.get_item(_POSITION)
+    if not isinstance(raw, RawDataElement) or not raw.value:
+        return None
+    try:
+        x, y, z = map(float, raw.value.split(b"\\"))
+    except ValueError:
+        return None
+    return (x, y, z) if math.isfinite(x + y + z) else None
 
 
 def numbers(value: Any, keyword: str, uid: str, count: int) -> tuple[float, ...]:

@@ -7,7 +7,7 @@ sets, as some planning systems export them) are read as their first elements say
 
 Standard: PS3.10 Section 7 (file format), PS3.5 Section 7 and Annex A (encodings).
 
-Read next: `read_frames.py`.
+Read next: `read_alike.py` (many objects at once), `read_frames.py`.
 """
 
 from __future__ import annotations
@@ -35,10 +35,8 @@ Source = Path | bytes
 
 WINDOW_BYTES = 1 << 16
 PIXEL_TAGS = frozenset({0x7FE00008, 0x7FE00009, 0x7FE00010})
-_UNDEFINED = 0xFFFFFFFF
-_LONG_VRS = frozenset(
-    {"OB", "OW", "OF", "OD", "OL", "OV", "UN", "UC", "UR", "UT", "SV", "UV", "SQ"}
-)
+UNDEFINED = 0xFFFFFFFF
+LONG_VRS = frozenset({"OB", "OW", "OF", "OD", "OL", "OV", "UN", "UC", "UR", "UT", "SV", "UV", "SQ"})
 
 # pydicom's warnings about unusual values print the value, which may be patient data;
 # this reader checks what it uses itself.
@@ -67,6 +65,8 @@ class Instance:
     pixels : None when the object has no pixel data.
     size : bytes of the whole object.
     transfer_syntax_uid : as stated, or as found in a bare data set.
+    varying : of an object that was read beside others, the tags in which it may differ from
+        all others that hold this same set (`read_alike.py`); None of one that stands alone.
     """
 
     dataset: Dataset
@@ -74,6 +74,7 @@ class Instance:
     pixels: PixelPlace | None
     size: int
     transfer_syntax_uid: str
+    varying: set[int] | None = None
 
 
 def read_instance(source: Source) -> Instance:
@@ -83,6 +84,16 @@ def read_instance(source: Source) -> Instance:
     ------
     NotDicomError : the bytes are neither a Part 10 file nor a bare data set.
     TruncatedError : the object ends inside an element.
+    """
+    return read_with_head(source)[0]
+
+
+def read_with_head(source: Source) -> tuple[Instance, bytes]:
+    """Return the parsed header of one object, and the bytes that it was parsed from.
+
+    Raises
+    ------
+    NotDicomError, TruncatedError : as `read_instance`.
     """
     size = len(source) if isinstance(source, bytes) else os.stat(source).st_size
     window = WINDOW_BYTES
@@ -99,7 +110,7 @@ def read_instance(source: Source) -> Instance:
             dataset, pixels = found
             if pixels is None:
                 _check_complete(dataset, head)
-            return Instance(dataset, source, pixels, size, _transfer_syntax(dataset))
+            return Instance(dataset, source, pixels, size, _transfer_syntax(dataset)), head
         window *= 16
 
 
@@ -187,8 +198,8 @@ def _parse(head: bytes) -> tuple[Dataset, PixelPlace | None]:
     tag, vr, length = seen[0]
     if _transfer_syntax(dataset) == DeflatedExplicitVRLittleEndian:
         return dataset, PixelPlace(tag, -1, None)
-    offset = stream.tell() + (12 if vr in _LONG_VRS else 8)
-    return dataset, PixelPlace(tag, offset, None if length == _UNDEFINED else length)
+    offset = stream.tell() + (12 if vr in LONG_VRS else 8)
+    return dataset, PixelPlace(tag, offset, None if length == UNDEFINED else length)
 
 
 def _translate(parse: Callable[[], Dataset]) -> Dataset:
@@ -249,7 +260,7 @@ def _check_complete(dataset: Dataset, content: bytes) -> None:
     if _transfer_syntax(dataset) == DeflatedExplicitVRLittleEndian:
         return
     last = dataset.get_item(tags[-1])
-    if not isinstance(last, RawDataElement) or last.length == _UNDEFINED:
+    if not isinstance(last, RawDataElement) or last.length == UNDEFINED:
         return
     held = len(last.value) if last.value is not None else 0
     rest = content[last.value_tell + last.length :]

@@ -16,6 +16,7 @@ Read next: `read_series.py`.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -26,6 +27,7 @@ from numpy.typing import NDArray
 from pydicom.pixels import iter_pixels
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian
 
+from adapters.rt.read_alike import each
 from adapters.rt.read_frames import Frame
 from adapters.rt.read_part10 import Instance, read_whole
 from audit.errors import (
@@ -42,7 +44,14 @@ DECODED = frozenset(
     {"1.2.840.10008.1.2.5", "1.2.840.10008.1.2.1.99"}
     | {f"1.2.840.10008.1.2.4.{part}" for part in (50, 51, 57, 70, 80, 81, 90, 91, 201, 202, 203)}
 )
+_COMPILED = (np.dtype("<i2"), np.dtype("<u2"))
 FLOAT_TAGS = {0x7FE00008: 32, 0x7FE00009: 64}
+
+
+_FORMAT_KEYWORDS = (
+    "Rows", "Columns", "BitsAllocated", "BitsStored", "PixelRepresentation",
+    "PhotometricInterpretation", "SamplesPerPixel",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +112,16 @@ def pixel_format(instance: Instance) -> PixelFormat:
     )
 
 
+def pixel_formats(instances: Sequence[Instance]) -> list[PixelFormat]:
+    """Return `pixel_format` of each object.
+
+    Raises
+    ------
+    SuiteError : as `pixel_format`.
+    """
+    return each(instances, _FORMAT_KEYWORDS, pixel_format)
+
+
 def decode(
     instances: Sequence[Instance],
     frames: Sequence[Frame],
@@ -123,13 +142,13 @@ def decode(
     TruncatedError : pixel data are shorter than rows, columns and frames ask for.
     TransferSyntaxError : a compressed frame cannot be decoded.
     """
-    shape = pixel_format(instances[frames[0].instance_index])
+    layouts = pixel_formats(instances)
+    shape = layouts[frames[0].instance_index]
     volume = np.empty((len(frames), shape.rows, shape.columns), dtype=np.float32)
     numbered = enumerate(frames)
     for index, group in groupby(numbered, key=lambda item: item[1].instance_index):
         places = list(group)
-        source = instances[index]
-        layout = pixel_format(source)
+        source, layout = instances[index], layouts[index]
         wanted = [frame.frame_index for _, frame in places]
         for (place, _), stored in zip(places, _stored(source, layout, wanted), strict=True):
             _convert(stored, layout, scales[place], volume[place], turn_monochrome1)
@@ -200,20 +219,22 @@ def _in_place(
             yield flat.reshape(layout.rows, layout.columns)
         return
     buffer = np.empty((layout.rows, layout.columns), dtype=dtype)
-    with instance.source.open("rb", buffering=0) as file:
+    file = os.open(instance.source, os.O_RDONLY)
+    try:
         for index in wanted:
-            file.seek(pixels.offset + index * size)
-            _fill(file, buffer, instance)
+            _fill(file, pixels.offset + index * size, buffer, instance)
             yield buffer
+    finally:
+        os.close(file)
 
 
-def _fill(file: Any, buffer: NDArray[Any], instance: Instance) -> None:
+def _fill(file: int, offset: int, buffer: NDArray[Any], instance: Instance) -> None:
     view = buffer.data.cast("B")
     while view:
-        count = file.readinto(view)
+        count = os.preadv(file, [view], offset)
         if not count:
             raise TruncatedError(f"expected more pixel data in {_name(instance)}, found the end")
-        view = view[count:]
+        view, offset = view[count:], offset + count
 
 
 def _decoded(instance: Instance, wanted: Sequence[int]) -> Iterator[NDArray[Any]]:
@@ -255,6 +276,11 @@ def _convert(
     if turn and layout.monochrome1 and not layout.floating:
         lowest, highest = layout.limits()
         slope, intercept = -slope, intercept + slope * (lowest + highest)
+    if stored.dtype in _COMPILED and stored.flags.c_contiguous:
+        from models.physics.rescale import rescale
+
+        rescale(stored, np.float32(slope), np.float32(intercept), target)
+        return
     # 32-bit values (dose) are computed in double precision and rounded once.
     single = stored.dtype.itemsize <= 2
     kind = np.float32 if single else np.float64

@@ -22,6 +22,7 @@ from collections.abc import Sequence
 
 from pydicom import Dataset
 
+from adapters.rt.read_alike import distinct
 from adapters.rt.read_checks import (
     DEFAULT_LIMIT_BYTES,
     SOP_CLASSES,
@@ -33,10 +34,10 @@ from adapters.rt.read_checks import (
 )
 from adapters.rt.read_facts import acquisition_facts
 from adapters.rt.read_flat import flat_header
-from adapters.rt.read_frames import Frame, frames_of
+from adapters.rt.read_frames import Frame, frames_of_all
 from adapters.rt.read_geometry import Stack, stack
 from adapters.rt.read_part10 import Instance, Source, readable_values
-from adapters.rt.read_pixels import PixelFormat, decode, pixel_format, same_pixels
+from adapters.rt.read_pixels import PixelFormat, decode, pixel_formats, same_pixels
 from adapters.rt.read_suv import suv_scale
 from adapters.rt.sources import SourceSeries
 from audit.errors import (
@@ -99,7 +100,10 @@ def read_headers(
     """
     instances = read_all(sources)
     with readable_values("the series"):
-        kinds = {SOP_CLASSES.get(str(item.dataset.get("SOPClassUID"))) for item in instances}
+        kinds = {
+            SOP_CLASSES.get(str(item.dataset.get("SOPClassUID")))
+            for _, item in distinct(instances, ("SOPClassUID",))
+        }
         kind = kinds.pop() if len(kinds) == 1 else None
         if kind in UNITS:
             kept, found, _ = _arranged(instances, str(kind), limit_bytes, set())
@@ -122,7 +126,7 @@ def _arranged(
     check_size(kept, limit_bytes)
     # 4
     kept = without_copies(kept, notes)
-    frames = [frame for index, item in enumerate(kept) for frame in frames_of(item, index)]
+    frames = frames_of_all(kept)
     layout = _one_size(kept)
     frame_uid = str(kept[0].dataset.FrameOfReferenceUID)
     found = stack(frames, layout.rows, layout.columns, frame_uid)
@@ -133,8 +137,8 @@ def _arranged(
 def source_series(instances: Sequence[Instance], found: Stack) -> SourceSeries:
     """Return the headers in the order of the volume's frames."""
     uid = str(instances[0].dataset.SeriesInstanceUID)
-    multi = [item for item in instances if "PerFrameFunctionalGroupsSequence" in item.dataset]
-    if not multi:
+    keyword = "PerFrameFunctionalGroupsSequence"
+    if not any(keyword in item.dataset for _, item in distinct(instances, (keyword,))):
         ordered = tuple(instances[frame.instance_index].dataset for frame in found.frames)
         return SourceSeries(uid, ordered, notes=found.notes)
     if len(instances) > 1:
@@ -147,7 +151,7 @@ def source_series(instances: Sequence[Instance], found: Stack) -> SourceSeries:
 
 def _one_size(instances: Sequence[Instance]) -> PixelFormat:
     """Return how the series stores pixels; every object is looked at before any is decoded."""
-    layouts = [pixel_format(item) for item in instances]
+    layouts = pixel_formats(instances)
     sizes = {(layout.rows, layout.columns) for layout in layouts}
     if len(sizes) > 1:
         raise MixedSeriesError(f"expected one image size in the series, found {len(sizes)}")
@@ -184,7 +188,7 @@ def _scales(
     instances: Sequence[Instance], frames: Sequence[Frame], modality: str, notes: set[str]
 ) -> tuple[list[tuple[float, float]], dict[str, str | float]]:
     """Return slope and intercept to modality units for each frame, and facts."""
-    for item in instances:
+    for _, item in distinct(instances, ("ModalityLUTSequence",)):
         if "ModalityLUTSequence" in item.dataset:
             raise UnitsError("expected Rescale Slope and Intercept, found a Modality LUT Sequence")
     stated = [(frame.slope, frame.intercept) for frame in frames]
