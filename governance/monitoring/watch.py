@@ -1,0 +1,258 @@
+"""One item of the plan at work: detectors of all its numbers under one bound, case by case.
+
+    number      ranks and order statistics, half of its share each
+    category    shares of the known values, and anything new
+    embedding   distance to the reference, order statistics
+    rate        share of cases in which something happened, against a stated rate
+
+Every number has the same share of the bound (`sums.threshold`).  The first detector beyond its
+threshold is the alarm and names what moved.  A window of first cases is collected before anything
+is watched; those cases are the reference and are not judged.
+
+Read next: `adapters/monitoring/`, which reads the runs and keeps the state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from fnmatch import fnmatchcase
+from typing import Any
+
+import numpy as np
+
+from governance.monitoring.categories import Categories
+from governance.monitoring.conformal import Ranks, follow_ranks
+from governance.monitoring.plan import FIRST, RATE, Item
+from governance.monitoring.rates import Rate
+from governance.monitoring.reference import (
+    EMBEDDING,
+    Observation,
+    ReferenceWindow,
+    make_reference,
+)
+from governance.monitoring.sums import Detector, Sums, evidence, follow, threshold
+from governance.monitoring.tails import both_tails, rising
+
+MISS = 0.02
+"""Probability that limits of an item are wrong, over reference windows."""
+COLLECTING, WATCHING, ALARMED, BLIND = "collecting", "watching", "alarmed", "blind"
+RANKS, LIMITS = "ranks", "limits"
+
+
+@dataclass(frozen=True, slots=True)
+class Beyond:
+    """A detector that passed its threshold."""
+
+    name: str
+    way: str
+    evidence: float
+    threshold: float
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """Where an item stands; plain values that a database or a backup carries.
+
+    Parameters
+    ----------
+    first : cases collected for a window of first cases.
+    ranks, sums : of each number by name.
+    n : cases watched since the start or the last restart.
+    beyond : what raised the alarm; the item waits until somebody decided and it is restarted.
+    """
+
+    first: tuple[Observation, ...] = ()
+    ranks: Mapping[str, Ranks] = field(default_factory=dict)
+    sums: Mapping[str, Sums] = field(default_factory=dict)
+    n: int = 0
+    beyond: Beyond | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """The detectors of an item against a reference; made anew at each start, never changed."""
+
+    item: Item
+    numbers: tuple[str, ...]
+    categories: tuple[str, ...]
+    detectors: Mapping[str, Detector]
+    thresholds: Mapping[str, float]
+    reference: ReferenceWindow | None
+
+    @property
+    def is_blind(self) -> bool:
+        """Return whether nothing of the reference can be watched."""
+        return not self.detectors
+
+
+def chosen(names: Sequence[str], patterns: Sequence[str]) -> tuple[str, ...]:
+    """Return the names that the patterns of an item stand for."""
+    return tuple(n for n in names if any(fnmatchcase(n, pattern) for pattern in patterns))
+
+
+def build(item: Item, reference: ReferenceWindow | None) -> Watch:
+    """Return the detectors of an item; without a reference (rates need none) it is blind."""
+    if item.metric == RATE:
+        share = 1 / len(item.data)
+        at = threshold(item.limit, share)
+        rates: dict[str, Detector] = {name: Rate(item.rate) for name in item.data}
+        return Watch(item, (), (), rates, dict.fromkeys(item.data, at), None)
+    if reference is None:
+        return Watch(item, (), (), {}, {}, None)
+    numbers = chosen(tuple(reference.numbers), item.data)
+    categories = chosen(tuple(reference.categories), item.data)
+    embedded = bool(reference.distances) and EMBEDDING in item.data
+    count = len(numbers) + len(categories) + embedded
+    if not count:
+        return Watch(item, (), (), {}, {}, reference)
+    miss = MISS / count
+    found: dict[str, Detector] = {n: both_tails(reference.numbers[n], miss) for n in numbers}
+    for name in categories:
+        counts = reference.categories[name]
+        words = [word for word, times in counts.items() for _ in range(times)]
+        found[name] = Categories.from_reference(words, miss)
+    if embedded:
+        found[EMBEDDING] = rising(reference.distances, miss)
+    thresholds = {
+        name: threshold(item.limit, (0.5 if name in numbers else 1.0) / count, MISS)
+        for name in found
+    }
+    return Watch(item, numbers, categories, found, thresholds, reference)
+
+
+def start(watch: Watch) -> State:
+    """Return the state before the first case, or after a decision on an alarm."""
+    ranks = {
+        name: Ranks.from_reference(watch.reference.numbers[name])
+        for name in watch.numbers
+        if watch.reference is not None
+    }
+    sums = {name: Sums.start(len(found.weights)) for name, found in watch.detectors.items()}
+    return State(ranks=ranks, sums=sums)
+
+
+def step(watch: Watch, state: State, case: Observation) -> State:
+    """Return the state after one more case; an item that has alarmed does not move."""
+    if state.beyond is not None:
+        return state
+    ranks, sums = dict(state.ranks), dict(state.sums)
+    for name, detector in watch.detectors.items():
+        value = _value(watch, detector, name, case)
+        if value is None:
+            continue
+        sums[name] = follow(detector, sums[name], value)
+        if name in ranks:
+            ranks[name] = follow_ranks(ranks[name], value, case.case)
+    after = replace(state, ranks=ranks, sums=sums, n=state.n + 1)
+    return replace(after, beyond=_beyond(watch, after))
+
+
+def watch_of(
+    item: Item, release_digest: str, window: ReferenceWindow | None, state: State
+) -> Watch:
+    """Return the watch of an item: against the release's window, or its own first cases."""
+    if item.window != FIRST:
+        return build(item, window)
+    if len(state.first) < item.first_cases:
+        return build(item, None)
+    source = f"the first {len(state.first)} cases here"
+    return build(item, make_reference(release_digest, source, state.first))
+
+
+def run(
+    item: Item,
+    release_digest: str,
+    window: ReferenceWindow | None,
+    state: State,
+    cases: Iterable[Observation],
+) -> State:
+    """Return the state of an item after more cases, in their order.
+
+    Parameters
+    ----------
+    window : the release's own; None where it has none.
+    """
+    watch: Watch | None = None
+    for case in cases:
+        if item.window == FIRST and len(state.first) < item.first_cases:
+            state = replace(state, first=(*state.first, case))
+            continue
+        if watch is None:
+            watch = watch_of(item, release_digest, window, state)
+            if set(state.sums) != set(watch.detectors):
+                state = replace(start(watch), first=state.first)
+        state = step(watch, state, case)
+    return state
+
+
+def restarted(state: State) -> State:
+    """Return the state after a decision on an alarm: sums from 0, the same reference."""
+    return State(first=state.first)
+
+
+def condition(watch: Watch, state: State) -> str:
+    """Return whether an item collects its first cases, watches, has alarmed, or sees nothing."""
+    if state.beyond is not None:
+        return ALARMED
+    if watch.item.window == FIRST and len(state.first) < watch.item.first_cases:
+        return COLLECTING
+    return BLIND if watch.is_blind else WATCHING
+
+
+def standing(watch: Watch, state: State) -> tuple[Beyond, ...]:
+    """Return the evidence of every detector beside its threshold, nearest to an alarm first."""
+    found = []
+    for name, detector in watch.detectors.items():
+        if name not in state.sums:
+            continue
+        at = watch.thresholds[name]
+        found.append(Beyond(name, LIMITS, evidence(detector, state.sums[name]), at))
+        if name in state.ranks:
+            found.append(Beyond(name, RANKS, state.ranks[name].evidence, at))
+    return tuple(sorted(found, key=lambda item: (-item.evidence / item.threshold, item.name)))
+
+
+def _value(watch: Watch, detector: Detector, name: str, case: Observation) -> float | None:
+    if isinstance(detector, Categories):
+        word = case.categories.get(name)
+        return None if word is None else detector.code(word)
+    if name == EMBEDDING and watch.reference is not None and watch.reference.distance is not None:
+        distance = watch.reference.distance
+        if len(case.embedding) != len(distance.mean):
+            return None
+        return float(distance.of(np.asarray(case.embedding)))
+    return case.numbers.get(name)
+
+
+def _beyond(watch: Watch, state: State) -> Beyond | None:
+    first = next(iter(standing(watch, state)), None)
+    return first if first is not None and first.evidence >= first.threshold else None
+
+
+def encode(state: State) -> dict[str, Any]:
+    """Return a state as JSON values; inverse of `decode`."""
+    return {
+        "first": [asdict(case) for case in state.first],
+        "ranks": {name: asdict(ranks) for name, ranks in state.ranks.items()},
+        "sums": {name: asdict(sums) for name, sums in state.sums.items()},
+        "n": state.n,
+        "beyond": None if state.beyond is None else asdict(state.beyond),
+    }
+
+
+def decode(document: Mapping[str, Any]) -> State:
+    """Return the state of JSON values."""
+    return State(
+        tuple(
+            Observation(case["case"], case["numbers"], case["categories"], tuple(case["embedding"]))
+            for case in document["first"]
+        ),
+        {
+            name: Ranks(tuple(g["values"]), tuple(g["counts"]), tuple(g["sums"]), g["n"])
+            for name, g in document["ranks"].items()
+        },
+        {name: Sums(tuple(g["values"]), g["n"]) for name, g in document["sums"].items()},
+        int(document["n"]),
+        None if document["beyond"] is None else Beyond(**document["beyond"]),
+    )
