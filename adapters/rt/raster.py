@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from audit.errors import GeometryError
+from models.physics.parity import fill_contours
 from plugins.host.images import Contour, Geometry
 
 CLOSED_TYPES = frozenset({"CLOSED_PLANAR", "CLOSED_PLANAR_XOR", "CLOSEDPLANAR_XOR"})
@@ -37,58 +38,21 @@ def mask_from_contours(contours: Iterable[Contour], geometry: Geometry) -> NDArr
     ------
     GeometryError : a contour is not parallel to the frames (it spans half a frame or more).
     """
-    frames, rows, columns = geometry.shape
-    toggles = np.zeros((frames, rows, columns), dtype=np.uint8)
-    touched: list[tuple[int, int, int, int]] = []  # frame, first and end row, first column
-    for contour in contours:
-        if contour.geometric_type not in CLOSED_TYPES or len(contour.points_mm) < 3:
-            continue
-        index = np.round(geometry.to_index(contour.points_mm), ROUNDING_DIGITS)
-        depth = index[:, 0]
-        if np.ptp(depth) >= PLANE_TOLERANCE_FRAMES:
+    closed = [
+        contour.points_mm
+        for contour in contours
+        if contour.geometric_type in CLOSED_TYPES and len(contour.points_mm) >= 3
+    ]
+    voxels = np.zeros(geometry.shape, dtype=np.uint8)
+    if closed:
+        index = np.round(geometry.to_index(np.concatenate(closed)), ROUNDING_DIGITS)
+        if not np.isfinite(index).all():
+            raise GeometryError("expected finite contour points, found others")
+        starts = np.cumsum([0, *map(len, closed)])
+        across = fill_contours(index, starts, PLANE_TOLERANCE_FRAMES, 10.0**ROUNDING_DIGITS, voxels)
+        if across >= 0:
+            depth = index[starts[across] : starts[across + 1], 0]
             raise GeometryError(
                 f"expected contours parallel to the frames, found one across {np.ptp(depth):.2f}"
             )
-        frame = int(np.floor(depth.mean() + 0.5))
-        if 0 <= frame < frames:
-            low, high = index.min(axis=0), index.max(axis=0)
-            first, end = (int(np.clip(np.ceil(y), 0, rows)) for y in (low[1], high[1]))
-            touched.append((frame, first, end, int(np.clip(np.floor(low[2]), 0, columns))))
-            _toggle(toggles[frame], index[:, 1], index[:, 2])
-    return _filled(toggles, touched)
-
-
-def _filled(
-    toggles: NDArray[np.uint8], touched: list[tuple[int, int, int, int]]
-) -> NDArray[np.bool_]:
-    """Return the parity along each row, working on the touched part of each frame alone."""
-    mask = toggles.view(np.bool_)  # 0 and 1 only: the same bytes
-    boxes: dict[int, tuple[int, int, int]] = {}
-    for frame, *box in touched:
-        known = boxes.get(frame, tuple(box))
-        boxes[frame] = (min(known[0], box[0]), max(known[1], box[1]), min(known[2], box[2]))
-    for frame, (first, end, column) in boxes.items():
-        part = toggles[frame, first:end, column:]
-        np.bitwise_xor.accumulate(part, axis=1, out=part)
-    return mask
-
-
-def _toggle(plane: NDArray[np.uint8], y: NDArray[np.float64], x: NDArray[np.float64]) -> None:
-    """Flip ``plane`` at the first centre right of each place where the contour crosses a row.
-
-    Accumulating along the row then gives even-odd parity.  An edge from (y0, x0) to
-    (y1, x1) crosses the rows r with min(y) <= r < max(y), at
-    x = x0 + (r - y0) (x1 - x0) / (y1 - y0).
-    """
-    rows, columns = plane.shape
-    y1, x1 = np.roll(y, -1), np.roll(x, -1)
-    first = np.clip(np.ceil(np.minimum(y, y1)), 0, rows).astype(np.int64)
-    end = np.clip(np.ceil(np.maximum(y, y1)), 0, rows).astype(np.int64)
-    count = np.maximum(end - first, 0)
-    edge = np.repeat(np.arange(len(y)), count)
-    start = np.cumsum(count) - count
-    row = first[edge] + np.arange(len(edge)) - start[edge]
-    cross = x[edge] + (row - y[edge]) * (x1[edge] - x[edge]) / (y1[edge] - y[edge])
-    column = np.maximum(np.ceil(np.round(cross, ROUNDING_DIGITS)), 0).astype(np.int64)
-    inside = column < columns
-    np.bitwise_xor.at(plane, (row[inside], column[inside]), np.uint8(1))
+    return voxels.view(np.bool_)  # 0 and 1 only: the same bytes

@@ -24,20 +24,20 @@ Read next: `raster.py`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset
-from pydicom.dataelem import RawDataElement
 
 from adapters.rt.read_checks import check_series
+from adapters.rt.read_items import Item, of_sequence
 from adapters.rt.read_part10 import Instance, Source, as_instance, readable_values
 from adapters.rt.sources import SourceSeries
 from audit.errors import MixedSeriesError
+from models.physics.decimals import parse_decimals
 from plugins.host.images import Contour, RegionOfInterest, StructureSet
 
-CONTOUR_DATA = 0x30060050
 REQUIRED = ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID")
 
 
@@ -92,16 +92,20 @@ def read_structures(source: Source | Instance) -> tuple[StructureSet, SourceSeri
 
 def _references(dataset: Dataset) -> tuple[tuple[str, ...], frozenset[str]]:
     """Return the series and the images that the set says it was drawn on."""
+    return of_sequence(dataset, "ReferencedFrameOfReferenceSequence", _referenced)
+
+
+def _referenced(frames: Sequence[Item]) -> tuple[tuple[str, ...], frozenset[str]]:
     series: list[str] = []
     images: set[str] = set()
-    for frame in dataset.get("ReferencedFrameOfReferenceSequence") or ():
-        for study in frame.get("RTReferencedStudySequence") or ():
-            for item in study.get("RTReferencedSeriesSequence") or ():
-                uid = str(item.get("SeriesInstanceUID") or "")
+    for frame in frames:
+        for study in frame.items("RTReferencedStudySequence"):
+            for item in study.items("RTReferencedSeriesSequence"):
+                uid = item.text("SeriesInstanceUID")
                 if uid and uid not in series:
                     series.append(uid)
-                for image in item.get("ContourImageSequence") or ():
-                    images.add(str(image.get("ReferencedSOPInstanceUID") or ""))
+                for image in item.items("ContourImageSequence"):
+                    images.add(image.text("ReferencedSOPInstanceUID"))
     return tuple(series), frozenset(images - {""})
 
 
@@ -135,55 +139,60 @@ def _interpreted_types(dataset: Dataset) -> dict[int, str]:
 def _contours_by_number(
     dataset: Dataset, images: frozenset[str], notes: set[str]
 ) -> dict[int, tuple[Contour, ...]]:
+    drawn, noticed = of_sequence(dataset, "ROIContourSequence", lambda i: _drawn(i, images))
+    notes.update(noticed)
+    return drawn
+
+
+def _drawn(
+    regions: Sequence[Item], images: frozenset[str]
+) -> tuple[dict[int, tuple[Contour, ...]], set[str]]:
     found: dict[int, tuple[Contour, ...]] = {}
-    for item in dataset.get("ROIContourSequence") or ():
-        number = int(item.get("ReferencedROINumber") or 0)
+    notes: set[str] = set()
+    for item in regions:
+        number = int(item.text("ReferencedROINumber") or 0)
         contours = tuple(_contours(item, images, notes))
         found[number] = (*found.get(number, ()), *contours)
-    return found
+    return found, notes
 
 
-def _contours(item: Dataset, images: frozenset[str], notes: set[str]) -> Iterator[Contour]:
-    for contour in item.get("ContourSequence") or ():
-        points = _points(contour)
+def _contours(item: Item, images: frozenset[str], notes: set[str]) -> Iterator[Contour]:
+    for contour in item.items("ContourSequence"):
+        points = _points(contour.numbers("ContourData"))
         if points is None:
             notes.add("CONTOUR_DAMAGED")
             continue
-        count = contour.get("NumberOfContourPoints")
-        if count is not None and int(count) != len(points):
+        count = contour.text("NumberOfContourPoints")
+        if count and int(count) != len(points):
             notes.add("CONTOUR_POINT_COUNT")
         uid = _image_of(contour)
         if uid is None:
             notes.add("CONTOUR_IMAGE_MISSING")
         elif uid not in images:
             notes.add("REFERENCE_NOT_IN_SET")
-        yield Contour(points, str(contour.get("ContourGeometricType") or "CLOSED_PLANAR"), uid)
+        yield Contour(points, contour.text("ContourGeometricType") or "CLOSED_PLANAR", uid)
 
 
-def _image_of(contour: Dataset) -> str | None:
-    for image in contour.get("ContourImageSequence") or ():
-        uid = str(image.get("ReferencedSOPInstanceUID") or "")
+def _image_of(contour: Item) -> str | None:
+    for image in contour.items("ContourImageSequence"):
+        uid = image.text("ReferencedSOPInstanceUID")
         if uid:
             return uid
     return None
 
 
-def _points(contour: Dataset) -> NDArray[np.float64] | None:
-    """Return (points, 3) LPS mm, or None where the data cannot be points.
-
-    The text is parsed at once: pydicom would build an object for every number.
-    """
-    if CONTOUR_DATA not in contour:
+def _points(text: bytes | None) -> NDArray[np.float64] | None:
+    """Return (points, 3) LPS mm, or None where the data cannot be points."""
+    if text is None:
         return None
-    raw = contour.get_item(CONTOUR_DATA)
-    if isinstance(raw, RawDataElement) and isinstance(raw.value, bytes):
-        texts: list[str] = raw.value.decode("ascii", "replace").strip(" \0").split("\\")
-    else:
-        texts = [str(value) for value in contour.ContourData or ()]
-    try:
-        flat = np.array(texts, dtype=np.float64)
-    except ValueError:
-        return None
+    text = text.strip(b" \0")
+    flat = parse_decimals(text)
+    if flat is None:
+        try:
+            numbers = text.decode("ascii", "replace").split("\\")
+            flat = np.array(numbers, dtype=np.float64)
+        except ValueError:
+            return None
     if flat.size == 0 or flat.size % 3 or not np.isfinite(flat).all():
         return None
     return flat.reshape(-1, 3)

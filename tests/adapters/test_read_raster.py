@@ -148,3 +148,10 @@ def _inside(points: NDArray[np.float64], row: int, column: int) -> bool:
         if (y0 <= row < y1) or (y1 <= row < y0):
             crossings += round(x0 + (row - y0) * (x1 - x0) / (y1 - y0), 6) <= column
     return crossings % 2 == 1
+
+
+def test_a_contour_without_a_place_is_refused() -> None:
+    """A point that is no number lies in no voxel; it is not left to chance where it falls."""
+    points = np.array([[0.0, 0.0, 0.0], [1.0, np.nan, 0.0], [1.0, 1.0, 0.0]])
+    with pytest.raises(GeometryError, match="finite"):
+        mask_from_contours([Contour(points)], _grid())
