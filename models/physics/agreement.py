@@ -14,10 +14,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from models.physics.distance import distance_mm, nearest_mm
-from models.physics.surface import Spacing, piece_areas, surface_pieces
+from models.physics.surface import Spacing, extent, piece_areas, surface_pieces
 
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
@@ -71,10 +70,13 @@ def compare_masks(
     ------
     ValueError : the masks differ in shape.
     """
+    _check(mask, reference)
+    box = _box(mask, reference)
+    mask, reference = mask[box], reference[box]
     distances = surface_distances(mask, reference, spacing_mm)
     measured = bool(len(distances.first_mm) and len(distances.second_mm))
     voxel_ml = float(np.prod(spacing_mm)) / 1000.0
-    volumes = [np.count_nonzero(one) * voxel_ml for one in (mask, reference)]
+    volumes = [float(np.count_nonzero(one)) * voxel_ml for one in (mask, reference)]
     return Difference(
         dsc=dsc(mask, reference) if any(volumes) else 1.0,
         surface_dice=nsd(distances, tolerance_mm) if measured else None,
@@ -101,14 +103,14 @@ def surface_distances(first: BoolArray, second: BoolArray, spacing_mm: Spacing) 
     ValueError : the masks differ in shape, or a spacing is not positive.
     """
     _check(first, second)
-    box = _box(first | second)
+    box = _box(first, second)
     spacing = (float(spacing_mm[0]), float(spacing_mm[1]), float(spacing_mm[2]))
     areas = piece_areas(spacing)
     own, other = (surface_pieces(mask[box]) for mask in (first, second))
     sides = []
     for here, there in ((own, other), (other, own)):
         far = nearest_mm(here.places, there.marked, spacing)
-        order = np.argsort(far, kind="stable")
+        order = np.argsort(far)
         sides += [far[order], areas[here.codes][order]]
     return SurfaceDistances(*sides)
 
@@ -180,8 +182,9 @@ def added_path_length_mm(
 
 def _outline(mask: BoolArray) -> BoolArray:
     """Return the pixels of each frame that touch its outside by an edge."""
-    cross = np.array([[[0, 1, 0], [1, 1, 1], [0, 1, 0]]], dtype=bool)
-    return np.asarray(mask & ~ndimage.binary_erosion(mask, cross), dtype=bool)
+    around = np.pad(mask, ((0, 0), (1, 1), (1, 1)))
+    inner = around[:, :-2, 1:-1] & around[:, 2:, 1:-1] & around[:, 1:-1, :-2] & around[:, 1:-1, 2:]
+    return np.asarray(mask & ~inner, dtype=bool)
 
 
 def _check(first: BoolArray, second: BoolArray) -> None:
@@ -189,14 +192,11 @@ def _check(first: BoolArray, second: BoolArray) -> None:
         raise ValueError(f"expected two masks of one shape, found {first.shape}, {second.shape}")
 
 
-def _box(mask: BoolArray) -> tuple[slice, ...]:
-    """Return the smallest box that holds the mask; an empty one where nothing is marked."""
-    slices: list[slice] = []
-    for axis in range(3):
-        inner = mask[tuple(slices)]
-        marked = np.flatnonzero(inner.any(axis=tuple(other for other in range(3) if other != axis)))
-        slices.append(slice(marked[0], marked[-1] + 1) if len(marked) else slice(0, 1))
-    return tuple(slices)
+def _box(first: BoolArray, second: BoolArray) -> tuple[slice, ...]:
+    """Return the smallest box that holds both masks; an empty one where nothing is marked."""
+    ends = [extent(mask) for mask in (first, second)]
+    low, high = np.min([e[0] for e in ends], axis=0), np.max([e[1] for e in ends], axis=0)
+    return tuple(slice(int(a), max(int(b), int(a))) for a, b in zip(low, high, strict=True))
 
 
 def _sides(distances: SurfaceDistances) -> tuple[tuple[FloatArray, FloatArray], ...]:

@@ -74,14 +74,14 @@ def _around(spacing_mm: Spacing) -> tuple[NDArray[np.int64], FloatArray]:
     return offsets[order].astype(np.int64), away[order]
 
 
-@compiled_parallel
+@compiled
 def _look(
     places: NDArray[np.int64], marked: BoolArray, offsets: NDArray[np.int64], away: FloatArray
 ) -> FloatArray:
     """Return the distance of the first marked offset, -1 where none is marked."""
     frames, rows, columns = marked.shape
     found = np.full(len(places), -1.0)
-    for index in numba.prange(len(places)):
+    for index in range(len(places)):
         for near in range(len(away)):
             k = places[index, 0] + offsets[near, 0]
             j = places[index, 1] + offsets[near, 1]

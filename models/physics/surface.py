@@ -39,13 +39,19 @@ def piece_areas(spacing_mm: Spacing) -> FloatArray:
 
 def _area(code: int, spacing_mm: Spacing) -> float:
     """Return the area of the polygons through the middles of the cut edges."""
+    return sum(_polygon_area(points * np.asarray(spacing_mm)) for points in _polygons(code))
+
+
+@lru_cache(maxsize=256)
+def _polygons(code: int) -> tuple[FloatArray, ...]:
+    """Return the points of each polygon, in units of the spacing."""
     inside = {corner: bool(code >> (7 - n) & 1) for n, corner in enumerate(CORNERS)}
     links: dict[frozenset[tuple[int, ...]], list[frozenset[tuple[int, ...]]]] = {}
     for axis, side in _FACES:
         for first, second in _face_links(inside, axis, side):
             links.setdefault(first, []).append(second)
             links.setdefault(second, []).append(first)
-    total, left = 0.0, set(links)
+    polygons, left = [], set(links)
     while left:
         loop = [left.pop()]
         while True:
@@ -54,9 +60,8 @@ def _area(code: int, spacing_mm: Spacing) -> float:
                 break
             loop.append(ahead[0])
             left.remove(ahead[0])
-        points = np.array([np.mean([list(corner) for corner in edge], axis=0) for edge in loop])
-        total += _polygon_area(points * np.asarray(spacing_mm))
-    return total
+        polygons.append(np.array([np.mean([list(c) for c in edge], axis=0) for edge in loop]))
+    return tuple(polygons)
 
 
 def _face_links(
@@ -83,9 +88,10 @@ def _polygon_area(points: FloatArray) -> float:
     A polygon that is not flat has another area from each point; their mean depends on
     neither the first point nor the sense of rotation.
     """
-    fans = [np.roll(points, -start, axis=0) for start in range(len(points))]
-    areas = [np.linalg.norm(np.cross(p[1:-1] - p[0], p[2:] - p[0]), axis=1).sum() for p in fans]
-    return float(np.mean(areas) / 2)
+    count = np.arange(len(points))
+    fans = points[(count[:, None] + count) % len(points)]
+    first, second = fans[:, 1:-1] - fans[:, :1], fans[:, 2:] - fans[:, :1]
+    return float(np.linalg.norm(np.cross(first, second), axis=2).sum() / (2 * len(points)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,3 +149,40 @@ def _pieces(mask: BoolArray) -> tuple[NDArray[np.int64], NDArray[np.uint8], Bool
                     marked[k, j, i] = True
                     count += 1
     return places, found, marked
+
+
+def extent(mask: BoolArray) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the first marked index of each axis and the one after the last.
+
+    Returns
+    -------
+    Of a mask without any: the shape, and 0.
+    """
+    values = np.ascontiguousarray(mask).view(np.uint8)
+    whole = values.shape[2] % 8 == 0 and values.size > 0
+    return _extent(values.view(np.uint64) if whole else values.astype(np.uint64), values)
+
+
+@compiled
+def _extent(
+    words: NDArray[np.uint64], mask: NDArray[np.uint8]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Look at eight voxels at once; ``words`` are the same values."""
+    frames, rows, columns = mask.shape
+    low, high = np.array([frames, rows, columns]), np.zeros(3, np.int64)
+    held = np.zeros(columns, np.bool_)
+    for k in range(frames):
+        for j in range(rows):
+            any_marked = np.uint64(0)
+            for word in range(words.shape[2]):
+                any_marked |= words[k, j, word]
+            if any_marked:
+                low[0], low[1] = min(low[0], k), min(low[1], j)
+                high[0], high[1] = max(high[0], k + 1), max(high[1], j + 1)
+                for i in range(columns):
+                    held[i] |= mask[k, j, i] != 0
+    for i in range(columns):
+        if held[i]:
+            low[2] = min(low[2], i)
+            high[2] = max(high[2], i + 1)
+    return low, high
