@@ -20,13 +20,13 @@ from pathlib import Path
 
 import structlog
 
-from governance.monitoring.reference import Observation, encode, make_reference
+from governance.monitoring.reference import encode, make_reference
 from models.contouring.ensemble import Ensemble, members_unseen
 from models.contouring.uncertainty import Calibration
 from models.training.contouring.cases import data_folder, patient_ids, read_case
 from models.weights.store import weight_paths
 from plugins.contouring.plugin import Contouring
-from plugins.host.findings import CaseStatistics
+from plugins.host.observation import observation
 from plugins.host.texture import with_texture
 from validation.benchmarks.explanation_faithfulness import host_case
 
@@ -34,18 +34,6 @@ ROLE = "contouring"
 SOURCE = "34 patients of Soft-tissue-Sarcoma (TCIA), each by the members that never saw it"
 
 log = structlog.get_logger()
-
-
-def observation(case: str, statistics: CaseStatistics) -> Observation:
-    """Return the statistics of a case as monitoring takes them."""
-    numbers = {**statistics.intensity, **statistics.geometry}
-    categories: dict[str, str] = {"quality": "+".join(sorted(statistics.quality_flags)) or "none"}
-    for name, value in statistics.acquisition.items():
-        if isinstance(value, str):
-            categories[name] = value
-        else:
-            numbers[name] = float(value)
-    return Observation(case, numbers, categories, statistics.embedding)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

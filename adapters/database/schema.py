@@ -107,6 +107,7 @@ RUN = Table(
     Column("facts", Text),
     Index("ix_run_study_plugin", "study_instance_uid", "plugin"),
     Index("ix_run_release", "release_digest", "opened_at"),
+    Index("ix_run_closed", "release_digest", "closed_at", "run_id"),
 )
 
 RUN_STEP = Table(

@@ -14,6 +14,7 @@ from adapters.database.documents import Documents
 from adapters.database.erasing import Erasing
 from adapters.database.governed import Governed
 from adapters.database.marks import Marks
+from adapters.database.monitoring import Monitoring
 from adapters.database.oversight import Oversight
 from adapters.database.search import Search
 from adapters.database.studies import Studies
@@ -34,5 +35,6 @@ class Transaction(
     Search,
     Erasing,
     Attestations,
+    Monitoring,
 ):
     """All reads and writes inside one transaction; fulfils the stores of the ports."""

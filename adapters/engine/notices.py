@@ -61,6 +61,12 @@ class Notices:
         }
         self._tell(notice, f"Osteon: results of {recall['plugin']} recalled")
 
+    def alarmed(self, facts: Mapping[str, str], *, overdue: bool) -> None:
+        """Tell of an alarm of a monitor: item, owner and deadline, and no patient."""
+        event = "re-evaluation overdue" if overdue else "monitor alarm"
+        notice: Json = {"event": event, "site": self.site, **facts}
+        self._tell(notice, f"Osteon: {event} ({facts['plugin']}, {facts['item']})")
+
     def _tell(self, notice: Json, subject: str) -> None:
         if self.settings.webhook_url:
             self._post(notice)

@@ -10,6 +10,7 @@
     recalls     recalled results are marked where they lie        5 s
     search      the lines that the pages search                  2 s
     reviews     approved sets that come back, as reviews          5 s
+    monitors    every item of every monitoring plan, and its alarms  60 s
     certificates  those of running releases are judged again     1 h, and at start
     geometry    the known-answer test of this installation       24 h, and at start
     alive       our sign of life; work of dead machines adopted  a quarter of the lease,
@@ -57,6 +58,7 @@ from adapters.governance.comparing import compare_pairs
 from adapters.governance.stopping import end_barred_workers
 from adapters.governance.withdrawing import withdraw_recalled
 from adapters.incidents.sending import send_all_due
+from adapters.monitoring.running import run_monitors
 from adapters.oversight.finding import find_reviews
 from audit.errors import ConfigurationError, SuiteError
 
@@ -199,6 +201,7 @@ def table(site: Site, engine: WorkEngine) -> tuple[Periodic, ...]:
         Periodic("recalls", 5.0, withdraw),
         Periodic("search", 2.0, lambda: bring_up(site.database)),
         Periodic("reviews", 5.0, lambda: find_reviews(site)),
+        Periodic("monitors", 60.0, lambda: run_monitors(site)),
         Periodic("certificates", 3600.0, lambda: watch_certificates(site)),
         Periodic("geometry", 86400.0, lambda: watch_geometry(site)),
     )

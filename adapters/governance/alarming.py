@@ -15,6 +15,7 @@ from adapters.governance.persons import GUARDIAN, Person, decision_of
 from audit.errors import NotFoundError, RefusalError
 from governance.alarms import CLOSED, KIND, OPEN, SUSPENDED_BY, open_alarms, require_right
 from governance.deployment import known
+from governance.monitoring.reevaluation import KIND as REEVALUATION
 from governance.ports import Deployment, GovernedDocument
 
 if TYPE_CHECKING:
@@ -47,8 +48,15 @@ def close_alarm(site: Site, name: str, person: Person, reason: str) -> GovernedD
     """
     with site.database.reading() as transaction:
         found = transaction.governed(KIND, name)
+        reevaluation = transaction.governed(REEVALUATION, name)
     if found is None or found.content["state"] != OPEN:
         raise NotFoundError(f"expected an open alarm {name[:64]!r}, found none")
+    if reevaluation is not None and reevaluation.content["state"] == OPEN:
+        raise RefusalError(
+            "expected a decision on the re-evaluation, an alarm of a monitor is not closed alone",
+            reasons=("DECISION_MISSING",),
+            advice="Decide with `osteon monitor decide`; it closes both.",
+        )
     return _keep(site, name, str(found.content["release_digest"]), person, reason, CLOSED)
 
 

@@ -43,6 +43,8 @@ NOTIFY, SUSPEND, ROLLBACK = "notify", "suspend", "ask-rollback"
 ACTIONS = (NOTIFY, SUSPEND, ROLLBACK)
 OWNERS = ("physicist", "clinician", "engineer", "compliance")
 LEAST_FIRST = 20
+RISK = "risk"
+"""Data of an outcome item: the stated probability."""
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 
 
@@ -58,6 +60,7 @@ class Item:
     limit : mean run length A in cases of this metric; for rates also ``rate``, the greatest
         share that counts as unchanged.
     decide_days : time in which somebody decides on an alarm of this item.
+    horizon_days, grace_days : of an outcome (`labels.py`).
     """
 
     name: str
@@ -71,6 +74,8 @@ class Item:
     rate: float = 0.1
     every_hours: float = 24.0
     decide_days: float = 7.0
+    horizon_days: float = 365.0
+    grace_days: float = 60.0
 
     def __post_init__(self) -> None:
         """Refuse what no monitor could run."""
@@ -85,6 +90,10 @@ class Item:
             wrong.append("data, limit or first_cases")
         if (self.metric == RATE) != (self.window == STATED):
             wrong.append("a stated window for what is no rate, or another for a rate")
+        if self.metric == OUTCOME and (self.window != FIRST or self.data != (RISK,)):
+            wrong.append("an outcome that is not the risk against its first cases")
+        if self.horizon_days <= 0 or self.grace_days < 0:
+            wrong.append("horizon_days or grace_days")
         if not 0 < self.rate < 1 or self.every_hours <= 0 or self.decide_days <= 0:
             wrong.append("rate, every_hours or decide_days")
         if wrong:

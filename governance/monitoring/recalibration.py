@@ -49,6 +49,8 @@ class Recalibration:
     Parameters
     ----------
     prevalence : share of events in the window that calibration was fitted on.
+    intercept, slope : of the local window (`fit_calibration`), through which every stated
+        probability is read; 0 and 1 for a model that is calibrated as it is.
 
     Examples
     --------
@@ -60,6 +62,8 @@ class Recalibration:
     slopes: tuple[float, ...] = SLOPES
     shifts: tuple[float, ...] = SHIFTS
     shift_weight: float = SHIFT_WEIGHT
+    intercept: float = 0.0
+    slope: float = 1.0
 
     def __post_init__(self) -> None:
         if not 0 < self.prevalence < 1 or not self.slopes or not 0 <= self.shift_weight < 1:
@@ -76,14 +80,16 @@ class Recalibration:
 
     def factors(self, value: FloatArray) -> FloatArray:
         """Return the likelihood ratios of cases (..., 2): stated probability, label 0 or 1."""
-        x = logit(np.clip(value[..., 0], MARGIN, 1 - MARGIN))[..., np.newaxis]
+        stated = logit(np.clip(value[..., 0], MARGIN, 1 - MARGIN))[..., np.newaxis]
+        x = self.intercept + self.slope * stated
         event = value[..., 1, np.newaxis] > 0.5
         pivot = logit(self.prevalence)
         slopes = np.asarray(self.slopes)
         moved = np.concatenate(
             [(1 - slopes) * pivot + slopes * x, x + np.asarray(self.shifts)], axis=-1
         )
-        return np.asarray(np.where(event, expit(moved) / expit(x), expit(-moved) / expit(-x)))
+        ratio = np.where(event, expit(moved) / expit(x), expit(-moved) / expit(-x))
+        return np.asarray(ratio)
 
 
 def fit_calibration(probabilities: FloatArray, labels: FloatArray) -> tuple[float, float]:

@@ -3,6 +3,7 @@
     number      ranks and order statistics, half of its share each
     category    shares of the known values, and anything new
     embedding   distance to the reference, order statistics
+    risk        stated probability and label, read through the calibration of the first cases
     rate        share of cases in which something happened, against a stated rate
 
 Every number has the same share of the bound (`sums.threshold`).  The first detector beyond its
@@ -23,21 +24,30 @@ import numpy as np
 
 from governance.monitoring.categories import Categories
 from governance.monitoring.conformal import Ranks, follow_ranks
-from governance.monitoring.plan import FIRST, RATE, Item
+from governance.monitoring.plan import FIRST, OUTCOME, RATE, RISK, Item
 from governance.monitoring.rates import Rate
+from governance.monitoring.recalibration import Recalibration, fit_calibration
 from governance.monitoring.reference import (
     EMBEDDING,
     Observation,
     ReferenceWindow,
     make_reference,
 )
-from governance.monitoring.sums import Detector, Sums, evidence, follow, threshold
+from governance.monitoring.sums import (
+    Detector,
+    FloatArray,
+    Sums,
+    evidence,
+    follow,
+    threshold,
+)
 from governance.monitoring.tails import both_tails, rising
 
 MISS = 0.02
 """Probability that limits of an item are wrong, over reference windows."""
 COLLECTING, WATCHING, ALARMED, BLIND = "collecting", "watching", "alarmed", "blind"
 RANKS, LIMITS = "ranks", "limits"
+LABEL = "label"
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +152,7 @@ def step(watch: Watch, state: State, case: Observation) -> State:
         if value is None:
             continue
         sums[name] = follow(detector, sums[name], value)
-        if name in ranks:
+        if name in ranks and isinstance(value, float):
             ranks[name] = follow_ranks(ranks[name], value, case.case)
     after = replace(state, ranks=ranks, sums=sums, n=state.n + 1)
     return replace(after, beyond=_beyond(watch, after))
@@ -156,8 +166,21 @@ def watch_of(
         return build(item, window)
     if len(state.first) < item.first_cases:
         return build(item, None)
+    if item.metric == OUTCOME:
+        return _of_outcomes(item, state.first)
     source = f"the first {len(state.first)} cases here"
     return build(item, make_reference(release_digest, source, state.first))
+
+
+def _of_outcomes(item: Item, first: Sequence[Observation]) -> Watch:
+    """Return the watch of stated risks; blind where the first cases have one outcome only."""
+    stated = np.array([case.numbers[RISK] for case in first])
+    labels = np.array([case.numbers[LABEL] for case in first])
+    if not 0 < labels.sum() < len(labels):
+        return Watch(item, (), (), {}, {}, None)
+    intercept, slope = fit_calibration(stated, labels)
+    found = Recalibration(float(labels.mean()), intercept=intercept, slope=slope)
+    return Watch(item, (), (), {RISK: found}, {RISK: threshold(item.limit, 1.0)}, None)
 
 
 def run(
@@ -176,7 +199,7 @@ def run(
     watch: Watch | None = None
     for case in cases:
         if item.window == FIRST and len(state.first) < item.first_cases:
-            state = replace(state, first=(*state.first, case))
+            state = replace(state, first=(*state.first, _only(item, case)))
             continue
         if watch is None:
             watch = watch_of(item, release_digest, window, state)
@@ -213,7 +236,23 @@ def standing(watch: Watch, state: State) -> tuple[Beyond, ...]:
     return tuple(sorted(found, key=lambda item: (-item.evidence / item.threshold, item.name)))
 
 
-def _value(watch: Watch, detector: Detector, name: str, case: Observation) -> float | None:
+def _only(item: Item, case: Observation) -> Observation:
+    """Return what an item needs of a case, so that the state stays small."""
+    if item.metric == OUTCOME:
+        return case
+    return Observation(
+        case.case,
+        {name: case.numbers[name] for name in chosen(tuple(case.numbers), item.data)},
+        {name: case.categories[name] for name in chosen(tuple(case.categories), item.data)},
+        case.embedding if EMBEDDING in item.data else (),
+    )
+
+
+def _value(
+    watch: Watch, detector: Detector, name: str, case: Observation
+) -> float | FloatArray | None:
+    if isinstance(detector, Recalibration):
+        return np.array([case.numbers[RISK], case.numbers[LABEL]])
     if isinstance(detector, Categories):
         word = case.categories.get(name)
         return None if word is None else detector.code(word)
@@ -222,7 +261,8 @@ def _value(watch: Watch, detector: Detector, name: str, case: Observation) -> fl
         if len(case.embedding) != len(distance.mean):
             return None
         return float(distance.of(np.asarray(case.embedding)))
-    return case.numbers.get(name)
+    found = case.numbers.get(name)
+    return None if found is None else float(found)
 
 
 def _beyond(watch: Watch, state: State) -> Beyond | None:
