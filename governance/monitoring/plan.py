@@ -142,7 +142,7 @@ def default_plan(plugin: str, *, suspend: bool = False) -> Plan:
     """Return the plan of a contouring release: what its runs and reviews can show."""
     harm = SUSPEND if suspend else NOTIFY
     scanner = ("ct_*", "pet_*", "slice_spacing_mm", "row_spacing_mm", "extent_*", "quality")
-    tissue = ("ct_hu_*", "pet_suv_*", "slice_spacing_mm", "quality")
+    tissue = ("ct_hu_*", "ct_bone_p95", "pet_suv_*")
     return Plan(
         plugin,
         (

@@ -6,7 +6,7 @@
     risk        stated probability and label, read through the calibration of the first cases
     rate        share of cases in which something happened, against a stated rate
 
-Every number has the same share of the bound (`sums.threshold`).  The first detector beyond its
+Numbers are taken at two digits, as the reference is.  Every number has the same share of the bound (`sums.threshold`).  The first detector beyond its
 threshold is the alarm and names what moved.  A window of first cases is collected before anything
 is watched; those cases are the reference and are not judged.
 
@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from governance.monitoring.categories import Categories
-from governance.monitoring.conformal import Ranks, follow_ranks
+from governance.monitoring.conformal import Ranks, follow_ranks, rounded
 from governance.monitoring.plan import FIRST, OUTCOME, RATE, RISK, Item
 from governance.monitoring.rates import Rate
 from governance.monitoring.recalibration import Recalibration, fit_calibration
@@ -262,7 +262,7 @@ def _value(
             return None
         return float(distance.of(np.asarray(case.embedding)))
     found = case.numbers.get(name)
-    return None if found is None else float(found)
+    return None if found is None else float(rounded(np.asarray(found, dtype=np.float64)))
 
 
 def _beyond(watch: Watch, state: State) -> Beyond | None:

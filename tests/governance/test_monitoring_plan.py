@@ -114,6 +114,14 @@ def test_an_alarmed_item_waits_and_goes_on_after_a_decision() -> None:
     assert len(again.first) == 60
 
 
+def test_a_constant_that_stays_is_quiet_at_any_digit() -> None:
+    """A slice spacing of 3.27 mm is 3.3 in the window, and the same value stays inside it."""
+    cases = [Observation(str(i), {"slice_spacing_mm": 3.27}) for i in range(400)]
+    window = make_reference(DIGEST, "one protocol", cases[:30])
+    item = Item("input", plans.INPUT, ("slice_*",), plans.RELEASE, 2000.0, "notify", "physicist")
+    assert watches.run(item, DIGEST, window, watches.State(), cases[30:]).beyond is None
+
+
 def test_what_has_no_reference_is_blind_and_says_so() -> None:
     """An input item without a window watches nothing, and is not called watching."""
     watch = watches.watch_of(ITEM, DIGEST, None, watches.State())
