@@ -1,14 +1,16 @@
 """One item of the plan at work: detectors of all its numbers under one bound, case by case.
 
-    number      ranks and order statistics, half of its share each
+    number      ranks and order statistics, half of its share each; a constant has limits alone,
+                since ranks among equal values are nothing but the breaking of ties
     category    shares of the known values, and anything new
     embedding   distance to the reference, order statistics
     risk        stated probability and label, read through the calibration of the first cases
     rate        share of cases in which something happened, against a stated rate
 
-Numbers are taken at two digits, as the reference is.  Every number has the same share of the bound (`sums.threshold`).  The first detector beyond its
-threshold is the alarm and names what moved.  A window of first cases is collected before anything
-is watched; those cases are the reference and are not judged.
+Every number has the same share of the bound (`sums.threshold`) and is taken at two digits, as the
+reference is.  The first detector beyond its threshold is the alarm and names what moved.  A window
+of first cases is collected before anything is watched; those cases are the reference and are not
+judged.
 
 Read next: `adapters/monitoring/`, which reads the runs and keeps the state.
 """
@@ -124,8 +126,9 @@ def build(item: Item, reference: ReferenceWindow | None) -> Watch:
         found[name] = Categories.from_reference(words, miss)
     if embedded:
         found[EMBEDDING] = rising(reference.distances, miss)
+    ranked = {name for name in numbers if len(set(reference.numbers[name])) > 1}
     thresholds = {
-        name: threshold(item.limit, (0.5 if name in numbers else 1.0) / count, MISS)
+        name: threshold(item.limit, (0.5 if name in ranked else 1.0) / count, MISS)
         for name in found
     }
     return Watch(item, numbers, categories, found, thresholds, reference)
@@ -136,7 +139,7 @@ def start(watch: Watch) -> State:
     ranks = {
         name: Ranks.from_reference(watch.reference.numbers[name])
         for name in watch.numbers
-        if watch.reference is not None
+        if watch.reference is not None and len(set(watch.reference.numbers[name])) > 1
     }
     sums = {name: Sums.start(len(found.weights)) for name, found in watch.detectors.items()}
     return State(ranks=ranks, sums=sums)
