@@ -37,3 +37,14 @@ def compiled_vector(function: Function) -> Function:
         function
     )
     return kept
+
+
+def compiled_reordering(function: Function) -> Function:
+    """Return `function` compiled on all threads, its sums in any order (vector code).
+
+    For answers that need no more than single precision: they differ by about 1e-6.
+    """
+    kept: Function = numba.njit(
+        cache=True, nogil=True, parallel=True, error_model="numpy", fastmath=True
+    )(function)
+    return kept

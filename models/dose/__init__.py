@@ -1,0 +1,1 @@
+"""Predict the dose of a nine-field head-and-neck plan; read `patient.py` first."""

@@ -1,0 +1,119 @@
+"""From a patient to the dose in Gy on the CT's grid: channels, network, limits.
+
+A grid within the spacings of the training data is used as it is; another one is brought to the
+nearest of these spacings first, and the dose back after it. Start here, then `inputs.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import load_file
+from scipy.ndimage import map_coordinates
+
+from models.dose.inputs import Prepared, prepare, uncrop
+from models.dose.network import DoseNet
+from models.dose.patient import TOP_GY, Patient
+
+FloatArray = NDArray[np.float32]
+Spacing = tuple[float, float, float]
+
+SPACING_MM = ((1.9, 5.5), (1.9, 5.5), (1.5, 3.4))
+"""Row, column and slice spacing of the 240 training and validation patients, from to."""
+
+
+class DosePredictor:
+    """Hold the network and predict with it; `threads` are for the caller to set in torch."""
+
+    def __init__(self, network: DoseNet) -> None:
+        self.network = network.eval()
+
+    @classmethod
+    def load(cls, weights: Path) -> DosePredictor:
+        """Return a predictor with the weights of a safetensors file, whatever its widths."""
+        values = {name: value.float() for name, value in load_file(weights).items()}
+        network = network_of(values)
+        network.load_state_dict(values)
+        return cls(network)
+
+    def predict(self, patient: Patient) -> FloatArray:
+        """Return the dose in Gy, float32, of the CT's shape; zero outside the mask."""
+        spacing = trained_spacing(patient.voxel_mm)
+        if spacing == patient.voxel_mm:
+            return self.dose_of(prepare(patient), patient)
+        there = resampled(patient, spacing)
+        return back(self.dose_of(prepare(there), there), there.voxel_mm, patient)
+
+    def dose_of(self, prepared: Prepared, patient: Patient) -> FloatArray:
+        """Return the dose of prepared channels on the patient's grid."""
+        channels = torch.from_numpy(np.concatenate([prepared.continuous, prepared.masks]))
+        with torch.inference_mode():
+            dose = self.network(channels.float()[None])[0].clamp(min=0).numpy()
+        dose *= np.float32(TOP_GY * prepared.scale)
+        return np.asarray(uncrop(dose, prepared.box, patient.ct_hu.shape), np.float32)
+
+
+def network_of(values: Mapping[str, torch.Tensor]) -> DoseNet:
+    """Return an untrained network of the widths and depths that stored weights have."""
+    levels = 1 + max(int(name.split(".")[1]) for name in values if name.startswith("narrow."))
+    widths = [values["fold.weight"].shape[0]]
+    widths += [values[f"narrow.{level}.weight"].shape[0] for level in range(levels)]
+    depths = []
+    for level in range(levels + 1):
+        blocks = {name.split(".")[2] for name in values if name.startswith(f"down.{level}.")}
+        depths.append(len(blocks))
+    return DoseNet(widths, depths, values["detail.0.weight"].shape[0])
+
+
+def trained_spacing(voxel_mm: Spacing) -> Spacing:
+    """Return the spacing nearest to this one that training patients had."""
+    near = [
+        min(max(step, low), high) for step, (low, high) in zip(voxel_mm, SPACING_MM, strict=True)
+    ]
+    return near[0], near[1], near[2]
+
+
+def resampled(patient: Patient, spacing: Spacing) -> Patient:
+    """Return the patient on a grid of another spacing with the same first voxel centre.
+
+    The CT is read linearly, a mask is true where its linear reading is a half or more; a
+    structure too small for the new grid keeps the voxel nearest to its centroid.
+    """
+    factor = np.asarray(spacing) / np.asarray(patient.voxel_mm)
+    shape = tuple(
+        int(np.floor((size - 1) / step)) + 1
+        for size, step in zip(patient.ct_hu.shape, factor, strict=True)
+    )
+    grid = np.indices(shape, dtype=np.float32) * factor[:, None, None, None]
+
+    def mask(values: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        out = np.asarray(_read(values.astype(np.float32), grid) >= 0.5)
+        if values.any() and not out.any():
+            centre = np.round(np.argwhere(values).mean(axis=0) / factor).astype(int)
+            out[tuple(np.minimum(centre, np.asarray(shape) - 1))] = True
+        return out
+
+    return Patient(
+        np.round(_read(patient.ct_hu.astype(np.float32), grid)).astype(np.int16),
+        spacing,
+        mask(patient.possible_dose),
+        tuple((gray, mask(values)) for gray, values in patient.targets),
+        {name: mask(values) for name, values in patient.organs.items()},
+    )
+
+
+def back(dose: FloatArray, spacing: Spacing, patient: Patient) -> FloatArray:
+    """Return a dose of another spacing on the patient's grid, zero outside its mask."""
+    places = np.argwhere(patient.possible_dose).T
+    factor = np.asarray(patient.voxel_mm) / np.asarray(spacing)
+    out = np.zeros(patient.ct_hu.shape, np.float32)
+    out[patient.possible_dose] = _read(dose, places * factor[:, None])
+    return out
+
+
+def _read(values: FloatArray, places: NDArray[np.float64]) -> FloatArray:
+    return np.asarray(map_coordinates(values, places, order=1, mode="nearest"), np.float32)

@@ -1,0 +1,1 @@
+"""How the dose network is trained, in stages; read `README.md` first."""

@@ -1,0 +1,130 @@
+"""The simplified beams and the quick plan behind the dose network."""
+
+import numpy as np
+import pytest
+
+from models.dose.beams import dose_of, fields_around, fluence_gradient, rays_to
+from models.dose.inputs import CHANNELS, MASK, PLAN, crop, padded_box, prepare, uncrop
+from models.dose.patient import Patient, patient_from_arrays
+from models.dose.plan import Objective, optimise
+
+SHAPE = (40, 44, 24)
+
+
+def phantom(top_gy: float = 70.0, organs: bool = True) -> Patient:
+    """Return a water cylinder with a target beside a parotid."""
+    row, column, slices = np.ogrid[tuple(map(slice, SHAPE))]
+    body = np.hypot(row - 20, column - 22) < 17 + 0 * slices
+    target = (np.hypot(row - 20, column - 18) < 5) & (abs(slices - 12) < 5)
+    parotid = (np.hypot(row - 20, column - 30) < 3) & (abs(slices - 12) < 4)
+    allowed = body & (abs(slices - 12) < 8)
+    ct = np.where(body, 0, -1000).astype(np.int16) * np.ones(SHAPE, np.int16)
+    return Patient(
+        ct,
+        (4.0, 4.0, 3.0),
+        allowed,
+        ((top_gy, target),),
+        {"RightParotid": parotid} if organs else {},
+    )
+
+
+def test_the_gradient_is_the_adjoint_of_the_dose() -> None:
+    """<D w, g> = <w, D' g>, so that descent goes downhill."""
+    generator = np.random.default_rng(3)
+    patient = phantom()
+    fields = fields_around(patient.ct_hu, patient.target, patient.voxel_mm)
+    rays = rays_to(fields, np.argwhere(patient.possible_dose)[::7])
+    fluence = generator.random((9, *fields.shape), dtype=np.float32)
+    gradient = generator.random(rays.bixel.shape[1], dtype=np.float32)
+    left = float(dose_of(fields, fluence, rays) @ gradient)
+    right = float((fluence * fluence_gradient(fields, gradient, rays)).sum())
+    assert left == pytest.approx(right, rel=1e-4)
+
+
+def test_depth_is_that_of_water() -> None:
+    """On the axis of a water cylinder each of the nine fields has gone through its radius."""
+    patient = phantom()
+    middle = np.zeros(SHAPE, bool)
+    middle[20, 22, 12] = True
+    fields = fields_around(patient.ct_hu, middle, patient.voxel_mm)
+    place = fields.depths.shape[2] // 2
+    assert np.allclose(fields.depths[:, 12, place, place], 68.0, atol=4.0)
+
+
+def test_a_dose_that_the_beams_can_give_is_found_again() -> None:
+    """Projecting a deliverable dose onto the beams gives it back within two percent."""
+    patient = phantom()
+    fields = fields_around(patient.ct_hu, patient.target, patient.voxel_mm)
+    rays = rays_to(fields, np.argwhere(patient.possible_dose)[::3])
+    fluence = np.random.default_rng(5).random((9, *fields.shape), dtype=np.float32)
+    dose = dose_of(fields, fluence, rays)
+    ones = np.ones_like(dose)
+    found = optimise(fields, rays, Objective(dose, ones, ones, 0 * ones), dose > 0, 150)
+    error = np.abs(dose_of(fields, found, rays) - dose).mean()
+    assert error < 0.02 * dose.mean()
+
+
+def test_the_plan_covers_the_target_and_falls_off() -> None:
+    """The target gets its prescription, the far parotid much less, both follow the level."""
+    for top in (70.0, 50.0):
+        patient = phantom(top)
+        prepared = prepare(patient)
+        dose = uncrop(prepared.continuous[PLAN], prepared.box, SHAPE) * 70 * prepared.scale
+        assert dose[patient.target].mean() == pytest.approx(top * 1.03, rel=0.04)
+        assert dose[patient.organs["RightParotid"]].mean() < 0.6 * top
+        assert np.all(dose[~patient.possible_dose] == 0)
+
+
+def test_more_weight_on_organs_spares_them() -> None:
+    """The second plan gives the parotid less than the first."""
+    patient = phantom()
+    prepared = prepare(patient)
+    inside = prepared.masks[CHANNELS.index("RightParotid") - MASK]
+    plan, sparing = prepared.continuous[PLAN], prepared.continuous[PLAN + 1]
+    assert sparing[inside].mean() < plan[inside].mean() - 0.01
+
+
+def test_channels_stand_on_a_box_of_sixteenths() -> None:
+    """Channels and masks share a box of sides in multiples of 16 that holds the whole mask."""
+    patient = phantom(organs=False)
+    prepared = prepare(patient)
+    assert prepared.continuous.shape[0] + prepared.masks.shape[0] == len(CHANNELS)
+    assert all(size % 16 == 0 for size in prepared.masks.shape[1:])
+    assert np.array_equal(
+        uncrop(prepared.masks[0].astype(np.float32), prepared.box, SHAPE) > 0,
+        patient.possible_dose,
+    )
+
+
+def test_crop_and_uncrop_are_inverse_beyond_the_edge() -> None:
+    """A box that reaches over the array gives its part back to its place."""
+    mask = np.zeros((20, 8, 40), bool)
+    mask[3:20, 2:7, 30:40] = True
+    box = padded_box(mask)
+    values = np.random.default_rng(0).random(mask.shape, dtype=np.float32) * mask
+    assert np.array_equal(uncrop(crop(values, box, 0.0), box, mask.shape), values)
+
+
+def test_plain_arrays_become_a_patient() -> None:
+    """Names are OpenKBP's; an empty structure counts as missing, a missing array is named."""
+    source = phantom()
+    arrays = {
+        "ct": source.ct_hu,
+        "voxel_mm": np.asarray(source.voxel_mm),
+        "possible_dose_mask": source.possible_dose,
+        "PTV63": source.target,
+        "LeftParotid": np.zeros(SHAPE, bool),
+    }
+    patient = patient_from_arrays(arrays)
+    assert patient.top_gy == 63.0
+    assert not patient.organs
+    del arrays["ct"]
+    with pytest.raises(ValueError, match="named ct"):
+        patient_from_arrays(arrays)
+
+
+def test_a_patient_without_target_is_not_made() -> None:
+    """A missing target is refused, not guessed."""
+    source = phantom()
+    with pytest.raises(ValueError, match="target"):
+        Patient(source.ct_hu, source.voxel_mm, source.possible_dose, ())

@@ -1,0 +1,150 @@
+"""The training recipe of the dose network: packs, scores, a few steps, going on."""
+
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from models.dose.patient import ORGANS
+from models.dose.predict import DosePredictor, trained_spacing
+from models.training.dose.packs import STRUCTURES, load_case, prepare_all, read_pack, split
+from models.training.dose.recipe import STAGES
+from models.training.dose.score import dvh_points
+from models.training.dose.train import MIRRORED, Training, as_batch, mirror, run
+
+DATA = Path(os.environ.get("OSTEON_TEST_DATA", "../shared/data")) / "openkbp"
+SMALL = replace(
+    STAGES["one"], steps=4, widths=(16, 16, 16, 16), depths=(1, 1, 1, 1), detail=8, slab=16
+)
+
+
+def write_pack(path: Path, shift: int) -> None:
+    """Write a water cylinder with a target, a parotid and a dose of 70 and 20 Gy as a pack."""
+    shape = (32, 40, 32)
+    row, column, slices = np.ogrid[tuple(map(slice, shape))]
+    body = (np.hypot(row - 16, column - 20) < 13) & (abs(slices - 16) < 7)
+    target = (np.hypot(row - 16, column - 20 - shift) < 4) & (abs(slices - 16) < 4)
+    parotid = (np.hypot(row - 16, column - 12) < 2) & (abs(slices - 16) < 4)
+    bits = (body.astype(np.uint16) << 10) + (target.astype(np.uint16) << STRUCTURES.index("PTV70"))
+    bits += parotid.astype(np.uint16) << STRUCTURES.index("RightParotid")
+    steps = np.where(target, 3500, 1000)[body].astype(np.int64)
+    jump = np.diff(steps, prepend=0)
+    coded = np.where(jump < 0, -2 * jump - 1, 2 * jump)
+    np.savez(
+        path,
+        bits=bits,
+        dose_low=(coded & 255).astype(np.uint8),
+        dose_high=(coded >> 8).astype(np.uint8),
+        dose_step_mgy=np.asarray(20),
+        ct_lut=np.asarray([-1000, 0], np.int16),
+        ct_delta=np.diff((body).astype(np.uint8), axis=-1, prepend=0).astype(np.uint8),
+        voxel_mm=np.asarray([4.0, 4.0, 3.0]),
+    )
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
+    """Return a folder of four prepared phantoms and their names."""
+    packs = tmp_path_factory.mktemp("packs")
+    for number in range(4):
+        write_pack(packs / f"pt_{number}.npz", number)
+    folder = tmp_path_factory.mktemp("work")
+    return folder, prepare_all(packs, folder)
+
+
+def test_a_pack_gives_back_what_was_written(tmp_path: Path) -> None:
+    """CT, masks, spacing and dose survive the coding of the pack."""
+    write_pack(tmp_path / "a.npz", 2)
+    patient, dose = read_pack(tmp_path / "a.npz")
+    assert set(patient.organs) == {"RightParotid"}
+    assert patient.top_gy == 70.0
+    assert np.allclose(dose[patient.target], 70.0)
+    assert np.allclose(dose[patient.possible_dose & ~patient.target], 20.0)
+    assert np.array_equal(patient.ct_hu == 0, patient.possible_dose)
+
+
+def test_the_split_keeps_forty_back_and_never_changes() -> None:
+    """Learning and held-back patients are apart, and the same on every machine."""
+    names = [f"pt_{number}" for number in range(1, 201)]
+    learnt, kept = split(names)
+    assert (len(learnt), len(kept)) == (160, 40)
+    assert not set(learnt) & set(kept)
+    assert split(list(reversed(names))) == (learnt, kept)
+    assert kept[:3] == split(names)[1][:3]
+
+
+def test_percentiles_are_those_of_numpy() -> None:
+    """D99, D95, D1 of a target and D0.1cc, mean of an organ as OpenKBP defines them."""
+    generator = np.random.default_rng(1)
+    dose = generator.random((6, 7, 8), dtype=np.float32) * 70
+    mask = generator.random((2, 6, 7, 8)) < 0.4
+    points = dvh_points(
+        torch.from_numpy(dose), torch.from_numpy(mask[:1]), torch.from_numpy(mask[1:]), 40.0
+    )
+    found = [float(point) for point in points]
+    target, organ = dose[mask[1]], dose[mask[0]]
+    expected = [*np.percentile(target, [1, 5, 99])]
+    expected += [np.percentile(organ, 100 - 2 / organ.size * 100), organ.mean()]
+    assert found == pytest.approx(expected, rel=1e-4)
+
+
+def test_a_mirror_swaps_the_parotids(prepared: tuple[Path, list[str]]) -> None:
+    """What lay in the right parotid lies in the left one, and twice mirrored is the same."""
+    batch = as_batch(load_case(prepared[0], prepared[1][0]))
+    turned = mirror(batch)
+    right, left = ORGANS.index("RightParotid"), ORGANS.index("LeftParotid")
+    assert torch.equal(turned.organs[left].flip(1), batch.organs[right])
+    assert torch.equal(mirror(turned).channels, batch.channels)
+    assert sorted(MIRRORED) == list(range(9, 16))
+
+
+def test_a_stage_learns_stops_and_goes_on(prepared: tuple[Path, list[str]], tmp_path: Path) -> None:
+    """Two steps and a checkpoint, then the rest from it; the weights predict a patient."""
+    folder, names = prepared
+    training = Training(SMALL, tmp_path)
+    before = {name: value.clone() for name, value in training.average.items()}
+    for name in names[:2]:
+        assert training.advance(as_batch(load_case(folder, name)), 0.9) > 0
+    training.save()
+    again = Training(SMALL, tmp_path)
+    again.resume()
+    assert again.step == 2
+    run(again, folder, names[:3], names[3:])
+    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert lines[-1]["step"] == 4
+    assert any(not torch.equal(before[name], value) for name, value in again.average.items())
+    predictor = DosePredictor.load(tmp_path / "weights.safetensors")
+    batch = as_batch(load_case(folder, names[3]))
+    expected = again.averaged()(batch.channels)
+    assert torch.allclose(predictor.network(batch.channels), expected, atol=0.02)
+
+
+def test_a_stage_starts_from_the_weights_of_the_one_before(
+    prepared: tuple[Path, list[str]], tmp_path: Path
+) -> None:
+    """The first prediction of the next stage is the last one of this stage."""
+    first = Training(SMALL, tmp_path / "one")
+    first.advance(as_batch(load_case(prepared[0], prepared[1][0])), 0.0)
+    first.save()
+    second = Training(SMALL, tmp_path / "two", tmp_path / "one" / "weights.safetensors")
+    for name, value in second.average.items():
+        assert torch.allclose(value, first.average[name], atol=1e-3)
+
+
+def test_spacings_of_the_training_data_are_kept() -> None:
+    """A grid within what was trained is not resampled, another one is brought to its edge."""
+    assert trained_spacing((3.9, 3.9, 2.5)) == (3.9, 3.9, 2.5)
+    assert trained_spacing((1.0, 1.0, 5.0)) == (1.9, 1.9, 3.4)
+
+
+@pytest.mark.skipif(not DATA.exists(), reason="OpenKBP is not here (OSTEON_TEST_DATA)")
+def test_a_real_pack_is_read_as_it_was_planned() -> None:
+    """Maximum dose and size of the mask are those of the manifest."""
+    manifest = json.loads((DATA / "manifest.json").read_text())["patients"]["pt_1"]
+    patient, dose = read_pack(DATA / "train" / "pt_1.npz")
+    assert int(patient.possible_dose.sum()) == manifest["n_pdm"]
+    assert float(dose.max()) == pytest.approx(manifest["max_dose_gy"], abs=0.02)
