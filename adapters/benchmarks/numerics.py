@@ -21,6 +21,13 @@ from numpy.typing import NDArray
 from adapters.benchmarks.environments import FOLDER
 from adapters.benchmarks.peer import Peer
 from adapters.benchmarks.subjects import make, near_maximum_gy, regions, volume_mm3
+from adapters.benchmarks.writing import (
+    grid_of,
+    round_trip,
+    same_segments,
+    write_segments,
+    write_structures,
+)
 from audit.errors import SuiteError
 from validation.benchmarks.table import Measured, Row, measure
 
@@ -85,7 +92,8 @@ def subjects() -> tuple[Subject, ...]:
     pymedphys, fast = ("pymedphys", "gamma_pymedphys"), ("pymedphys", "gamma_pymedphys_fast")
     by_samples, passing = f"{gamma}, by samples", f"{gamma}, pass or fail only"
     deepmind, histograms = ("surface", "surface_deepmind"), ("dicompyler", "dvh_dicompyler")
-    rt_utils = ("rt-utils", "structures_rt_utils")
+    rt_utils, drawn = ("rt-utils", "structures_rt_utils"), ("rt-utils", "masks_rt_utils")
+    seg = ("own", "seg_highdicom")
     return (
         Subject(load, "pydicom", 12, ("own", "ct_pydicom"), _ct, _same("ct-pydicom")),
         Subject(load, "SimpleITK", 4, ("own", "ct_simpleitk"), _ct, _same("ct-simpleitk")),
@@ -101,6 +109,8 @@ def subjects() -> tuple[Subject, ...]:
         Subject(surface, "surface-distance", 10, deepmind, _surface, _figures("surface")),
         Subject("DVH, 10 ROIs, 3 mm", "dicompyler-core", 50, histograms, _dvh, _volumes),
         Subject("RTSTRUCT to masks, 10 ROIs", "rt-utils", 20, rt_utils, _read, _masks),
+        Subject("masks to RTSTRUCT, 10 ROIs", "rt-utils", 10, drawn, write_structures, round_trip),
+        Subject("SEG write, 10 segments", "highdicom", 10, seg, write_segments, same_segments),
     )
 
 
@@ -208,22 +218,9 @@ def _read(folder: Path) -> list[NDArray[np.bool_]]:
     from adapters.rt.raster import mask_from_contours
     from adapters.rt.read_series import read_headers
     from adapters.rt.read_structures import read_structures
-    from plugins.host.images import Geometry
 
     structures = read_structures(folder / "RS.dcm")[0]
-    headers = read_headers(sorted((folder / "ct").glob("*.dcm")))
-    first, last = headers.datasets[0], headers.datasets[-1]
-    count = len(headers.datasets)
-    low, high = (float(item.ImagePositionPatient[2]) for item in (first, last))
-    spacing = ((high - low) / (count - 1), *(float(v) for v in first.PixelSpacing))
-    x, y, z = (float(v) for v in first.ImagePositionPatient)
-    geometry = Geometry(
-        (count, int(first.Rows), int(first.Columns)),
-        (spacing[0], spacing[1], spacing[2]),
-        (x, y, z),
-        ((0.0, 0.0, 1.0), (0.0, 1.0, 0.0), (1.0, 0.0, 0.0)),
-        structures.frame_of_reference_uid,
-    )
+    geometry = grid_of(read_headers(sorted((folder / "ct").glob("*.dcm"))))
     return [mask_from_contours(roi.contours, geometry) for roi in structures.rois]
 
 

@@ -4,6 +4,7 @@
     RS.dcm        ten regions drawn as smooth contours, one with a hole, one of two islands
     RD.dcm        a dose on a grid of 3 mm
     rois.npy      the same ten regions as masks (10, frames, rows, columns)
+    drawn.npy     the same as bits, each with a hole and an island of one voxel: to be written
     masks.npz     two masks that resemble each other, and their spacing
     doses.npz     two doses on one grid of 2.5 mm, and its spacing
 
@@ -66,7 +67,9 @@ def make(folder: Path) -> None:
         _save(_slice(index, np.roll(noise, index, axis=0)), folder / "ct" / f"{index:04d}.dcm")
     _save(_structures(), folder / "RS.dcm")
     _save(_dose(), folder / "RD.dcm")
-    np.save(folder / "rois.npy", np.stack([_mask(parts) for parts in regions()]))
+    masks = np.stack([_mask(parts) for parts in regions()])
+    np.save(folder / "rois.npy", masks)
+    np.save(folder / "drawn.npy", np.packbits(_pierced(masks), axis=-1))
     first = _mask((((0.0, 0.0, 0.0), (75.0, 70.0, 60.0)),))
     second = _mask((((2.5, -2.0, 3.0), (73.0, 71.0, 58.0)),))
     np.savez(folder / "masks.npz", first=first, second=second, spacing=np.array(SPACING_MM))
@@ -74,6 +77,18 @@ def make(folder: Path) -> None:
     np.savez(
         folder / "doses.npz", reference=reference, evaluated=evaluated, spacing=np.full(3, 2.5)
     )
+
+
+def _pierced(masks: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return the masks with a hole of one voxel in their middle frame, and an island of one
+    voxel in a corner of it."""
+    for mask in masks:
+        planes = np.flatnonzero(mask.any(axis=(1, 2)))
+        middle = mask[planes[len(planes) // 2]]
+        inside = np.argwhere(ndimage.binary_erosion(middle))
+        row, column = inside[len(inside) // 2]
+        middle[row, column], middle[2, 3] = False, True
+    return masks
 
 
 def volume_mm3(parts: tuple[Ellipsoid, ...]) -> float:

@@ -17,6 +17,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from models.physics.outlines import outlines, turns
+
 Corner = tuple[int, int]
 """(row, column) of a voxel corner: corner (r, c) is the point (r - 0.5, c - 0.5)."""
 
@@ -33,17 +35,15 @@ def trace(plane: NDArray[np.bool_]) -> list[NDArray[np.float64]]:
     Arrays (points, 2) of (row, column) indices in voxels, odd multiples of a half; not
     closed (the last point is not the first).  The even-odd rule gives ``plane`` back.
     """
-    if not plane.any():
-        return []
-    rows, columns = np.flatnonzero(plane.any(axis=1)), np.flatnonzero(plane.any(axis=0))
-    filled = plane[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    corner = np.asarray([rows[0], columns[0]], dtype=np.float64) - 0.5
     outer: list[list[Corner]] = []
     holes: list[list[Corner]] = []
-    for loop in _loops(filled):
-        (outer if _doubled_area(loop) > 0 else holes).append(loop)
+    loops = outlines(plane)
+    if all(around for around, _ in loops):
+        return [turns(loop) - np.float64(0.5) for _, loop in loops]
+    for around, loop in loops:
+        (outer if around else holes).append([(row, column) for row, column in loop.tolist()])
     joined = _join(outer, sorted(holes, key=min))
-    return [np.asarray(_turns(loop), dtype=np.float64) + corner for loop in joined]
+    return [turns(np.asarray(loop)) - np.float64(0.5) for loop in joined]
 
 
 def enclosed_area(polygon: NDArray[np.float64]) -> float:
@@ -51,52 +51,6 @@ def enclosed_area(polygon: NDArray[np.float64]) -> float:
     sum(x_i * y_(i+1) - x_(i+1) * y_i) / 2."""
     following = np.roll(polygon, -1, axis=0)
     return abs(float(np.sum(polygon[:, 1] * following[:, 0] - following[:, 1] * polygon[:, 0])) / 2)
-
-
-def _loops(plane: NDArray[np.bool_]) -> list[list[Corner]]:
-    """Return simple loops of unit steps with the mask on the same side of each step."""
-    padded = np.pad(plane, 1).astype(np.int8)
-    steps: dict[Corner, list[Corner]] = {}
-    below = padded[1:, 1:-1] - padded[:-1, 1:-1]  # change from the row above, at corner rows
-    for row, column in np.argwhere(below).tolist():
-        ends = ((row, column), (row, column + 1))
-        start, end = ends if below[row, column] > 0 else ends[::-1]
-        steps.setdefault(start, []).append(end)
-    beside = padded[1:-1, 1:] - padded[1:-1, :-1]
-    for row, column in np.argwhere(beside).tolist():
-        ends = ((row + 1, column), (row, column))
-        start, end = ends if beside[row, column] > 0 else ends[::-1]
-        steps.setdefault(start, []).append(end)
-    loops = []
-    for first in sorted(steps):
-        while steps.get(first):
-            loops.extend(_walk(first, steps))
-    return loops
-
-
-def _walk(first: Corner, steps: dict[Corner, list[Corner]]) -> list[list[Corner]]:
-    """Follow steps from ``first`` and cut a loop off whenever a corner comes again."""
-    path, place, loops = [first], {first: 0}, []
-    while True:
-        corner = steps[path[-1]].pop()
-        if corner not in place:
-            place[corner] = len(path)
-            path.append(corner)
-            continue
-        begin = place[corner]
-        loops.append(path[begin:])
-        for passed in path[begin + 1 :]:
-            del place[passed]
-        del path[begin + 1 :]
-        if len(path) == 1:
-            return loops
-
-
-def _doubled_area(loop: list[Corner]) -> int:
-    """Return twice the signed area; positive where the loop encloses the mask."""
-    points = np.asarray(loop)
-    following = np.roll(points, -1, axis=0)
-    return int(np.sum(points[:, 1] * following[:, 0] - following[:, 1] * points[:, 0]))
 
 
 def _join(outer: list[list[Corner]], holes: list[list[Corner]]) -> list[list[Corner]]:
@@ -139,13 +93,3 @@ def _detour(hole: list[Corner], path: list[Corner], top: int) -> list[Corner]:
         return circuit
     channel = [(step, column) for step in range(top + 1, row)]
     return [*channel, (row, column), *circuit, *channel[::-1], (top, column)]
-
-
-def _turns(loop: list[Corner]) -> list[Corner]:
-    """Return the corners of the loop at which its direction changes."""
-    before, after = [loop[-1], *loop[:-1]], [*loop[1:], loop[0]]
-    return [
-        corner
-        for corner, last, following in zip(loop, before, after, strict=True)
-        if not (last[0] == corner[0] == following[0] or last[1] == corner[1] == following[1])
-    ]

@@ -21,6 +21,7 @@ from adapters.rt.equipment import MANUFACTURER, Label, WritingContext, stamp
 from adapters.rt.repair import repair_long
 from adapters.rt.write_frames import ReferenceGrid, pin_dimensions
 from adapters.rt.write_multiframe import Frame, in_frame_order, template_planes, with_frames
+from models.physics.extents import Extents, extents
 from plugins.host.findings import Segmentation
 from plugins.host.images import Code
 
@@ -50,7 +51,8 @@ def write_segmentation(
     import highdicom
 
     label = Label("SEG", number, "SEG")
-    filled = np.stack([item.mask.any(axis=(1, 2)) for item in segmentations])
+    held = [extents(item.mask) for item in segmentations]
+    filled = np.stack([item.counts > 0 for item in held])
     planes = np.flatnonzero(filled.any(axis=0)).tolist() or list(range(filled.shape[1]))
     few = template_planes(planes)
     with warnings.catch_warnings():  # an empty mask is written as it is, without a remark
@@ -76,8 +78,8 @@ def write_segmentation(
         )
     frames = _frames(reference, planes, filled)
     dataset = with_frames(template, reference, range(planes[0], planes[-1] + 1), frames)
-    dataset.SegmentsOverlap = "YES" if _overlap(segmentations) else "NO"
-    dataset.PixelData = _bits(segmentations, frames)
+    dataset.SegmentsOverlap = "YES" if _overlap(segmentations, filled) else "NO"
+    dataset.PixelData = _bits(segmentations, frames, held)
     pin_dimensions(dataset, context, "SEG", number)
     return stamp(dataset, context, label)
 
@@ -96,21 +98,38 @@ def _frames(
     ]
 
 
-def _overlap(segmentations: Sequence[Segmentation]) -> bool:
+def _overlap(segmentations: Sequence[Segmentation], filled: NDArray[np.bool_]) -> bool:
     """Say whether a voxel belongs to more than one segment (PS3.3 C.8.20.2)."""
-    seen = np.zeros(segmentations[0].mask.shape, dtype=np.bool_)
-    for item in segmentations:
-        if (seen & item.mask).any():
-            return True
-        seen |= item.mask
+    for plane in np.flatnonzero(filled.sum(axis=0) > 1):
+        first, *others = np.flatnonzero(filled[:, plane]).tolist()
+        seen = segmentations[first].mask[plane].copy()
+        for other in others:
+            mask = segmentations[other].mask[plane]
+            if (seen & mask).any():
+                return True
+            seen |= mask
     return False
 
 
-def _bits(segmentations: Sequence[Segmentation], frames: Sequence[Frame]) -> bytes:
-    """Return the frames one bit a voxel, one after another (PS3.5 Section 8.1.1, Annex D)."""
-    voxels = [segmentations[frame.dimensions[0] - 1].mask[frame.plane] for frame in frames]
-    packed = np.packbits(np.stack(voxels).ravel(), bitorder="little").tobytes()
-    return packed + b"\0" * (len(packed) % 2)
+def _bits(
+    segmentations: Sequence[Segmentation], frames: Sequence[Frame], held: Sequence[Extents]
+) -> bytes:
+    """Return the frames one bit a voxel, one after another (PS3.5 Section 8.1.1, Annex D).
+
+    Rows of whole bytes are packed where a voxel may be set, and are zero elsewhere.
+    """
+    _, rows, columns = segmentations[0].mask.shape
+    if columns % 8:
+        voxels = [segmentations[frame.dimensions[0] - 1].mask[frame.plane] for frame in frames]
+        packed = np.packbits(np.stack(voxels).ravel(), bitorder="little")
+    else:
+        packed = np.zeros((len(frames), rows, columns // 8), dtype=np.uint8)
+        for place, frame in enumerate(frames):
+            segment = frame.dimensions[0] - 1
+            first, end = held[segment].boxes[frame.plane, :2]
+            part = segmentations[segment].mask[frame.plane, first:end]
+            packed[place, first:end] = np.packbits(part, axis=1, bitorder="little")
+    return packed.tobytes() + b"\0" * (packed.size % 2)
 
 
 def _describe(context: WritingContext, segment_number: int, item: Segmentation) -> Dataset:

@@ -20,10 +20,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 from pydicom import Dataset
-from pydicom.charset import default_encoding
-from pydicom.dataelem import RawDataElement
-from pydicom.tag import Tag
 from pydicom.uid import RTStructureSetStorage
 from pydicom.valuerep import format_number_as_ds
 
@@ -31,6 +29,9 @@ from adapters.rt.equipment import PRIVATE_SCHEME, Label, WritingContext, stamp
 from adapters.rt.repair import repair_long, repair_short
 from adapters.rt.sources import FrameReference, SourceSeries
 from adapters.rt.write_contours import trace
+from adapters.rt.write_items import element, put, sequence, uid_element
+from models.physics.decimals import format_decimals
+from models.physics.extents import Extents, extents
 from plugins.host.findings import Segmentation
 from plugins.host.images import Code
 from plugins.host.ports import Document
@@ -81,8 +82,9 @@ def write_structure_set(
     dataset.ROIContourSequence = []
     dataset.RTROIObservationsSequence = []
     for roi_number, segmentation in enumerate(segmentations, start=1):
-        dataset.StructureSetROISequence.append(_region(context, roi_number, segmentation))
-        dataset.ROIContourSequence.append(_contours(source, roi_number, segmentation))
+        held = extents(segmentation.mask)
+        dataset.StructureSetROISequence.append(_region(context, roi_number, segmentation, held))
+        dataset.ROIContourSequence.append(_contours(source, roi_number, segmentation, held))
         dataset.RTROIObservationsSequence.append(_observation(roi_number, segmentation))
     dataset.ApprovalStatus = "UNAPPROVED"
     return stamp(dataset, context, label)
@@ -110,15 +112,13 @@ def _referenced_frame(
     context: WritingContext, source: SourceSeries, frame_of_reference_uid: str
 ) -> Dataset:
     """Return frame of reference, study, series and every instance (PS3.3 C.8.8.5)."""
-    images = []
-    for header in source.datasets:
-        image = Dataset()
-        image.ReferencedSOPClassUID = str(header.SOPClassUID)
-        image.ReferencedSOPInstanceUID = str(header.SOPInstanceUID)
-        images.append(image)
+    images = [
+        _reference(str(header.SOPClassUID), str(header.SOPInstanceUID))
+        for header in source.datasets
+    ]
     series = Dataset()
     series.SeriesInstanceUID = source.series_instance_uid
-    series.ContourImageSequence = images
+    put(series, "ContourImageSequence", images)
     study = Dataset()
     study.ReferencedSOPClassUID = DETACHED_STUDY
     study.ReferencedSOPInstanceUID = context.inherited.text("StudyInstanceUID")
@@ -129,7 +129,9 @@ def _referenced_frame(
     return frame
 
 
-def _region(context: WritingContext, roi_number: int, segmentation: Segmentation) -> Dataset:
+def _region(
+    context: WritingContext, roi_number: int, segmentation: Segmentation, held: Extents
+) -> Dataset:
     """Return the Structure Set ROI item: name, volume in cm3, how it was made."""
     algorithm = Dataset()
     algorithm.AlgorithmFamilyCodeSequence = [
@@ -146,7 +148,7 @@ def _region(context: WritingContext, roi_number: int, segmentation: Segmentation
     region.ReferencedFrameOfReferenceUID = segmentation.geometry.frame_of_reference_uid
     region.ROIName = repair_long(segmentation.name)[0]
     region.ROIDescription = repair_long(segmentation.description or segmentation.name)[0]
-    volume_ml = float(segmentation.mask.sum()) * segmentation.geometry.voxel_volume_ml()
+    volume_ml = float(held.counts.sum()) * segmentation.geometry.voxel_volume_ml()
     region.ROIVolume = format_number_as_ds(round(volume_ml, 6))
     region.ROIGenerationAlgorithm = "AUTOMATIC"
     region.ROIGenerationDescription = repair_long(
@@ -156,50 +158,51 @@ def _region(context: WritingContext, roi_number: int, segmentation: Segmentation
     return region
 
 
-def _contours(source: SourceSeries, roi_number: int, segmentation: Segmentation) -> Dataset:
+def _contours(
+    source: SourceSeries, roi_number: int, segmentation: Segmentation, held: Extents
+) -> Dataset:
     """Return the ROI Contour item with one contour item per polygon."""
     item = Dataset()
     item.ROIDisplayColor = list(COLOURS[(roi_number - 1) % len(COLOURS)])
     item.ReferencedROINumber = roi_number
-    contours: list[Dataset] = []
-    planes = np.flatnonzero(segmentation.mask.any(axis=(1, 2)))
-    for plane in planes.tolist():
-        image = _image(source.frame(plane))
-        for polygon in trace(segmentation.mask[plane]):
-            index = np.column_stack([np.full(len(polygon), float(plane)), polygon])
+    contours: list[bytes] = []
+    for plane in held.planes:
+        image = sequence("ContourImageSequence", [_image(source.frame(plane))])
+        corner = held.boxes[plane, [0, 2]]
+        for polygon in trace(held.cut(segmentation.mask, plane)):
+            index = np.column_stack([np.full(len(polygon), float(plane)), polygon + corner])
             points = segmentation.geometry.to_patient(index)
             contours.append(_contour(points, image, len(contours) + 1))
     if contours:
-        item.ContourSequence = contours
+        put(item, "ContourSequence", contours)
     return item
 
 
-def _contour(points: np.ndarray, image: Dataset, contour_number: int) -> Dataset:
-    """Return one Contour Sequence item.
-
-    The coordinates enter as encoded text: pydicom would parse and print each number.
-    """
-    text = "\\".join([f"{value:.{DECIMALS}f}" for value in points.ravel().tolist()])
-    contour = Dataset()
-    contour.ContourNumber = contour_number
-    contour.ContourImageSequence = [image]
-    contour.ContourGeometricType = "CLOSED_PLANAR"
-    contour.NumberOfContourPoints = len(points)
-    encoded = (text + " " * (len(text) % 2)).encode("ascii")
-    tag = Tag("ContourData")
-    raw = RawDataElement(tag, "DS", len(encoded), encoded, 0, True, True)
-    contour[tag] = raw
-    contour.set_original_encoding(True, True, default_encoding)  # so that it stays as it is
-    return contour
+def _contour(points: NDArray[np.float64], image: bytes, contour_number: int) -> bytes:
+    """Return one Contour Sequence item, its elements in the order of their tags."""
+    return b"".join(
+        (
+            image,
+            element("ContourGeometricType", b"CLOSED_PLANAR"),
+            element("NumberOfContourPoints", b"%d" % len(points)),
+            element("ContourNumber", b"%d" % contour_number),
+            element("ContourData", format_decimals(points.ravel(), DECIMALS)),
+        )
+    )
 
 
-def _image(frame: FrameReference) -> Dataset:
-    image = Dataset()
-    image.ReferencedSOPClassUID = frame.sop_class_uid
-    image.ReferencedSOPInstanceUID = frame.sop_instance_uid
-    if frame.frame_number is not None:
-        image.ReferencedFrameNumber = frame.frame_number
-    return image
+def _image(frame: FrameReference) -> bytes:
+    """Return the item that names the image of a contour (PS3.3 Table 10-3)."""
+    named = _reference(frame.sop_class_uid, frame.sop_instance_uid)
+    if frame.frame_number is None:
+        return named
+    return named + element("ReferencedFrameNumber", b"%d" % frame.frame_number)
+
+
+def _reference(sop_class_uid: str, sop_instance_uid: str) -> bytes:
+    return uid_element("ReferencedSOPClassUID", sop_class_uid) + uid_element(
+        "ReferencedSOPInstanceUID", sop_instance_uid
+    )
 
 
 def _observation(roi_number: int, segmentation: Segmentation) -> Dataset:

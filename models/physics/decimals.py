@@ -91,3 +91,68 @@ def _exponent(signs: NDArray[np.uint8], place: int) -> tuple[int, int]:
     if place == begin or place == begin + 4:
         return -1, 0
     return place, -number if negative else number
+
+
+def format_decimals(values: NDArray[np.float64], decimals: int) -> bytes:
+    """Return numbers with a fixed count of decimals and backslashes between them, each as
+    Python's ``format(value, ".4f")`` writes it.
+
+    Examples
+    --------
+    >>> format_decimals(np.array([1.5, -2.00005]), 4).decode()
+    '1.5000\\\\-2.0001'
+    """
+    text = np.empty(len(values) * _WIDEST, dtype=np.uint8)
+    count = _format(values, 10.0**decimals, decimals, text)
+    if count >= 0:
+        return text[:count].tobytes()
+    return "\\".join([f"{value:.{decimals}f}" for value in values.tolist()]).encode("ascii")
+
+
+_WIDEST, _LARGEST = 20, 2.0**52
+_SPLIT = 2.0**27 + 1
+"""Veltkamp's constant: it cuts a double into two halves of 26 bits."""
+
+
+@compiled
+def _format(
+    values: NDArray[np.float64], power: float, decimals: int, text: NDArray[np.uint8]
+) -> int:
+    """Write the numbers and return the count of bytes, -1 where one is too large.
+
+    Source: Dekker, A floating-point technique for extending the available precision, 1971:
+    the error of a product of two doubles is a double, so that a tie can be told exactly.
+    """
+    place = 0
+    for index in range(len(values)):
+        value = abs(values[index])
+        scaled = value * power
+        if not scaled < _LARGEST:
+            return -1
+        whole = np.floor(scaled)
+        rest = scaled - whole
+        number = np.int64(whole)
+        if rest == 0.5:
+            high, other = value * _SPLIT, power * _SPLIT
+            high, other = high - (high - value), other - (other - power)
+            low, less = value - high, power - other
+            error = ((high * other - scaled) + high * less + low * other) + low * less
+            number += np.int64(error > 0 or (error == 0 and number % 2 == 1))
+        elif rest > 0.5:
+            number += 1
+        if index:
+            text[place] = _BACKSLASH
+            place += 1
+        if np.signbit(values[index]):
+            text[place] = _MINUS
+            place += 1
+        digits = decimals + 1
+        while digits < 16 and number >= 10**digits:
+            digits += 1
+        place += digits + 1
+        for digit in range(digits):
+            at = place - 1 - digit - (digit >= decimals)
+            text[at] = _ZERO + number % 10
+            number //= 10
+        text[place - 1 - decimals] = _POINT
+    return place

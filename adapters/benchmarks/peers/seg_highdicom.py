@@ -14,7 +14,8 @@ folder = Path(sys.argv[1])
 sources = [
     pydicom.dcmread(path, stop_before_pixels=True) for path in sorted((folder / "ct").glob("*.dcm"))
 ]
-masks = np.moveaxis(np.load(folder / "rois.npy"), 0, -1)
+drawn = np.unpackbits(np.load(folder / "drawn.npy"), axis=-1).view(np.bool_)
+masks = np.ascontiguousarray(np.moveaxis(drawn, 0, -1))
 described = [
     highdicom.seg.SegmentDescription(
         segment_number=number,

@@ -1,4 +1,4 @@
-"""rt-utils: a structure set to masks, and masks to a structure set."""
+"""rt-utils: a structure set to masks."""
 
 import sys
 from pathlib import Path
@@ -8,7 +8,6 @@ from rt_utils import RTStructBuilder
 from serve import serve
 
 folder = Path(sys.argv[1])
-masks = np.load(folder / "rois.npy") if (folder / "rois.npy").exists() else None
 
 
 def _read() -> object:
@@ -16,17 +15,8 @@ def _read() -> object:
     return [found.get_roi_mask_by_name(name) for name in found.get_roi_names()]
 
 
-def _write() -> object:
-    made = RTStructBuilder.create_new(str(folder / "ct"))
-    for number, mask in enumerate(masks):
-        made.add_roi(mask=np.moveaxis(mask, 0, -1), name=f"R{number}")
-    made.save(str(folder / "RS-peer.dcm"))
-    return None
-
-
 def _keep(found: object) -> None:
-    if found is not None:
-        np.save(folder / "read-peer.npy", np.moveaxis(np.array(found), -1, 1))
+    np.save(folder / "read-peer.npy", np.moveaxis(np.array(found), -1, 1))
 
 
-serve(_write if (folder / "write").exists() else _read, _keep)
+serve(_read, _keep)
