@@ -29,6 +29,7 @@ from adapters.cli import (
     incident_evidence,
     keeping,
     key,
+    monitor,
     oversight,
     personnel,
     physics,
@@ -87,6 +88,7 @@ app.add_typer(
 app.add_typer(key.app, name="key", help="Keys: trust, rotate, revoke, protect.")
 app.add_typer(personnel.app, name="personnel", help="Overseers, training, instructions read.")
 app.add_typer(oversight.app, name="oversight", help="Rates of review; import assessments.")
+app.add_typer(monitor.app, name="monitor", help="What is watched, found and decided.")
 app.add_typer(account.app, name="account", help="Persons and their roles.")
 app.add_typer(audit.app, name="audit", help="Verify, export and keep the audit log.")
 app.add_typer(witness.app, name="witness", help="Witness the audit logs of others.")

@@ -30,9 +30,16 @@ PLANNERS = ("physicist", "compliance", "approver")
 _log = structlog.get_logger(__name__)
 
 
-def plan_of(site: Site, transaction: Transaction, plugin: str, release_digest: str) -> Plan:
-    """Return the plan of a release."""
-    document = transaction.governed(plans.KIND, release_digest)
+def plan_of(
+    site: Site,
+    transaction: Transaction,
+    plugin: str,
+    release_digest: str,
+    *,
+    shipped: bool = False,
+) -> Plan:
+    """Return the plan of a release in force here, or with ``shipped`` the one it came with."""
+    document = None if shipped else transaction.governed(plans.KIND, release_digest)
     if document is not None:
         return plans.decode(document.content)
     raw = site.registry.attachment(release_digest, plans.ATTACHMENT)
