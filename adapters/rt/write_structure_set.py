@@ -17,7 +17,8 @@ Read next: `write_contours.py`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -81,10 +82,11 @@ def write_structure_set(
     dataset.StructureSetROISequence = []
     dataset.ROIContourSequence = []
     dataset.RTROIObservationsSequence = []
+    images = cache(lambda plane: sequence("ContourImageSequence", [_image(source.frame(plane))]))
     for roi_number, segmentation in enumerate(segmentations, start=1):
         held = extents(segmentation.mask)
         dataset.StructureSetROISequence.append(_region(context, roi_number, segmentation, held))
-        dataset.ROIContourSequence.append(_contours(source, roi_number, segmentation, held))
+        dataset.ROIContourSequence.append(_contours(images, roi_number, segmentation, held))
         dataset.RTROIObservationsSequence.append(_observation(roi_number, segmentation))
     dataset.ApprovalStatus = "UNAPPROVED"
     return stamp(dataset, context, label)
@@ -159,7 +161,7 @@ def _region(
 
 
 def _contours(
-    source: SourceSeries, roi_number: int, segmentation: Segmentation, held: Extents
+    images: Callable[[int], bytes], roi_number: int, segmentation: Segmentation, held: Extents
 ) -> Dataset:
     """Return the ROI Contour item with one contour item per polygon."""
     item = Dataset()
@@ -167,12 +169,11 @@ def _contours(
     item.ReferencedROINumber = roi_number
     contours: list[bytes] = []
     for plane in held.planes:
-        image = sequence("ContourImageSequence", [_image(source.frame(plane))])
         corner = held.boxes[plane, [0, 2]]
         for polygon in trace(held.cut(segmentation.mask, plane)):
             index = np.column_stack([np.full(len(polygon), float(plane)), polygon + corner])
             points = segmentation.geometry.to_patient(index)
-            contours.append(_contour(points, image, len(contours) + 1))
+            contours.append(_contour(points, images(plane), len(contours) + 1))
     if contours:
         put(item, "ContourSequence", contours)
     return item

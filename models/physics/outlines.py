@@ -25,8 +25,12 @@ def outlines(plane: NDArray[np.bool_]) -> list[tuple[bool, NDArray[np.int64]]]:
     -------
     Loops as (corners, 2) of (row, column); corner (r, c) is the point (r - 0.5, c - 0.5).
     """
-    steps = _steps(np.ascontiguousarray(plane).view(np.uint8))
-    corners, starts, areas = _loops(steps)
+    rows, columns = plane.shape
+    padded = np.zeros((rows + 2, columns + 2), dtype=np.uint8)
+    padded[1:-1, 1:-1] = plane
+    steps = np.zeros((rows + 1, -(-(columns + 1) // 8) * 8), dtype=np.uint8)
+    _step_out(padded, steps)
+    corners, starts, areas = _loops(steps, steps.view(np.uint64))
     return [
         (bool(area > 0), corners[begin:end])
         for begin, end, area in zip(starts[:-1], starts[1:], areas, strict=True)
@@ -48,76 +52,85 @@ def turns(loop: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 @compiled
-def _steps(plane: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return the directions in which the loops leave each corner."""
-    rows, columns = plane.shape
-    steps = np.zeros((rows + 1, columns + 1), dtype=np.uint8)
-    for row in range(rows + 1):
-        for column in range(columns):
-            above = plane[row - 1, column] if row > 0 else 0
-            below = plane[row, column] if row < rows else 0
-            if below > above:
-                steps[row, column] |= _RIGHT
-            elif above > below:
-                steps[row, column + 1] |= _LEFT
+def _step_out(padded: NDArray[np.uint8], steps: NDArray[np.uint8]) -> None:
+    """Write the directions in which the loops leave each corner."""
+    rows, columns = padded.shape[0] - 1, padded.shape[1] - 1
     for row in range(rows):
-        for column in range(columns + 1):
-            left = plane[row, column - 1] if column > 0 else 0
-            right = plane[row, column] if column < columns else 0
-            if right > left:
-                steps[row + 1, column] |= _UP
-            elif left > right:
-                steps[row, column] |= _DOWN
-    return steps
+        above, below, line = padded[row], padded[row + 1], steps[row]
+        for column in range(columns):
+            a, b = above[column], above[column + 1]
+            c, d = below[column], below[column + 1]
+            line[column] = (
+                (a & (c ^ 1)) * _LEFT
+                + (d & (b ^ 1)) * _RIGHT
+                + (b & (a ^ 1)) * _UP
+                + (c & (d ^ 1)) * _DOWN
+            )
 
 
 @compiled
 def _loops(
-    steps: NDArray[np.uint8],
+    steps: NDArray[np.uint8], words: NDArray[np.uint64]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """Return the corners of all loops, where each begins, and twice the area of each; positive
-    where it encloses the mask.  Takes the steps away as it goes."""
+    where it encloses the mask.  Takes the steps away as it goes.
+
+    Parameters
+    ----------
+    words : the memory of ``steps``, eight corners at once.
+    """
     rows, columns = steps.shape
     total = 0
     for row in range(rows):
-        for column in range(columns):
-            bits = steps[row, column]
-            total += (bits & 1) + (bits >> 1 & 1) + (bits >> 2 & 1) + (bits >> 3)
+        for word in range(words.shape[1]):
+            bits = words[row, word]
+            while bits:
+                bits &= bits - np.uint64(1)
+                total += 1
     corners = np.empty((total, 2), dtype=np.int64)
     starts, areas = np.zeros(total // 4 + 1, dtype=np.int64), np.zeros(total // 4, dtype=np.int64)
     path = np.empty((total + 1, 2), dtype=np.int64)
-    place = np.full((rows, columns), -1, dtype=np.int64)
+    place = np.zeros((rows, columns), dtype=np.int32)  # in the path, from 1; 0 outside
     used = loops = 0
     for first_row in range(rows):
-        for first_column in range(columns):
-            while steps[first_row, first_column]:
+        for word in range(words.shape[1]):
+            while words[first_row, word]:
+                first_column = word * 8
+                while steps[first_row, first_column] == 0:
+                    first_column += 1
                 row, column, length = first_row, first_column, 1
                 path[0, 0], path[0, 1] = row, column
-                place[row, column] = 0
-                while True:
+                place[row, column] = 1
+                while length:
                     row, column = _step(steps, row, column)
-                    begin = place[row, column]
+                    begin = place[row, column] - 1
                     if begin < 0:
-                        place[row, column] = length
                         path[length, 0], path[length, 1] = row, column
                         length += 1
+                        place[row, column] = length
                         continue
-                    area = 0
-                    for index in range(begin, length):
-                        after = index + 1 if index + 1 < length else begin
-                        area += path[index, 1] * path[after, 0] - path[after, 1] * path[index, 0]
-                        corners[used] = path[index]
-                        used += 1
-                        if index > begin:
-                            place[path[index, 0], path[index, 1]] = -1
-                    areas[loops] = area
+                    areas[loops] = _cut(path[begin:length], corners[used:], place)
+                    used += length - begin
                     loops += 1
                     starts[loops] = used
-                    length = begin + 1
-                    if length == 1:
-                        break
-                place[first_row, first_column] = -1
+                    place[row, column] = begin + 1
+                    length = begin + 1 if begin else 0
+                place[first_row, first_column] = 0
     return corners, starts[: loops + 1], areas[:loops]
+
+
+@compiled
+def _cut(loop: NDArray[np.int64], corners: NDArray[np.int64], place: NDArray[np.int32]) -> int:
+    """Copy a loop, take its corners out of the path and return twice its area."""
+    area, last = 0, len(loop) - 1
+    before_row, before_column = loop[last]
+    for index in range(last + 1):
+        row, column = loop[index]
+        area += before_column * row - column * before_row
+        before_row, before_column = row, column
+        corners[index, 0], corners[index, 1] = row, column
+        place[row, column] = 0
+    return area
 
 
 @compiled
