@@ -21,6 +21,7 @@ from adapters.cli import (
     change,
     configuration,
     demo,
+    dose,
     governance,
     governance_back,
     governance_drill,
@@ -72,6 +73,7 @@ app.command("upgrade")(keeping.upgrade)
 app.command("gamma")(physics.gamma)
 app.command("dvh")(physics.dvh)
 app.command("compare-contours")(physics.compare_contours)
+app.command("predict-dose")(dose.predict_dose)
 app.command("login")(account.login)
 app.command("logout")(account.logout)
 app.add_typer(runs.app, name="runs", help="Look at runs, and act on them by hand.")

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from scipy.ndimage import map_coordinates
 
@@ -34,10 +35,16 @@ class DosePredictor:
 
     @classmethod
     def load(cls, weights: Path) -> DosePredictor:
-        """Return a predictor with the weights of a safetensors file, whatever its widths."""
-        values = {name: value.float() for name, value in load_file(weights).items()}
-        network = network_of(values)
-        network.load_state_dict(values)
+        """Return a predictor with the weights of a safetensors file, whatever its widths.
+
+        Raises ValueError where the file is not one of this network.
+        """
+        try:
+            values = {name: value.float() for name, value in load_file(weights).items()}
+            network = network_of(values)
+            network.load_state_dict(values)
+        except (SafetensorError, KeyError, IndexError, RuntimeError) as error:
+            raise ValueError(f"expected weights of the dose network, found {error}") from error
         return cls(network)
 
     def predict(self, patient: Patient) -> FloatArray:
