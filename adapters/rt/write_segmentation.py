@@ -21,7 +21,7 @@ from adapters.rt.equipment import MANUFACTURER, Label, WritingContext, stamp
 from adapters.rt.repair import repair_long
 from adapters.rt.write_frames import ReferenceGrid, pin_dimensions
 from adapters.rt.write_multiframe import Frame, in_frame_order, template_planes, with_frames
-from models.physics.extents import Extents, extents
+from models.physics.extents import Extents, extents_of
 from plugins.host.findings import Segmentation
 from plugins.host.images import Code
 
@@ -51,7 +51,7 @@ def write_segmentation(
     import highdicom
 
     label = Label("SEG", number, "SEG")
-    held = [extents(item.mask) for item in segmentations]
+    held = extents_of([item.mask for item in segmentations])
     filled = np.stack([item.counts > 0 for item in held])
     planes = np.flatnonzero(filled.any(axis=0)).tolist() or list(range(filled.shape[1]))
     few = template_planes(planes)

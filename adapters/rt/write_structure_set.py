@@ -32,7 +32,7 @@ from adapters.rt.sources import FrameReference, SourceSeries
 from adapters.rt.write_contours import trace
 from adapters.rt.write_items import element, put, sequence, uid_element
 from models.physics.decimals import format_decimals
-from models.physics.extents import Extents, extents
+from models.physics.extents import Extents, extents_of
 from plugins.host.findings import Segmentation
 from plugins.host.images import Code
 from plugins.host.ports import Document
@@ -83,8 +83,9 @@ def write_structure_set(
     dataset.ROIContourSequence = []
     dataset.RTROIObservationsSequence = []
     images = cache(lambda plane: sequence("ContourImageSequence", [_image(source.frame(plane))]))
-    for roi_number, segmentation in enumerate(segmentations, start=1):
-        held = extents(segmentation.mask)
+    extents = extents_of([item.mask for item in segmentations])
+    pairs = zip(segmentations, extents, strict=True)
+    for roi_number, (segmentation, held) in enumerate(pairs, start=1):
         dataset.StructureSetROISequence.append(_region(context, roi_number, segmentation, held))
         dataset.ROIContourSequence.append(_contours(images, roi_number, segmentation, held))
         dataset.RTROIObservationsSequence.append(_observation(roi_number, segmentation))

@@ -48,3 +48,8 @@ def compiled_reordering(function: Function) -> Function:
         cache=True, nogil=True, parallel=True, error_model="numpy", fastmath=True
     )(function)
     return kept
+
+
+def thread_count() -> int:
+    """Return on how many threads compiled work may run, as numba was given."""
+    return int(numba.get_num_threads())

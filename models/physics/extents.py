@@ -6,13 +6,15 @@ word is zero where all eight are empty, and its bytes are summed by one product.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models.physics.compiled import compiled
+from models.physics.compiled import compiled, thread_count
 
 _SUM_OF_BYTES = np.uint64(0x0101010101010101)
 
@@ -39,6 +41,15 @@ class Extents:
         """Return the part of a frame of the mask inside its box."""
         first, end, left, right = self.boxes[plane]
         return mask[plane, first:end, left:right]
+
+
+def extents_of(masks: Sequence[NDArray[np.bool_]]) -> list[Extents]:
+    """Return the extents of several masks, on as many threads as numba was given."""
+    count = min(thread_count(), len(masks))
+    if count < 2:
+        return [extents(mask) for mask in masks]
+    with ThreadPoolExecutor(count) as threads:
+        return list(threads.map(extents, masks))
 
 
 def extents(mask: NDArray[np.bool_]) -> Extents:

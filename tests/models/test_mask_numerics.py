@@ -9,7 +9,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from numpy.typing import NDArray
 
 from models.physics.decimals import format_decimals, parse_decimals
-from models.physics.extents import extents
+from models.physics.extents import extents, extents_of
 from models.physics.outlines import outlines
 
 MASKS = arrays(np.bool_, array_shapes(min_dims=3, max_dims=3, max_side=17), elements=st.booleans())
@@ -46,6 +46,15 @@ def test_extents_of_eight_voxels_at_once_are_the_same(
     random = np.random.default_rng(seed)
     _checked(random.random((3, 5, columns)) < density)
     _checked((random.random((columns, 5, 3)) < density).transpose(2, 1, 0))
+
+
+def test_extents_of_several_masks_come_in_their_order() -> None:
+    """Threads change nothing."""
+    masks = [np.zeros((2, 3, 8), dtype=np.bool_) for _ in range(7)]
+    for number, mask in enumerate(masks):
+        mask.reshape(-1)[:number] = True
+    assert [int(item.counts.sum()) for item in extents_of(masks)] == list(range(7))
+    assert extents_of([]) == []
 
 
 @settings(max_examples=80, deadline=None)
