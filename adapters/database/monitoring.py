@@ -104,6 +104,25 @@ class Monitoring(Session):
             for r, at, status, s, text in rows
         )
 
+    def recent_runs(self, release_digest: str, limit: int) -> tuple[ClosedRun, ...]:
+        """Return the newest runs of a release that left statistics, oldest first."""
+        query = (
+            select(RUN.c.run_id, RUN.c.closed_at, RUN.c.status, RUN.c.seconds)
+            .add_columns(RUN_STATISTICS.c.statistics)
+            .join(RUN_STATISTICS, RUN.c.run_id == RUN_STATISTICS.c.run_id)
+            .where(
+                RUN.c.release_digest == release_digest,
+                RUN.c.closed_at.is_not(None),
+                RUN.c.mode.not_in(NOT_LIVE),
+            )
+            .order_by(RUN.c.closed_at.desc(), RUN.c.run_id.desc())
+            .limit(limit)
+        )
+        rows = self.connection.execute(query).all()
+        return tuple(
+            ClosedRun(r, at, status, s, json.loads(text)) for r, at, status, s, text in rows[::-1]
+        )
+
     def assessments_after(
         self, release_digest: str, after: tuple[datetime | None, str], limit: int = 500
     ) -> tuple[Assessment, ...]:

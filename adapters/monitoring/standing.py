@@ -5,10 +5,12 @@ Read next: `running.py`; the page and `osteon monitor status` show it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from adapters.database.monitoring import MonitorRow
+from adapters.monitoring.plans import plan_of
 from adapters.monitoring.running import Watched, stopped, watched
 from governance.monitoring.plan import Item
 from governance.monitoring.reevaluation import KIND, OPEN, Fatigue, fatigue
@@ -72,22 +74,29 @@ def standing(site: Site) -> Standing:
     return Standing(tuple(lines), ordered, fatigue(histories, now))
 
 
+def lines_of(site: Site, release_digest: str) -> tuple[Line, ...]:
+    """Return the items of any release here; one that is not at work shows how it last stood."""
+    at_work = [one for one in watched(site) if one.deployment.release_digest == release_digest]
+    if at_work:
+        return tuple(_lines(site, at_work[0], site.now()))
+    plugin = site.registry.row(release_digest).plugin
+    with site.database.reading() as transaction:
+        plan = plan_of(site, transaction, plugin, release_digest)
+        rows = {row.item: row for row in transaction.last_monitored([release_digest])}
+    return tuple(_line(plugin, release_digest, item, rows.get(item.name)) for item in plan.items)
+
+
 def _lines(site: Site, release: Watched, now: datetime) -> list[Line]:
     digest = release.deployment.release_digest
     with site.database.reading() as transaction:
         rows = {row.item: row for row in transaction.last_monitored([digest])}
     late = {item.name for item in stopped(site, release, now)}
-    found = []
-    for item in release.plan.items:
-        row = rows.get(item.name)
-        condition = NOT_RUN if row is None else row.condition
-        if item.name in late:
-            condition = STOPPED
-        found.append(
-            Line(
-                release.deployment.plugin, digest, item, condition,
-                0 if row is None else row.cases, 0.0 if row is None else row.nearest,
-                None if row is None else row.last_run_at,
-            )
-        )  # fmt: skip
-    return found
+    plugin = release.deployment.plugin
+    found = [_line(plugin, digest, item, rows.get(item.name)) for item in release.plan.items]
+    return [replace(line, condition=STOPPED) if line.item.name in late else line for line in found]
+
+
+def _line(plugin: str, digest: str, item: Item, row: MonitorRow | None) -> Line:
+    if row is None:
+        return Line(plugin, digest, item, NOT_RUN, 0, 0.0, None)
+    return Line(plugin, digest, item, row.condition, row.cases, row.nearest, row.last_run_at)

@@ -20,6 +20,7 @@ from datetime import datetime, timedelta
 from governance import corrective, holds, incidents, recall, stops
 from governance.accounts import Account
 from governance.lifecycle import TRANSITIONS
+from governance.monitoring import reevaluation
 from governance.oversight.assessment import REVIEWERS
 from governance.oversight.reviewers import NOTIFIERS
 
@@ -113,6 +114,10 @@ ROUTES: dict[tuple[str, str], frozenset[str] | str | None] = {
     ("POST", "/stops/lift"): frozenset(stops.LIFTERS),
     ("GET", "/history"): EVERYBODY,
     ("GET", "/releases/{digest}/technical-file"): EVERYBODY,
+    ("GET", "/monitoring"): EVERYBODY,
+    ("GET", "/monitoring/{digest}"): EVERYBODY,
+    ("GET", "/alarms"): EVERYBODY,
+    ("POST", "/alarms/{name}/decide"): frozenset(reevaluation.DECIDERS),
     ("GET", "/incidents"): EVERYBODY,
     ("POST", "/incidents"): INCIDENT_REPORTERS,
     ("GET", "/incidents/{incident_id}"): EVERYBODY,

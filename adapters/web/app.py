@@ -26,6 +26,7 @@ from adapters.web.evidence import evidence_routes
 from adapters.web.history import history_routes
 from adapters.web.incidents import incident_routes
 from adapters.web.limits import Limiter, too_large
+from adapters.web.monitoring import monitoring_routes
 from adapters.web.oversight import oversight_routes
 from adapters.web.overview import overview_routes
 from adapters.web.patients import patient_routes
@@ -79,6 +80,7 @@ def build_app(site: Site, act: Act) -> FastAPI:
     audit_routes(app, view)
     oversight_routes(app, view)
     evidence_routes(app, view)
+    monitoring_routes(app, view)
     incident_routes(app, view)
     technical_file_routes(app, view)
     release_routes(app, view)

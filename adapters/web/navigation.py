@@ -15,6 +15,8 @@ _PAGES = (
     ("/patients", "patients"),
     ("/releases", "releases"),
     ("/oversight", "oversight"),
+    ("/monitoring", "monitoring"),
+    ("/alarms", "alarms"),
     ("/audit", "audit"),
     ("/incidents", "incidents"),
     ("/history", "history"),

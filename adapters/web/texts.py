@@ -7,6 +7,7 @@ templates use.
 from __future__ import annotations
 
 from adapters.web.texts_incidents import INCIDENT_TEXTS
+from adapters.web.texts_monitoring import MONITORING_TEXTS
 from adapters.web.texts_releases import RELEASE_TEXTS
 from adapters.web.texts_technical_file import TECHNICAL_FILE_TEXTS
 from adapters.web.texts_workspace import WORKSPACE_TEXTS
@@ -192,6 +193,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     ),
     "superseded": ("Superseded by a later run", "Durch einen späteren Lauf ersetzt"),
     **INCIDENT_TEXTS,
+    **MONITORING_TEXTS,
     **TECHNICAL_FILE_TEXTS,
     **RELEASE_TEXTS,
     **WORKSPACE_TEXTS,

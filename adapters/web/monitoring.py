@@ -1,0 +1,282 @@
+"""The pages of monitoring: every item that is watched, one release in charts, and the alarms.
+
+Read next: `templates/monitoring.html`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+from urllib.parse import quote
+
+import numpy as np
+from fastapi import FastAPI, Form, Request
+from fastapi.responses import RedirectResponse
+from markupsafe import Markup
+from starlette.responses import Response
+
+from adapters.documents.report_figures import plot_svg
+from adapters.monitoring.alarming import decide
+from adapters.monitoring.plans import plan_of, window_of
+from adapters.monitoring.running import watched
+from adapters.monitoring.standing import Line, lines_of, standing
+from adapters.web.access import ROUTES, Session
+from adapters.web.formats import moment, percent
+from adapters.web.shell import Pages, csrf_holds, language_of
+from governance.monitoring.charts import FIRST_CASES, chart
+from governance.monitoring.plan import INPUT
+from governance.monitoring.reevaluation import DECISIONS, OPEN, Fatigue, is_overdue
+from governance.monitoring.reference import ReferenceWindow
+from governance.monitoring.watch import chosen
+from governance.ports import GovernedDocument
+from governance.report import Language, Plot, Series
+from plugins.host.observation import stored
+
+if TYPE_CHECKING:
+    from adapters.compose import Site
+
+SHOWN = 200
+"""Newest studies that the page of a release rests on."""
+NOW, DRAWN, WORST = 30, 6, 8
+TONES = {"watching": "good", "collecting": "wait", "alarmed": "bad", "stopped": "bad"}
+Values = list[tuple[str, float]]
+
+
+@dataclass(frozen=True, slots=True)
+class ItemLine:
+    """One item of a plan as it is read."""
+
+    plugin: str
+    digest: str
+    name: str
+    metric: str
+    data: str
+    window: str
+    limit: str
+    action: str
+    owner: str
+    condition: str
+    tone: str
+    cases: int
+    nearest: str
+    last: str
+
+
+@dataclass(frozen=True, slots=True)
+class NumberLine:
+    """One number: the reference beside the newest studies."""
+
+    name: str
+    reference: str
+    now: str
+    n: int
+    outside: str
+
+
+@dataclass(frozen=True, slots=True)
+class MonitoringPage:
+    """Every item here, or with a digest one release in full."""
+
+    lines: tuple[ItemLine, ...]
+    is_covered: bool
+    title: str = ""
+    digest: str = ""
+    source: str = ""
+    has_reference: bool = True
+    numbers: tuple[NumberLine, ...] = ()
+    charts: tuple[tuple[str, Markup], ...] = ()
+    worst: tuple[tuple[str, str, str], ...] = ()
+    metrics: tuple[str, ...] = ()
+    is_at_work: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class AlarmLine:
+    """One re-evaluation item."""
+
+    name: str
+    plugin: str
+    digest: str
+    reason: str
+    owner: str
+    opened: str
+    deadline: str
+    is_open: bool
+    is_late: bool
+    decision: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class AlarmsPage:
+    """Every alarm of a monitor, open ones first."""
+
+    rows: tuple[AlarmLine, ...]
+    fatigue: Fatigue
+    days: str
+    may_decide: bool
+    decisions: tuple[str, ...]
+
+
+def overview(site: Site) -> MonitoringPage:
+    """Return every item of every release at work here."""
+    found = standing(site)
+    zone = site.configuration.site.time_zone
+    return MonitoringPage(tuple(_item(line, zone) for line in found.lines), found.is_covered)
+
+
+def release_page(site: Site, digest: str, language: str) -> MonitoringPage:
+    """Return one release: items, reference against now, charts, runs to look at."""
+    row = site.registry.row(digest)
+    zone = site.configuration.site.time_zone
+    lines = tuple(_item(line, zone) for line in lines_of(site, digest))
+    is_at_work = any(one.deployment.release_digest == digest for one in watched(site))
+    window = window_of(site, digest)
+    with site.database.reading() as transaction:
+        plan = plan_of(site, transaction, row.plugin, digest)
+        runs = transaction.recent_runs(digest, SHOWN)
+    patterns = [name for item in plan.items if item.metric == INPUT for name in item.data]
+    values: dict[str, Values] = {}
+    for run in runs:
+        numbers = stored(run.run_id, run.statistics or {}).numbers
+        for name in chosen(tuple(numbers), patterns):
+            values.setdefault(name, []).append((run.run_id, float(numbers[name])))
+    return MonitoringPage(
+        lines=lines,
+        is_covered=all(line.condition not in ("not-run", "stopped") for line in lines),
+        is_at_work=is_at_work,
+        title=f"{row.plugin} {row.version}",
+        digest=digest,
+        source="" if window is None else f"{window.source} (n = {window.cases})",
+        has_reference=window is not None,
+        numbers=_numbers(window, values),
+        charts=_charts(values, "de" if language == "de" else "en"),
+        worst=_worst(values),
+        metrics=tuple(sorted({item.metric for item in plan.items})),
+    )
+
+
+def alarms_page(site: Site, session: Session) -> AlarmsPage:
+    """Return every alarm, and what the reader may do."""
+    found = standing(site)
+    roles = ROUTES[("POST", "/alarms/{name}/decide")]
+    days = found.fatigue.median_days
+    return AlarmsPage(
+        tuple(_alarm(site, item) for item in found.items),
+        found.fatigue,
+        "–" if days is None else f"{days:.1f}",
+        isinstance(roles, frozenset) and session.role in roles,
+        DECISIONS,
+    )
+
+
+def monitoring_routes(app: FastAPI, view: Pages) -> None:
+    """Add the pages of monitoring and alarms."""
+
+    @app.get("/monitoring")
+    def monitoring(request: Request) -> Response:
+        return view.render(request, "monitoring.html", page=overview(view.site))
+
+    @app.get("/monitoring/{digest}")
+    def release(request: Request, digest: str) -> Response:
+        page = release_page(view.site, digest, language_of(request))
+        return view.render(request, "monitoring.html", page=page)
+
+    @app.get("/alarms")
+    def alarms(request: Request) -> Response:
+        page = alarms_page(view.site, request.state.session)
+        return view.render(request, "alarms.html", page=page)
+
+    @app.post("/alarms/{name}/decide")
+    def decided(
+        request: Request,
+        name: str,
+        csrf: Annotated[str, Form()],
+        decision: Annotated[str, Form()],
+        reason: Annotated[str, Form()] = "",
+    ) -> Response:
+        if not csrf_holds(request, csrf):
+            return view.message(request, 403, "forbidden")
+        decide(view.site, name, decision, reason, request.state.session)
+        return RedirectResponse(f"/alarms#{quote(name)}", 303)
+
+
+def _item(line: Line, zone: str) -> ItemLine:
+    item = line.item
+    return ItemLine(
+        line.plugin, line.release_digest, item.name, item.metric, ", ".join(item.data),
+        item.window, f"{item.limit:g}", item.action, item.owner, line.condition,
+        TONES.get(line.condition, "wait"), line.cases, percent(min(line.nearest, 1.0)),
+        moment(line.last_run_at, zone) if line.last_run_at else "–",
+    )  # fmt: skip
+
+
+def _alarm(site: Site, item: GovernedDocument) -> AlarmLine:
+    stated: Mapping[str, str] = item.content
+    return AlarmLine(
+        item.name, stated["plugin"], stated["release_digest"], stated["reason"], stated["owner"],
+        stated["opened_at"][:10], stated["deadline"][:10], stated["state"] == OPEN,
+        is_overdue(item, site.now()), stated.get("decision", ""), stated.get("decision_reason", ""),
+    )  # fmt: skip
+
+
+def _numbers(
+    window: ReferenceWindow | None, values: Mapping[str, Values]
+) -> tuple[NumberLine, ...]:
+    found = []
+    for name, pairs in sorted(values.items()):
+        now = [value for _, value in pairs[-NOW:]]
+        known = () if window is None else window.numbers.get(name, ())
+        outside = sum(not known[0] <= value <= known[-1] for value in now) if known else 0
+        share = f"{outside}/{len(now)}" if known else "–"
+        found.append(NumberLine(name, _range(known), _range(now), len(now), share))
+    return tuple(found)
+
+
+def _range(values: Sequence[float]) -> str:
+    if not values:
+        return "–"
+    return f"{np.median(values):.4g} ({min(values):.4g} – {max(values):.4g})"
+
+
+def _charts(values: Mapping[str, Values], language: Language) -> tuple[tuple[str, Markup], ...]:
+    """Return the charts of the numbers that moved most, the farthest first."""
+    found = []
+    for name, pairs in values.items():
+        if len(pairs) < FIRST_CASES:
+            continue
+        drawn = chart([value for _, value in pairs])
+        if drawn.sigma <= 0 and len(set(drawn.values)) == 1:
+            continue
+        away = max(max(drawn.cusum_high), max(drawn.cusum_low))
+        plot = Plot(
+            name, "n", name,
+            (
+                Series(name, tuple(enumerate(drawn.values, 1))),
+                Series("EWMA", tuple(enumerate(drawn.ewma, 1)), "line"),
+            ),
+            (
+                (drawn.centre + 3 * drawn.sigma, "+3 σ"), (drawn.centre, ""),
+                (drawn.centre - 3 * drawn.sigma, "−3 σ"),
+            ),
+        )  # fmt: skip
+        found.append((-away, name, plot))
+    found.sort(key=lambda item: item[:2])
+    return tuple((name, plot_svg(plot, language)) for _, name, plot in found[:DRAWN])
+
+
+def _worst(values: Mapping[str, Values]) -> tuple[tuple[str, str, str], ...]:
+    """Return the runs farthest from the first cases in units of their scatter: id, number, away."""
+    found: dict[str, tuple[float, str]] = {}
+    for name, pairs in values.items():
+        first = np.array([value for _, value in pairs[:FIRST_CASES]])
+        scatter = float(np.median(np.abs(first - np.median(first)))) * 1.4826
+        if len(pairs) < FIRST_CASES or scatter <= 0:
+            continue
+        for run_id, value in pairs:
+            away = abs(value - float(np.median(first))) / scatter
+            if away > found.get(run_id, (0.0, ""))[0]:
+                found[run_id] = (away, name)
+    ordered = sorted(found.items(), key=lambda item: (-item[1][0], item[0]))[:WORST]
+    return tuple((run_id, name, f"{away:.1f} σ") for run_id, (away, name) in ordered)
