@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 from importlib.metadata import entry_points
+from types import ModuleType
 
 import typer
 
@@ -39,6 +40,7 @@ from adapters.cli import (
     runs,
     serve,
     technical_file,
+    validate,
     witness,
 )
 from adapters.cli.terminal import report_error
@@ -48,6 +50,8 @@ GOVERNANCE = (governance_back, governance_drill, governance_history)
 """Modules that add their commands to `osteon governance`."""
 AUDIT = (audit_consent, audit_keeping)
 """Modules that add their commands to `osteon audit`."""
+VALIDATE: tuple[ModuleType, ...] = ()
+"""Modules that add their commands to `osteon validate`."""
 
 app = typer.Typer(
     name="osteon",
@@ -93,6 +97,7 @@ app.add_typer(oversight.app, name="oversight", help="Rates of review; import ass
 app.add_typer(monitor.app, name="monitor", help="What is watched, found and decided.")
 app.add_typer(account.app, name="account", help="Persons and their roles.")
 app.add_typer(audit.app, name="audit", help="Verify, export and keep the audit log.")
+app.add_typer(validate.app, name="validate", help="Judge a release; certificates and reports.")
 app.add_typer(witness.app, name="witness", help="Witness the audit logs of others.")
 
 

@@ -29,7 +29,7 @@ from validation.harness.conditions import BASELINE, changed, generator_of
 from validation.harness.house import HeldAnswers, InlineSteps, QuietWorkers, harness_house
 from validation.harness.movement import cropped
 from validation.harness.results import CaseResult, Condition, Measured
-from validation.harness.scoring import said, score, segmentation_of
+from validation.harness.scoring import bounds_held, said, score, segmentation_of
 
 NO_UNSEEN_MEMBER = "NO_UNSEEN_MEMBER"
 _OPENED_AT = datetime(2026, 1, 1, tzinfo=UTC)
@@ -91,6 +91,7 @@ def judge_case(
         region = segmentation_of(answer.prediction)
         if region is not None and ready.reference is not None and ready.reference.any():
             metrics |= score(region, ready.reference, ready.grid.spacing_mm)
+            metrics |= bounds_held(metrics)
     outcome, reasons = _outcome(ended)
     digest = answer_digest(replace(answer, explanation=None)) if answer is not None else ""
     result = _result(subject, condition, outcome, reasons, metrics, digest)

@@ -18,6 +18,7 @@ from typing import Any
 
 from audit import canonical
 from audit.errors import RecordError
+from governance.release import digest_of
 
 SCHEMA = "osteon.validation-results/1"
 DIGITS = 6
@@ -161,6 +162,18 @@ def encode(results: RunResults) -> bytes:
             "cases": [encode_case(item) for item in cases],
         }
     )
+
+
+def content_digest(results: RunResults) -> str:
+    """Return the digest that a re-run of the same plan gives again, on any day.
+
+    It leaves out when criteria were recorded and when the first result came; everything else
+    of `encode` is in it.
+    """
+    values = json.loads(encode(results))
+    for name in ("criteria_recorded_at", "evaluated_at"):
+        del values[name]
+    return digest_of(canonical.encode(values))
 
 
 def decode(raw: bytes) -> RunResults:

@@ -13,12 +13,15 @@ Read next: `evaluate.py`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from audit import canonical
+from audit.errors import RefusalError
+from governance.release import digest_of
 from models.physics.agreement import (
     added_path_length_mm,
     assd_mm,
@@ -32,7 +35,17 @@ from plugins.host.ports import Answer
 
 MARGINS_MM = (0, 1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20)
 """Radii that a margin may be chosen from; 20 mm is a wide clinical margin of limb sarcoma."""
+PACK = "osteon-harness/1"
+EXACT = 1e-9
+"""Double precision on a few hundred voxels."""
 BoolArray = NDArray[np.bool_]
+
+
+class MetricDriftError(RefusalError):
+    """The harness's own metrics give other values than they must."""
+
+    code = "METRIC_DRIFT"
+    advice = "Do not certify with this installation; install the pinned libraries again."
 
 
 def segmentation_of(prediction: Prediction) -> Segmentation | None:
@@ -75,6 +88,43 @@ def score_segmentation(
     }
 
 
+def metric_pack() -> str:
+    """Return which metrics measured, after they gave the exact values of two boxes.
+
+    Boxes of 4 x 4 x 4 voxels of 2 mm, one moved by two voxels along the frames: DSC 1/2,
+    volumes 0.512 ml, shift 2 voxels, half of the reference missed at 0 mm, a quarter at 2 mm.
+
+    Raises
+    ------
+    MetricDriftError : a metric gave another value.
+    """
+    reference = np.zeros((12, 12, 12), dtype=bool)
+    reference[3:7, 4:8, 4:8] = True
+    moved = np.roll(reference, 2, axis=0)
+    spacing = (2.0, 2.0, 2.0)
+    found = score_segmentation(moved, reference, spacing) | missed_shares(moved, reference, spacing)
+    exact = {
+        "dsc": 0.5,
+        "volume_ml": 0.512,
+        "reference_ml": 0.512,
+        "volume_error_ml": 0.0,
+        "centroid_error_frame_voxels": 2.0,
+        "centroid_error_row_voxels": 0.0,
+        "centroid_error_column_voxels": 0.0,
+        "missed_share_at_0mm": 0.5,
+        "missed_share_at_2mm": 0.25,
+        "missed_share_at_4mm": 0.0,
+    }
+    wrong = [name for name, value in exact.items() if abs(found[name] - value) > EXACT]
+    if wrong:
+        raise MetricDriftError(
+            "expected the exact values of two boxes, found others",
+            reasons=tuple(f"METRIC_DRIFT {name}" for name in wrong),
+        )
+    values = {name: round(value, 9) for name, value in sorted(found.items())}
+    return f"{PACK} {digest_of(canonical.encode(values))}"
+
+
 def missed_shares(
     mask: BoolArray, reference: BoolArray, spacing_mm: tuple[float, float, float]
 ) -> dict[str, float]:
@@ -101,3 +151,18 @@ def said(answer: Answer) -> dict[str, float]:
     if answer.explanation is not None:
         found |= {f"explanation_{k}": v for k, v in sorted(answer.explanation.faithfulness.items())}
     return {name: float(value) for name, value in found.items()}
+
+
+def bounds_held(metrics: Mapping[str, float]) -> dict[str, float]:
+    """Return as 1 or 0 whether what the plugin foretold of the case came true.
+
+    ``dsc_bound_held``: the DSC is at least the lower end of its interval; ``volume_covered``:
+    the reference volume lies in the interval of the volume.
+    """
+    found: dict[str, float] = {}
+    if {"dsc", "uncertainty_low"} <= set(metrics):
+        found["dsc_bound_held"] = float(metrics["dsc"] >= metrics["uncertainty_low"])
+    if {"volume_low_ml", "reference_ml"} <= set(metrics):
+        low, high = metrics["volume_low_ml"], metrics["volume_high_ml"]
+        found["volume_covered"] = float(low <= metrics["reference_ml"] <= high)
+    return found
