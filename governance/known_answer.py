@@ -60,6 +60,21 @@ class KnownAnswer:
 
 
 @dataclass(frozen=True, slots=True)
+class PlacedAnswer:
+    """Where a plugin put the lesion of one phantom; None where it found none.
+
+    Parameters
+    ----------
+    image_voxels : signed distance to the known place along (frames, rows, columns).
+    patient_voxels : the same along the patient's (x, y, z), in voxels of the image.
+    """
+
+    position: str
+    image_voxels: tuple[float, float, float] | None
+    patient_voxels: tuple[float, float, float] | None
+
+
+@dataclass(frozen=True, slots=True)
 class GeometryGate:
     """Objects to clinical use on an installation that fails the test; fulfils `Gate`.
 
