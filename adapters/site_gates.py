@@ -10,13 +10,14 @@ from adapters.config import Configuration
 from adapters.home import Home
 from adapters.known_answer import known_answer
 from adapters.registry import ReleaseRegistry
+from adapters.release_geometry import known_geometry
 from adapters.technical_file.site_sources import SourceRoom
 from governance.certification import CertificateGate
 from governance.change.gates import budget_gate, change_gate
 from governance.components import ComponentsGate
 from governance.gates import Gate
 from governance.holds import hold_gate
-from governance.known_answer import GeometryGate
+from governance.known_answer import GeometryGate, PluginGeometryGate
 from governance.promotion import Policy, PromotionGate
 from governance.provider_shift import ProviderGate
 from governance.signature_gate import SignatureGate
@@ -31,6 +32,7 @@ def site_gates(
         SignatureGate(registry.signature_objections),
         CertificateGate(registry.office),
         GeometryGate(known_answer),
+        PluginGeometryGate(known_geometry(registry, home.releases)),
         PromotionGate(Policy(section.minimum_pairs, section.agreement_floor)),
         change_gate,
         budget_gate,

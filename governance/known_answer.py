@@ -13,7 +13,7 @@ Read next: `gates.py`; `adapters/known_answer.py` does the test.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from governance.gates import Objection, Passage
@@ -21,6 +21,11 @@ from governance.ports import GovernedStore
 
 LIMIT_VOXELS = 0.25
 FAILED = "GEOMETRY_FAILED"
+EACH_VOXELS = 3.0
+"""No single lesion may lie farther off: three times what the released contours show at most
+(1.03 voxels in 16), and far below the least that a mirror moves one (10 voxels)."""
+PLUGIN_FAILED = "PLUGIN_GEOMETRY_FAILED"
+_PLUGIN_ADVICE = "Do not use the release: it turns, mirrors or shifts what it outlines."
 _IN_USE = ("canary", "active")
 _BACK = ("standby", "suspended")
 _ADVICE = (
@@ -72,6 +77,76 @@ class PlacedAnswer:
     position: str
     image_voxels: tuple[float, float, float] | None
     patient_voxels: tuple[float, float, float] | None
+
+
+@dataclass(frozen=True, slots=True)
+class PluginAnswer:
+    """Where a release put the lesions of all phantoms that it was shown."""
+
+    placed: tuple[PlacedAnswer, ...]
+
+    @property
+    def shifts(self) -> tuple[float, ...]:
+        """Return the mean signed distance along frames, rows, columns, then x, y, z."""
+        images = [item.image_voxels for item in self.placed if item.image_voxels]
+        patients = [item.patient_voxels for item in self.placed if item.patient_voxels]
+        return (*_means(images), *_means(patients))
+
+    @property
+    def farthest(self) -> float:
+        """Return the largest distance of any one lesion along any axis."""
+        ends = [
+            abs(value)
+            for item in self.placed
+            for values in (item.image_voxels, item.patient_voxels)
+            for value in values or ()
+        ]
+        return max(ends, default=0.0)
+
+    @property
+    def missed(self) -> int:
+        """Return in how many phantoms no lesion was found."""
+        return sum(item.image_voxels is None for item in self.placed)
+
+    @property
+    def passed(self) -> bool:
+        """Return whether every lesion was found, near its place, and without a common shift."""
+        near = all(abs(value) <= LIMIT_VOXELS for value in self.shifts)
+        return bool(self.placed) and not self.missed and near and self.farthest <= EACH_VOXELS
+
+    @property
+    def words(self) -> str:
+        """Return what was found in words."""
+        shift = ", ".join(f"{value:+.2f}" for value in self.shifts)
+        return (
+            f"mean shift along frames, rows, columns, x, y, z {shift} voxels (limit "
+            f"{LIMIT_VOXELS:g}), farthest lesion {self.farthest:.1f} voxels (limit "
+            f"{EACH_VOXELS:g}), {self.missed} of {len(self.placed)} not found"
+        )
+
+
+def _means(rows: Sequence[tuple[float, float, float]]) -> tuple[float, ...]:
+    return tuple(sum(row[axis] for row in rows) / len(rows) if rows else 0.0 for axis in range(3))
+
+
+@dataclass(frozen=True, slots=True)
+class PluginGeometryGate:
+    """Objects to clinical use of a release that puts lesions elsewhere; fulfils `Gate`.
+
+    ``test`` returns None for a release that outlines no lesion of the phantom.
+    """
+
+    test: Callable[[str], PluginAnswer | None]
+
+    def __call__(self, passage: Passage, documents: GovernedStore) -> tuple[Objection, ...]:
+        """Return what the test says against a passage."""
+        del documents
+        if passage.mode != "clinical" or passage.after not in _IN_USE or passage.before in _BACK:
+            return ()
+        found = self.test(passage.release_digest)
+        if found is None or found.passed:
+            return ()
+        return (Objection(PLUGIN_FAILED, f"the release misplaces: {found.words}", _PLUGIN_ADVICE),)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@
     monitors    every item of every monitoring plan, and its alarms  60 s
     certificates  those of running releases are judged again     1 h, and at start
     geometry    the known-answer test of this installation       24 h, and at start
+    releases    where those in use put a lesion of known place    24 h, in a thread of its own
     alive       our sign of life; work of dead machines adopted  a quarter of the lease,
                                                                  in a thread of its own
     notices     incident notices that nobody acknowledged        60 s, in a thread of its own:
@@ -60,6 +61,7 @@ from adapters.governance.withdrawing import withdraw_recalled
 from adapters.incidents.sending import send_all_due
 from adapters.monitoring.running import run_monitors
 from adapters.oversight.finding import find_reviews
+from adapters.release_geometry import watch_releases
 from audit.errors import ConfigurationError, SuiteError
 
 if TYPE_CHECKING:
@@ -111,6 +113,8 @@ def _start(stack: ExitStack, site: Site) -> WorkEngine:
             Periodic("clocks", 3600.0, site.forwarder.read_clocks),
         )
         stack.enter_context(Schedule(outside))
+        placing = Periodic("releases", 3600.0, lambda: watch_releases(site))
+        stack.enter_context(Schedule((placing,)))
         for repository in site.repositories:
             stack.enter_context(Schedule((_feeding(site, repository),)))
         for name, pause_s, look in (
