@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import sys
 from importlib.metadata import entry_points
-from types import ModuleType
 
 import typer
 
@@ -41,6 +40,7 @@ from adapters.cli import (
     serve,
     technical_file,
     validate,
+    validate_report,
     witness,
 )
 from adapters.cli.terminal import report_error
@@ -50,7 +50,7 @@ GOVERNANCE = (governance_back, governance_drill, governance_history)
 """Modules that add their commands to `osteon governance`."""
 AUDIT = (audit_consent, audit_keeping)
 """Modules that add their commands to `osteon audit`."""
-VALIDATE: tuple[ModuleType, ...] = ()
+VALIDATE = (validate_report,)
 """Modules that add their commands to `osteon validate`."""
 
 app = typer.Typer(

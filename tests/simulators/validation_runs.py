@@ -30,7 +30,7 @@ class Terms:
 
 TERMS = {
     "dsc": Terms("DSC"),
-    "predicted_dsc": Terms("Predicted DSC"),
+    "uncertainty_score": Terms("Stated expectation"),
     "nsd_3mm": Terms("Surface DSC at 3 mm"),
     "hd95_mm": Terms("HD95", "mm", "lower"),
     "volume_ml": Terms("Volume", "ml"),
@@ -71,7 +71,7 @@ def _case(number: int, dsc: float, generator: np.random.Generator) -> list[CaseR
             reference = 150.0 + 10 * number
             proposed = reference * (1 + float(generator.normal(0.02, 0.1)))
             metrics = {} if outcome == "failed" else {
-                "dsc": value, "predicted_dsc": min(1.0, value + 0.02), "dsc_at_least": value - 0.1,
+                "dsc": value, "uncertainty_score": min(1.0, value + 0.02), "dsc_bound_held": 1.0,
                 "nsd_3mm": value - 0.1, "hd95_mm": 60 * (1 - value), "volume_ml": proposed,
                 "reference_ml": reference,
             }  # fmt: skip

@@ -202,6 +202,8 @@ def _limits(terms: Terms) -> Iterator[Block]:
     sentences = [t["limit_reader"], t["limit_many"]]
     if results["method"] == "cross-fitted":
         sentences.insert(0, t["limit_cross"])
+    if results["criteria"].get("post_hoc") == "yes":
+        sentences.insert(0, t["limit_post_hoc"])
     if results["cohort"].get("seal") == "none":
         sentences.append(t["limit_seal"])
     if len(results["sites"]) == 1:
@@ -234,6 +236,8 @@ def _method(document: ReportDocument, terms: Terms) -> Iterator[Block]:
           if key not in ("name", "version") and value),
         (t["sites"], ", ".join(f"{site}: {n}" for site, n in results["sites"].items())),
         (t["criteria_digest"], Code(results["criteria_digest"])),
+        *((f"criteria: {key.replace('_', ' ')}", value)
+          for key, value in results["criteria"].items() if value),
         (t["recorded"], _time(measured.get("criteria_recorded_at"))),
         (t["evaluated"], _time(measured.get("evaluated_at"))),
         (t["run"], Code(str(measured.get("run_id", "–")))),

@@ -3,8 +3,9 @@
 Every function takes the results of a run and returns rows of plain JSON values, rounded, with
 their n; `content.py` prints them.
 
-    predicted_NAME beside NAME        a stated expectation of a metric: calibration
-    NAME_at_least beside NAME         a stated lower bound: coverage
+    uncertainty_score beside dsc      a stated expectation of the metric: calibration, where
+                                      dsc_bound_held says that it is one
+    NAME_bound_held, NAME_covered     1 where a stated bound or interval held: coverage
     volume_ml beside reference_ml     volumes: Bland-Altman
 
 Source: Bland JM, Altman DG, Lancet 1986;1:307, and Stat Methods Med Res 1999;8:135, 2.1 and 3.1
@@ -17,7 +18,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -39,7 +40,9 @@ from validation.report.figures import (
 )
 
 Row = dict[str, Any]
-PREDICTED, AT_LEAST = "predicted_", "_at_least"
+EXPECTED: Mapping[str, tuple[str, str]] = {"dsc": ("uncertainty_score", "dsc_bound_held")}
+"""Metric -> what a plugin states of it, and the metric that is there only where it does."""
+HELD = ("_bound_held", "_covered")
 MISSING = "missing-"
 """Begins the name of a condition in which the release gets fewer roles than the case has."""
 BINS = 5
@@ -117,10 +120,10 @@ def calibration(cases: Sequence[CaseResult], seed: int, interval: Interval) -> l
     """Return what was predicted of a metric beside what was found, in bins of equal number."""
     rows = []
     for condition in baselines(cases):
-        for name in _paired(cases, lambda metric: f"{PREDICTED}{metric}"):
+        for name, (stated, mark) in EXPECTED.items():
             found = sorted(
-                (i for i in rows_of(cases, condition) if _finite(i, name, f"{PREDICTED}{name}")),
-                key=lambda item: (item.metrics[f"{PREDICTED}{name}"], item.case_id),
+                (item for item in rows_of(cases, condition) if _finite(item, name, stated, mark)),
+                key=lambda item: (item.metrics[stated], item.case_id),
             )
             if len(found) < 2 * BINS:
                 continue
@@ -130,7 +133,7 @@ def calibration(cases: Sequence[CaseResult], seed: int, interval: Interval) -> l
                 groups = [item.patient_group for item in members]
                 generator = generator_of(seed, condition, "calibration", name, str(index))
                 low, high = interval(values, groups, generator)
-                expected = [item.metrics[f"{PREDICTED}{name}"] for item in members]
+                expected = [item.metrics[stated] for item in members]
                 rows.append({
                     "given": condition.given, "metric": name, "bin": index + 1, "n": len(members),
                     "predicted": _r(float(np.mean(expected))), "found": _r(float(np.mean(values))),
@@ -140,14 +143,16 @@ def calibration(cases: Sequence[CaseResult], seed: int, interval: Interval) -> l
 
 
 def coverage(cases: Sequence[CaseResult]) -> list[Row]:
-    """Return how often a stated lower bound of a metric held, with exact intervals."""
+    """Return how often a stated bound or interval held, with exact intervals."""
     rows = []
+    names = sorted({n for item in cases for n in item.metrics if n.endswith(HELD)})
     for condition in baselines(cases):
-        for name in _paired(cases, lambda metric: f"{metric}{AT_LEAST}"):
-            found = [i for i in rows_of(cases, condition) if _finite(i, name, f"{name}{AT_LEAST}")]
-            held = sum(i.metrics[name] >= i.metrics[f"{name}{AT_LEAST}"] for i in found)
+        for name in names:
+            found = [
+                item.metrics[name] for item in rows_of(cases, condition) if _finite(item, name)
+            ]
             if found:
-                share = _share(held, len(found))
+                share = _share(round(sum(found)), len(found))
                 rows.append({"given": condition.given, "metric": name, **share})
     return rows
 
@@ -262,12 +267,6 @@ def _reference(cases: Sequence[CaseResult], condition: Condition) -> dict[str, C
     same = [item for item in plain if item.given == condition.given]
     chosen = plain if condition.name.startswith(MISSING) else same or plain
     return {item.case_id: item for item in rows_of(cases, chosen[0])} if chosen else {}
-
-
-def _paired(cases: Sequence[CaseResult], other: Any) -> list[str]:
-    """Return the metrics that stand beside another of the same case."""
-    names = {name for item in cases for name in item.metrics}
-    return sorted(name for name in names if other(name) in names)
 
 
 def _share(count: int, n: int) -> Row:

@@ -102,6 +102,7 @@ class Subject:
     ----------
     cohort : facts of the cohort by name (``name``, ``version``, ``reference_standard`` ...).
     headline : the metric that figures of single cases, strata and sweeps are drawn of.
+    criteria : what the document of criteria says of itself: ``known_before``, ``post_hoc`` ...
     gaps : levels of the target population without a case, ``axis: level``.
     """
 
@@ -114,6 +115,7 @@ class Subject:
     verdicts: tuple[Verdict, ...]
     groups: tuple[Group, ...]
     gaps: tuple[str, ...] = ()
+    criteria: Mapping[str, str] = field(default_factory=dict)
 
 
 def summarise(
@@ -131,6 +133,7 @@ def summarise(
         "cohort_digest": results.cohort_digest,
         "cohort": dict(subject.cohort),
         "criteria_digest": results.criteria_digest,
+        "criteria": dict(subject.criteria),
         "metric_pack": results.metric_pack,
         "method": results.method,
         "seed": results.seed,
