@@ -99,11 +99,17 @@ def _peer_lines(peers: Path, arrays: dict[str, np.ndarray], story: str) -> Itera
         cases = arrays["quiet"].shape[1]
         best = labelled.matched(settings, cases)
         for method in sorted({name.split(" ")[0] for name in settings}):
+            short = ""
             if method not in best:
-                yield f"  {peer} {method}: no setting of its grid keeps the run length"
+                best |= labelled.matched(
+                    {n: v for n, v in settings.items() if n.startswith(f"{method} ")}, cases, 1.0
+                )
+                short = "no setting keeps the run length, "
+            if method not in best:
+                yield f"  {peer} {method}: alarms at once at every setting"
                 continue
             name, length, found = best[method]
-            yield f"  {story}: {peer} {name} (run length {length:.0f}): {_delay(found)}"
+            yield f"  {short}{story}: {peer} {name} (run length {length:.0f}): {_delay(found)}"
 
 
 def contour_lines(streams: int, seed: int, _: Path) -> Iterator[str]:
