@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from adapters.cli.terminal import (
+    REFUSED,
     ConfigOption,
     HomeOption,
     JsonOption,
@@ -131,3 +132,61 @@ def verify(
                    "verified": True})  # fmt: skip
         return
     typer.echo(f"{certificate.certificate_id}: verified, verdict {certificate.verdict}")
+
+
+@app.command("compare")
+def compare_runs(
+    first: RunArgument,
+    second: Annotated[str, typer.Argument(help="The run that is compared with it.")],
+    margin: Annotated[
+        list[str] | None,
+        typer.Option(help="METRIC=MARGIN: how much worse it may be, e.g. dsc=0.02."),
+    ] = None,
+    home: HomeOption = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Compare two runs on one cohort case by case; 3 when it is inferior, or cannot be compared."""
+    set_up_logging()
+    from dataclasses import asdict
+
+    from adapters.compose import open_site
+    from adapters.home import locate
+    from adapters.validation.kept_runs import folder_of, recorded_results
+    from validation.report.comparing import compare
+    from validation.report.intervals import of_mean
+    from validation.report.metric_terms import MEASURED
+
+    with open_site(locate(home), config) as site:
+        runs = [recorded_results(site, folder_of(site, name)) for name in (first, second)]
+    found = compare(runs[0], runs[1], MEASURED, _margins(margin or []), of_mean)
+    if as_json:
+        echo_json(asdict(found))
+    else:
+        words = {True: "not inferior", False: "inferior, or not shown", None: "–"}
+        echo_table(
+            "Second run minus first, paired by case (95 % interval)",
+            ("input", "metric", "difference", "pairs", "lost", "verdict"),
+            [
+                (d.given, d.metric, f"{d.value:+.4f} ({d.low:+.4f} to {d.high:+.4f})", d.pairs,
+                 d.lost, words[d.not_inferior])
+                for d in found.differences
+            ],
+        )  # fmt: skip
+        echo_table(
+            "Cases that changed most",
+            ("input", "case", "metric", "first", "second"),
+            [(c.given, c.case, c.metric, f"{c.before:.4f}", f"{c.after:.4f}")
+             for c in found.changed],
+        )  # fmt: skip
+    if any(item.not_inferior is False for item in found.differences):
+        raise typer.Exit(REFUSED)
+
+
+def _margins(stated: list[str]) -> dict[str, float]:
+    from audit.errors import ConfigurationError
+
+    try:
+        return {name: float(value) for name, _, value in (item.partition("=") for item in stated)}
+    except ValueError as error:
+        raise ConfigurationError("expected METRIC=MARGIN with a number") from error

@@ -90,15 +90,9 @@ def read_run(site: Site, run: str, cohort: Path | None = None) -> KeptRun:
     NotFoundError : criteria or cohort of the run are not known here.
     """
     folder = folder_of(site, run)
-    results = read_results(folder)
+    results = recorded_results(site, folder)
     with site.database.reading() as transaction:
-        record = transaction.governed(VALIDATION, results.run_id)
         fixed = transaction.governed(ACCEPTANCE, results.criteria_digest)
-    if record is None or not record.content.get("results_digest"):
-        raise tampered("RUN_NOT_ON_RECORD", "a run on record with its results", "none")
-    found = harness.content_digest(results)
-    if record.content["results_digest"] != found:
-        raise tampered("RESULTS_CHANGED", f"results {record.content['results_digest']}", found)
     if fixed is None:
         raise NotFoundError("expected the criteria of the run on record, found none")
     raw = canonical.encode(fixed.content)
@@ -107,6 +101,24 @@ def read_run(site: Site, run: str, cohort: Path | None = None) -> KeptRun:
     if fixed.recorded_at >= results.evaluated_at:
         raise tampered("CRITERIA_LATE", "criteria older than the first result", "younger ones")
     return KeptRun(folder, results, read_criteria(raw), find_cohort(site, results, cohort))
+
+
+def recorded_results(site: Site, folder: Path) -> RunResults:
+    """Return the results of a folder as the harness put them on record.
+
+    Raises
+    ------
+    ReportTamperedError : they are on no record, or were changed (RESULTS_CHANGED).
+    """
+    results = read_results(folder)
+    with site.database.reading() as transaction:
+        record = transaction.governed(VALIDATION, results.run_id)
+    if record is None or not record.content.get("results_digest"):
+        raise tampered("RUN_NOT_ON_RECORD", "a run on record with its results", "none")
+    found = harness.content_digest(results)
+    if record.content["results_digest"] != found:
+        raise tampered("RESULTS_CHANGED", f"results {record.content['results_digest']}", found)
+    return results
 
 
 def read_results(folder: Path) -> RunResults:
