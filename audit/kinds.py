@@ -159,6 +159,9 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
         "account": Kind((_C,), ("action", "account", "role")),
         "incident": Kind((_A, _B), ("incident", "action", "state", "severity", "plugin")),
         "legal_hold": Kind((_A,), ("incident", "action", "plugin")),
+        "cohort": Kind(
+            (_B,), ("action", "cohort_sha256", "content_sha256", "criteria_sha256", "run", "look")
+        ),
         "evidence": Kind((_A,), ("incident", "manifest_sha256", "complete")),
         "export": Kind((_C,), ("what", "format", "purpose", "count", "sha256", "filters")),
         "purge": Kind(

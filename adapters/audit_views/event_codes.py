@@ -79,6 +79,7 @@ EVENTS: Mapping[str, Event] = MappingProxyType(
         "governed": _software("governed"),
         "configuration_change": _software("configuration_change"),
         "account": Event(_ALERT, "U", (_USER_SECURITY,)),
+        "cohort": _own("cohort", "R"),
         "access": Event(_LOG_USED, "R"),
         "export": Event(_EXPORT, "R", (_DISCLOSE,)),
         "purge": _own("purge", "D", _DESTROY),

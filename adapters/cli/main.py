@@ -19,6 +19,7 @@ from adapters.cli import (
     audit_keeping,
     bench,
     change,
+    cohort,
     configuration,
     demo,
     dose,
@@ -40,6 +41,7 @@ from adapters.cli import (
     serve,
     technical_file,
     validate,
+    validate_criteria,
     validate_report,
     witness,
 )
@@ -50,7 +52,7 @@ GOVERNANCE = (governance_back, governance_drill, governance_history)
 """Modules that add their commands to `osteon governance`."""
 AUDIT = (audit_consent, audit_keeping)
 """Modules that add their commands to `osteon audit`."""
-VALIDATE = (validate_report,)
+VALIDATE = (validate_criteria, validate_report)
 """Modules that add their commands to `osteon validate`."""
 
 app = typer.Typer(
@@ -91,6 +93,7 @@ app.add_typer(change.app, name="change", help="Classify changes; plan, budget, d
 app.add_typer(
     technical_file.app, name="technical-file", help="Technical documentation of a release."
 )
+app.add_typer(cohort.app, name="cohort", help="Build, check, seal and size cohorts.")
 app.add_typer(key.app, name="key", help="Keys: trust, rotate, revoke, protect.")
 app.add_typer(personnel.app, name="personnel", help="Overseers, training, instructions read.")
 app.add_typer(oversight.app, name="oversight", help="Rates of review; import assessments.")

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from adapters.database import bodies, site_bodies
 from adapters.database.site_records import SiteRecords
 from adapters.database.transaction import Transaction
+from audit.kinds import NOT_EVALUATED
 from audit.record import Outcome
 
 
@@ -28,6 +29,43 @@ class ActRecords(SiteRecords):
         outcome = Outcome(4, body["tripped"][0]) if body["tripped"] else None
         actor = self._actor(transaction, person)
         return self._append(transaction, "key", body, actor=actor, outcome=outcome)
+
+    def cohort(
+        self,
+        transaction: Transaction,
+        action: str,
+        digests: tuple[str, str],
+        person: str,
+        *,
+        run: tuple[str, str, str] = ("", "", ""),
+        look: int = 0,
+        refused: Iterable[str] = (),
+    ) -> str:
+        """Record that a cohort was built, sealed or opened, or that opening it was refused.
+
+        Parameters
+        ----------
+        digests : of the cohort, and of its content without the seal.
+        run : id, release digest and criteria digest of the run that opens it.
+        """
+        run_id, release_digest, criteria_digest = run
+        reasons = [bodies.reason_code(item) for item in refused]
+        body = {
+            "action": bodies.coded(action),
+            "cohort_sha256": digests[0],
+            "content_sha256": digests[1],
+            "criteria_sha256": criteria_digest or NOT_EVALUATED,
+            "run": bodies.coded(run_id) if run_id else NOT_EVALUATED,
+            "look": look,
+        }
+        return self._append(
+            transaction,
+            "cohort",
+            body,
+            actor=self._actor(transaction, person),
+            release_digest=release_digest or None,
+            outcome=Outcome(4, reasons[0]) if reasons else None,
+        )
 
     def refused_act(
         self,

@@ -41,7 +41,7 @@ _SAYING = {
     "incident": ("action", "state"), "legal_hold": ("action",), "lifecycle": ("action", "to_state"),
     "release": ("action", "version"), "run_closed": ("status",), "run_opened": ("trigger",),
     "stop": ("scope", "action"), "study_event": ("change",), "by_hand": ("action",),
-    "replay": ("verdict",), "comparison": ("outcome",), "clock": ("event",),
+    "cohort": ("action",), "replay": ("verdict",), "comparison": ("outcome",), "clock": ("event",),
 }  # fmt: skip
 """Kind -> keys of the body that say in a word what happened."""
 _TONES = {0: "good", 4: "wait", 8: "bad", 12: "bad"}

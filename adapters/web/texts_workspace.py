@@ -314,6 +314,7 @@ WORKSPACE_TEXTS: dict[str, tuple[str, str]] = {
     "kind_access": ("access", "Zugriff"),
     "kind_account": ("account", "Konto"),
     "kind_incident": ("incident", "Vorkommnis"),
+    "kind_cohort": ("cohort", "Kohorte"),
     "kind_legal_hold": ("legal hold", "Aufbewahrungssperre"),
     "kind_evidence": ("evidence", "Beweismittel"),
     "kind_stop": ("stop", "Stopp"),

@@ -51,6 +51,7 @@ WRITTEN: dict[str, tuple[str, str]] = {
     "account": ("account", "adapters/passwords.py"),
     "incident": ("incident", "adapters/incidents/acts.py"),
     "legal_hold": ("legal_hold", "adapters/incidents/acts.py"),
+    "cohort": ("cohort", "adapters/validation/opening.py"),
     "evidence": ("evidence", "adapters/incidents/snapshot.py"),
     "export": ("export", "adapters/keeping/exporting.py"),
     "purge": ("purge", "adapters/keeping/purging.py"),

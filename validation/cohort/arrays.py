@@ -16,6 +16,7 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +27,16 @@ from plugins.host.images import Geometry, Volume
 from validation.cohort.manifest import CohortError, refused
 
 _LARGEST_VOXELS = 1 << 30
-_MALFORMED = (ValueError, KeyError, TypeError, OSError, EOFError, AttributeError, RecordError)
+_MALFORMED = (
+    ValueError,
+    KeyError,
+    TypeError,
+    OSError,
+    EOFError,
+    AttributeError,
+    RecordError,
+    BadZipFile,
+)
 _CLASSES = {
     "CT": "1.2.840.10008.5.1.4.1.1.2",
     "PT": "1.2.840.10008.5.1.4.1.1.128",

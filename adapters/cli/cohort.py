@@ -1,0 +1,137 @@
+"""`osteon cohort`: build the cases that a release is judged on, check, seal and size them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from adapters.cli.governance import deciding
+from adapters.cli.terminal import ConfigOption, HomeOption, JsonOption, echo_json, echo_table
+from audit.errors import ConfigurationError
+
+app = typer.Typer(no_args_is_help=True)
+NameArgument = Annotated[str, typer.Argument(help="Name of a cohort of this site.")]
+
+
+@app.command("build")
+def build(
+    folder: Annotated[
+        Path | None, typer.Argument(help="Folder of arrays with clinical.csv and a plan.")
+    ] = None,
+    source: Annotated[
+        str, typer.Option("--from", help="A data set that the suite has a plan for: sts51.")
+    ] = "",
+    plan: Annotated[Path | None, typer.Option(help="The plan; else cohort-plan.json.")] = None,
+    home: HomeOption = None,
+    config: ConfigOption = None,
+) -> None:
+    """Build a cohort into the home: pseudonyms, digests, strata, coverage; on record."""
+    from adapters.validation import building
+
+    if bool(folder) == bool(source):
+        raise ConfigurationError("expected a folder or --from, found both or neither")
+    if source:
+        plan = building.PLANS / f"{source}-cohort.json"
+        folder = Path(os.environ.get("OSTEON_TEST_DATA", "../shared/data")) / source
+    assert folder is not None
+    with deciding(home, config) as (site, person):
+        kept = building.build(site, folder, person, plan)
+    count = len({case.patient_group for case in kept.cohort.cases})
+    typer.echo(f"cohort {kept.cohort.name}: {len(kept.cohort.cases)} cases, {count} patients")
+    typer.echo(f"  {kept.digest}")
+
+
+@app.command("list")
+def list_cohorts(
+    home: HomeOption = None, config: ConfigOption = None, as_json: JsonOption = False
+) -> None:
+    """List the cohorts of the site with their seals."""
+    from adapters.validation import cohorts
+
+    with deciding(home, config) as (site, _):
+        kept = [cohorts.load(site.home, name) for name in cohorts.names(site.home)]
+    rows = [
+        {
+            "cohort": item.cohort.name,
+            "cases": len(item.cohort.cases),
+            "seal": item.cohort.seal.state,
+            "digest": item.digest,
+        }
+        for item in kept
+    ]
+    if as_json:
+        echo_json(rows)
+    else:
+        columns = ("cohort", "cases", "seal", "digest")
+        echo_table("Cohorts", columns, [tuple(row.values()) for row in rows])
+
+
+@app.command("check")
+def check(
+    name: NameArgument,
+    release: Annotated[str, typer.Option(help="Look for its training patients too.")] = "",
+    method: Annotated[str, typer.Option(help="held-out or cross-fitted.")] = "held-out",
+    images: Annotated[
+        bool, typer.Option("--images", help="Compare images: one patient under two ids.")
+    ] = False,
+    home: HomeOption = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Check every byte, the strata and what is not covered; and leakage against a release."""
+    from adapters.validation.checking import check as look
+
+    with deciding(home, config) as (site, _):
+        found = look(site, name, release, method, images=images)
+    if as_json:
+        echo_json(found.document)
+    else:
+        typer.echo(f"cohort {name} {found.document['digest']}")
+        rows = [(s["name"], s["n"], s["needs"]) for s in found.document["strata"]]
+        echo_table("Strata", ("stratum", "patients", "needs"), rows)
+        empty = [" ".join(pair) for pair in found.document["not_covered"]]
+        echo_table("Not covered", ("axis and level",), [(item,) for item in empty])
+    found.require()
+    typer.echo("every byte is as the manifest says" + (", no patient leaked" if release else ""))
+
+
+@app.command("seal")
+def seal(
+    name: NameArgument,
+    openings: Annotated[int, typer.Option(min=1, help="Runs that may open it.")] = 5,
+    alpha: Annotated[float, typer.Option(help="Type I error of all looks together.")] = 0.05,
+    home: HomeOption = None,
+    config: ConfigOption = None,
+) -> None:
+    """Encrypt a cohort for the harness alone, with a budget of openings."""
+    from adapters.validation.cohorts import seal as close
+
+    with deciding(home, config) as (site, person):
+        kept = close(site, name, openings, alpha, person)
+    typer.echo(f"cohort {name} is sealed for {openings} openings: {kept.digest}")
+
+
+@app.command("size")
+def size(
+    margin: Annotated[float, typer.Option(help="Non-inferiority margin.")] = 0.0,
+    deviation: Annotated[
+        float, typer.Option(help="Standard deviation of the paired difference.")
+    ] = 0.0,
+    share: Annotated[float, typer.Option(help="Share to show, where all are met.")] = 0.0,
+    alpha: Annotated[float, typer.Option(help="One-sided type I error.")] = 0.025,
+    power: Annotated[float, typer.Option(help="Power.")] = 0.9,
+) -> None:
+    """Print how many patients a cohort needs."""
+    from validation.criteria.intervals import cases_for_margin, cases_for_share
+
+    if margin > 0 and deviation > 0:
+        n = cases_for_margin(margin, deviation, alpha, power)
+        typer.echo(f"{n} patients: margin {margin}, deviation {deviation}, {alpha}, {power}")
+    elif 0 < share < 1:
+        n = cases_for_share(share, 1 - 2 * alpha)
+        typer.echo(f"{n} patients, all met, show a share of at least {share}")
+    else:
+        raise ConfigurationError("expected --margin with --deviation, or --share below 1")
