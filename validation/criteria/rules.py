@@ -255,7 +255,8 @@ RULES: Mapping[str, Callable[[Question], Judgement]] = {
 
 
 def _baseline(question: Question) -> list[CaseResult]:
-    return chosen(question.results, question.criterion, question.stratum)
+    item = question.criterion
+    return chosen(question.results, item, question.stratum, item.condition)
 
 
 def _ungiven(question: Question, condition: str, level: float | None) -> list[CaseResult]:
