@@ -144,8 +144,7 @@ def _has_run(transaction: Transaction, release_digest: str, kept: Kept) -> bool:
     same = {kept.digest, kept.content_digest}
     plans = [item.content.get("plan", item.content) for item in transaction.governed_all(RUN)]
     return any(
-        plan["release_digest"] == release_digest and plan["cohort_digest"] in same
-        for plan in plans
+        plan["release_digest"] == release_digest and plan["cohort_digest"] in same for plan in plans
     )
 
 
