@@ -54,6 +54,9 @@ def run(
         ),
     ] = 0.0,
     explain: Annotated[bool, typer.Option("--explain", help="Explain the baseline too.")] = False,
+    phantoms: Annotated[
+        int, typer.Option("--phantoms", help="Of the geometry test; even, 0: none.")
+    ] = 16,
     seed: Annotated[int, typer.Option("--seed", help="Of everything that is drawn.")] = 20261126,
     workers: Annotated[int, typer.Option("--workers", min=1, help="Worker processes here.")] = 1,
     resume: Annotated[
@@ -72,7 +75,7 @@ def run(
 
     wish = Wish(
         release, cohort, criteria, tuple(sweeps.split(",")), sweep_cases, repeat_cases,
-        jitter_mm, explain, seed, workers, resume,
+        jitter_mm, explain, phantoms, seed, workers, resume,
     )  # fmt: skip
     with open_site(locate(home), config) as site, spinner("reading", quiet=as_json) as say:
         results, folder = ask(site, wish, say)

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from adapters.release_geometry import outlines_the_phantom
 from adapters.validation.fixing import fixed_criteria
 from adapters.validation.judging import UnderTest
 from adapters.validation.running import Place, Question, run_harness
@@ -52,6 +53,7 @@ class Wish:
     repeat_cases: int
     jitter_mm: float
     explain: bool
+    phantoms: int
     seed: int
     workers: int
     resume: bool
@@ -93,6 +95,7 @@ def ask(site: Site, wish: Wish, say: Callable[[str], None]) -> tuple[RunResults,
         sweep_cases=wish.sweep_cases,
         repeat_cases=wish.repeat_cases,
         explained=("baseline",) if wish.explain else (),
+        phantoms=wish.phantoms if outlines_the_phantom(under_test.manifest) else 0,
     )
     place = Place(
         site.home.root / "validations",

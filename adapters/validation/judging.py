@@ -14,6 +14,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
+from adapters.plugin_geometry import examine_plugin, presentations
 from governance.certification import runtime_of
 from plugins.host.case import Case
 from plugins.host.manifest import Manifest
@@ -24,10 +25,14 @@ from validation.cohort.linkage import Linkage
 from validation.cohort.manifest import Cohort
 from validation.cohort.strata import strata_of, with_mandatory
 from validation.harness.cases import Evaluation, read_evaluation
-from validation.harness.evaluate import Bench, Subject, fair_members, judge_case
-from validation.harness.plan import RunPlan
-from validation.harness.results import Condition, encode_case
+from validation.harness.evaluate import Bench, Subject, fair_members, judge_case, peak_memory_mb
+from validation.harness.plan import PHANTOM, RunPlan
+from validation.harness.results import CaseResult, Condition, Measured, encode_case
 
+CENTROID_ERRORS = tuple(
+    f"centroid_error_{axis}_voxels" for axis in ("frame", "row", "column", "x", "y", "z")
+)
+"""Signed, along the axes of the image, then along those of the patient."""
 PATIENCE = 20.0
 """Factor on the manifest's wall time: a machine that judges many cases at once is slow."""
 
@@ -94,6 +99,8 @@ class CohortJudge:
 
     def judge(self, case_id: str, condition: Condition) -> Json:
         """Return result, measurements and runtime of one case under one condition."""
+        if case_id == PHANTOM:
+            return self._phantom(condition)
         if condition.repeat:
             with ReleaseWorkers(self._under_test.releases, patience=PATIENCE) as fresh:
                 return self._judge(case_id, condition, fresh)
@@ -121,6 +128,27 @@ class CohortJudge:
         return {
             "result": encode_case(result),
             "measured": asdict(replace(measured, node=self.node)),
+            "runtime": noting.runtime,
+        }
+
+    def _phantom(self, condition: Condition) -> Json:
+        """Return where the release put the lesion of one presentation of the geometry test."""
+        under_test, noting = self._under_test, NotingWorkers(self._workers)
+        shown = presentations(self._plan.phantoms)[int(condition.level)]
+        (placed,) = examine_plugin(under_test.manifest, under_test.digest, noting, [shown])
+        metrics: dict[str, float] = {}
+        if placed.image_voxels is not None and placed.patient_voxels is not None:
+            values = (*placed.image_voxels, *placed.patient_voxels)
+            metrics = dict(zip(CENTROID_ERRORS, values, strict=True))
+        outcome, reasons = ("done", ()) if metrics else ("abstained", ("NOT_FOUND",))
+        result = CaseResult(
+            f"{PHANTOM}-{shown.number}-{shown.position.lower()}", f"{PHANTOM}-{shown.number}",
+            "laboratory", (), condition, outcome, reasons, metrics,
+        )  # fmt: skip
+        measured = Measured(result.case_id, condition, 0.0, peak_memory_mb(), self.node)
+        return {
+            "result": encode_case(result),
+            "measured": asdict(measured),
             "runtime": noting.runtime,
         }
 

@@ -32,7 +32,7 @@ from validation.cohort.linkage import Linkage
 from validation.cohort.manifest import Cohort
 from validation.harness import plan as plans
 from validation.harness import results as harness_results
-from validation.harness.plan import RunPlan
+from validation.harness.plan import PHANTOM, RunPlan
 from validation.harness.results import Condition, Measured, RunResults
 
 UNFIXED_CRITERIA = "UNFIXED_CRITERIA"
@@ -105,6 +105,8 @@ def run_harness(
     conditions = {
         item.case_id: plan.conditions(question.cohort, item) for item in question.cohort.cases
     }
+    if plan.phantoms:
+        conditions[PHANTOM] = plan.phantom_conditions()
     # 2
     settings = QueueSettings(
         place.engine_url or f"sqlite:///{place.of(plan.run_id) / 'engine.db'}",

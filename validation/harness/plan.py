@@ -19,6 +19,9 @@ from validation.cohort.manifest import Cohort, CohortCase
 from validation.harness.conditions import BASELINE, SWEEPS, given_after
 from validation.harness.results import Condition
 
+PHANTOM = "phantom"
+"""Case and condition of the geometry known-answer test."""
+
 
 @dataclass(frozen=True, slots=True)
 class RunPlan:
@@ -34,6 +37,7 @@ class RunPlan:
     sweep_cases, repeat_cases : how many cases, chosen by the seed; 0 means all.
     repeats : how often the baseline is asked again, each time of a new worker process.
     explained : conditions whose answers are explained too.
+    phantoms : presentations of the geometry known-answer test that the release answers.
     """
 
     release_digest: str
@@ -49,6 +53,7 @@ class RunPlan:
     repeats: int = 1
     repeat_cases: int = 3
     explained: tuple[str, ...] = (BASELINE,)
+    phantoms: int = 0
 
     @property
     def run_id(self) -> str:
@@ -71,6 +76,11 @@ class RunPlan:
         if case.case_id in self._chosen(cohort, self.repeat_cases, "repeat"):
             found += [Condition(given=full, repeat=n) for n in range(1, self.repeats + 1)]
         return tuple(found)
+
+    def phantom_conditions(self) -> tuple[Condition, ...]:
+        """Return the presentations of the geometry test, numbered by their level."""
+        given = self.givens[0] if self.givens else ""
+        return tuple(Condition(PHANTOM, float(n), given) for n in range(self.phantoms))
 
     def _chosen(self, cohort: Cohort, count: int, purpose: str) -> set[str]:
         """Return ids of cases that the seed chooses, independent of the cohort's order."""

@@ -49,6 +49,7 @@ def question(
         sweeps=sweeps_of(sweeps.split(",")),
         repeat_cases=1,
         explained=(),
+        phantoms=2,
     )
     files = FolderFiles(folder / "cohort")
     return Question(plan, cohort, files, LINKAGE, under_test, recorded)
@@ -71,12 +72,15 @@ def test_the_same_question_gives_the_same_digest(tmp_path: Path) -> None:
     }
     assert by_repeat[0] == by_repeat[1] != ""
     done = [item for item in first.cases if item.outcome == "done"]
-    assert len(done) == len(first.cases) == 2 * 3 + 1
+    assert len(done) == len(first.cases) == 2 * 3 + 1 + 2
+    placed = [item for item in done if item.condition.name == "phantom"]
+    assert all(abs(item.metrics["centroid_error_frame_voxels"]) < 1 for item in placed)
+    done = [item for item in done if item not in placed]
     assert all(item.metrics["dsc"] > 0.6 for item in done if "pet" in item.condition.given)
     folder = tmp_path / "one" / asked.plan.run_id
     assert read_results(folder) == first
     assert {RESULTS, MEASURED, "request.json"} <= {item.name for item in folder.iterdir()}
-    assert len(list((folder / "cases").iterdir())) == 2
+    assert len(list((folder / "cases").iterdir())) == 3
 
 
 def test_criteria_come_before_the_first_result(tmp_path: Path) -> None:
@@ -99,7 +103,7 @@ def test_a_changed_file_stops_the_run_and_the_right_one_lets_it_go_on(tmp_path: 
     with pytest.raises(CohortError, match=r"."):
         run_harness(asked, Place(tmp_path / "runs"), now=lambda: NOW)
     image.write_bytes(good)
-    assert len(run_harness(asked, Place(tmp_path / "runs"), now=lambda: NOW).cases) == 3
+    assert len(run_harness(asked, Place(tmp_path / "runs"), now=lambda: NOW).cases) == 5
 
 
 @pytest.mark.acceptance
@@ -121,7 +125,7 @@ def test_a_killed_run_goes_on_behind_its_last_step(tmp_path: Path) -> None:
         child.wait()
     before = _count(log)
     subprocess.run(command, check=True, timeout=120)
-    total = 2 * 8 + 1
+    total = 2 * 8 + 1 + 2
     after = _count(log) - before
     assert 4 <= before < total
     assert total - before <= after <= total - before + 1  # the one that was in progress
