@@ -123,7 +123,7 @@ def _criteria(document: ReportDocument, terms: Terms) -> Iterator[Block]:
     for item in terms.results["verdicts"]:
         values = timed.get(item["criterion"], item)
         rows.append((
-            Code(item["criterion"]), roles(item["given"]), terms.group(item["stratum"]),
+            item["criterion"], roles(item["given"]), terms.group(item["stratum"]),
             terms.title(item["metric"]), item["asked"], _found(values, terms),
             Status(t[item["verdict"]], TONES[item["verdict"]]), item["reason"] or "–",
         ))  # fmt: skip
@@ -209,14 +209,7 @@ def _limits(terms: Terms) -> Iterator[Block]:
     if len(results["sites"]) == 1:
         ((site, patients),) = results["sites"].items()
         sentences.append(t["limit_sites"].format(site=site, patients=patients))
-    sentences += [
-        t["limit_missing"].format(
-            metric=terms.title(row["metric"]), given=roles(row["given"]),
-            missing=row["missing"], all=row["missing"] + row["n"],
-        )
-        for row in results["figures"]
-        if row["stratum"] == ALL and row["missing"]
-    ]  # fmt: skip
+    sentences += _missing(terms)
     few = [f"{g['name']} (n = {g['n']})" for g in results["groups"]
            if g["verdict"] == "insufficient"]  # fmt: skip
     if few:
@@ -225,6 +218,19 @@ def _limits(terms: Terms) -> Iterator[Block]:
     if results["gaps"]:
         yield Paragraph(t["gaps"])
         yield Bullets(tuple(results["gaps"]))
+
+
+def _missing(terms: Terms) -> Iterator[str]:
+    """Yield for each input which metrics rest on fewer cases than were judged."""
+    found: dict[tuple[str, int, int], list[str]] = {}
+    for row in terms.results["figures"]:
+        if row["stratum"] == ALL and row["missing"]:
+            key = (row["given"], row["missing"], row["missing"] + row["n"])
+            found.setdefault(key, []).append(terms.title(row["metric"]))
+    for (given, missing, every), titles in found.items():
+        yield terms.t["limit_missing"].format(
+            metric=", ".join(titles), given=roles(given), missing=missing, all=every
+        )
 
 
 def _method(document: ReportDocument, terms: Terms) -> Iterator[Block]:

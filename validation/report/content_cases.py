@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from governance.report import (
     Block,
     Cell,
-    Code,
     Column,
     Number,
     Paragraph,
@@ -119,7 +118,7 @@ def failures(terms: Terms) -> Iterator[Block]:
     yield Table(
         t["reasons"], tuple(Column(t[name]) for name in columns),
         tuple(
-            (Code(row["code"]), t[row["outcome"]], row["condition"],
+            (row["code"], t[row["outcome"]], row["condition"],
              Number(row["level"], _places(row["level"])), roles(row["given"]),
              Number(row["count"], 0), Number(row["n"], 0))
             for row in terms.results["reasons"]
@@ -141,7 +140,7 @@ def worst(terms: Terms) -> Iterator[Block]:
             (Column(t["case"]), *(Column(terms.named(name)) for name in metrics),
              Column(t["outcome"]), Column(t["strata"])),
             tuple(
-                (Code(row["case"]), *(_value(row["metrics"].get(name), name, terms)
+                (row["case"], *(_value(row["metrics"].get(name), name, terms)
                                       for name in metrics),
                  t[row["outcome"]], ", ".join(row["strata"]) or "–")
                 for row in rows
