@@ -7,11 +7,11 @@ Read next: `adapters/validation/running.py`.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from adapters.cli.governance import deciding
 from adapters.cli.progress import spinner
 from adapters.cli.terminal import (
     ConfigOption,
@@ -19,7 +19,6 @@ from adapters.cli.terminal import (
     JsonOption,
     echo_json,
     echo_table,
-    set_up_logging,
 )
 
 if TYPE_CHECKING:
@@ -41,7 +40,7 @@ def validate() -> None:
 @app.command("run")
 def run(
     release: Annotated[str, typer.Option("--release", help="Digest, plugin or plugin-version.")],
-    cohort: Annotated[Path, typer.Option("--cohort", help="Folder or name of a cohort.")],
+    cohort: Annotated[str, typer.Option("--cohort", help="Name of a cohort of this site.")],
     criteria: Annotated[str, typer.Option("--criteria", help="Digest or file of fixed criteria.")],
     sweeps: SweepsOption = "all",
     sweep_cases: Annotated[int, typer.Option("--sweep-cases", help="Cases swept; 0: all.")] = 0,
@@ -67,9 +66,6 @@ def run(
     as_json: JsonOption = False,
 ) -> None:
     """Run the harness; asked again, the same question goes on where it stopped."""
-    set_up_logging()
-    from adapters.compose import open_site
-    from adapters.home import locate
     from adapters.validation.asking import Wish, ask
     from validation.harness.results import content_digest
 
@@ -77,8 +73,8 @@ def run(
         release, cohort, criteria, tuple(sweeps.split(",")), sweep_cases, repeat_cases,
         jitter_mm, explain, phantoms, seed, workers, resume,
     )  # fmt: skip
-    with open_site(locate(home), config) as site, spinner("reading", quiet=as_json) as say:
-        results, folder = ask(site, wish, say)
+    with deciding(home, config) as (site, person), spinner("reading", quiet=as_json) as say:
+        results, folder = ask(site, wish, person, say)
     document = {
         "run_id": results.run_id,
         "folder": str(folder),

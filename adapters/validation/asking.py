@@ -1,11 +1,11 @@
 """What a person asks of the harness, in terms of this site: names become digests and folders.
 
-    1  the release lies here, verified; the cohort is read, its files checked as they are read
-    2  no patient of the cohort may be known to the members that judge him
-    3  the criteria are on record; the metrics conform
+    1  the release lies here, verified; every patient has a member that never saw him
+    2  criteria are fixed for the release and the cohort; the metrics conform
+    3  the cohort is opened, on record: no leaked patient, its seal not worn
     4  the run is on record before its first result, and again with its results
 
-Read next: `running.py`.
+Read next: `opening.py`, `running.py`.
 """
 
 from __future__ import annotations
@@ -16,16 +16,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from adapters.governance.persons import Person
 from adapters.release_geometry import outlines_the_phantom
-from adapters.validation.fixing import fixed_criteria
+from adapters.validation.cohorts import linkage_of, load
+from adapters.validation.criteria import fixed
 from adapters.validation.judging import UnderTest
-from adapters.validation.running import Place, Question, run_harness
+from adapters.validation.opening import Asked, opened
+from adapters.validation.running import (
+    UNFIXED_CRITERIA,
+    Place,
+    Question,
+    UnfixedCriteriaError,
+    run_harness,
+)
 from audit.errors import ConfigurationError, NotFoundError, RefusalError
 from plugins.host import manifest as manifests
-from validation.cohort import reading
-from validation.cohort.cases import FolderFiles
-from validation.cohort.linkage import Linkage, public_linkage
+from validation.cohort.linkage import Linkage
 from validation.cohort.manifest import Cohort
+from validation.criteria.document import CriteriaError
 from validation.harness import plan as plans
 from validation.harness.evaluate import fair_members
 from validation.harness.plan import RunPlan, sweeps_of
@@ -34,11 +42,11 @@ from validation.harness.scoring import metric_pack
 
 if TYPE_CHECKING:
     from adapters.compose import Site
+    from adapters.validation.cohorts import Kept
+    from adapters.validation.criteria import Fixed
 
 VALIDATION = "validation-run"
 """Kind of the governed document that tells of a run: its plan, then its results' digest."""
-MANIFEST = "cohort.json"
-PUBLIC = "public:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,47 +54,51 @@ class Wish:
     """What was asked at the terminal; words as `adapters/cli/validate.py` explains them."""
 
     release: str
-    cohort: Path
+    cohort: str
     criteria: str
-    sweeps: tuple[str, ...]
-    sweep_cases: int
-    repeat_cases: int
-    jitter_mm: float
-    explain: bool
-    phantoms: int
-    seed: int
-    workers: int
-    resume: bool
+    sweeps: tuple[str, ...] = ("all",)
+    sweep_cases: int = 0
+    repeat_cases: int = 3
+    jitter_mm: float = 0.0
+    explain: bool = False
+    phantoms: int = 16
+    seed: int = 20261126
+    workers: int = 1
+    resume: bool = True
 
 
-def ask(site: Site, wish: Wish, say: Callable[[str], None]) -> tuple[RunResults, Path]:
+def ask(
+    site: Site, wish: Wish, person: Person, say: Callable[[str], None] = lambda _: None
+) -> tuple[RunResults, Path]:
     """Run the harness for a wish and return the results with the folder of the run.
 
     Raises
     ------
-    NotFoundError, ReleaseTamperedError, SignatureError, CohortError, UnfixedCriteriaError.
-    RefusalError : MEMBERS_SAW_PATIENT, where nobody may judge a patient of the cohort.
+    UnfixedCriteriaError : no criteria are fixed for the release and the cohort.
+    CriteriaError, CohortError, NotFoundError, ReleaseTamperedError, SignatureError.
+    RefusalError : a patient whom every member saw (MEMBERS_SAW_PATIENT), or `opening.opened`.
     """
     # 1
     row = site.registry.find(wish.release)
     site.registry.verify(row.digest)
     stated = json.loads(row.manifest)
-    under_test = UnderTest(
-        manifests.decode(stated),
-        row.digest,
-        tuple(stated.get("training", ())),
-        site.home.releases,
-    )
-    folder, cohort = read_cohort(site, wish.cohort)
+    training = tuple(stated.get("training", ()))
+    under_test = UnderTest(manifests.decode(stated), row.digest, training, site.home.releases)
+    kept = load(site.home, wish.cohort)
+    linkage = linkage_of(site.home, kept.cohort.linkage_key_id)
+    method = method_of(under_test, kept.cohort, linkage)
     # 2
-    linkage = linkage_of(cohort)
-    method = method_of(under_test, cohort, linkage)
-    # 3
-    criteria = fixed_criteria(site, wish.criteria)
+    raw = _document(wish.criteria)
+    held = _held(site, row.digest, kept, raw)
+    if raw is None and wish.criteria != held.digest:
+        raise UnfixedCriteriaError(
+            f"expected the criteria that are fixed, {held.digest}, found others",
+            reasons=(UNFIXED_CRITERIA,),
+        )
     plan = RunPlan(
         release_digest=row.digest,
-        cohort_digest=reading.digest(cohort),
-        criteria_digest=criteria.digest,
+        cohort_digest=kept.digest,
+        criteria_digest=held.digest,
         metric_pack=metric_pack(),
         method=method,
         seed=wish.seed,
@@ -97,48 +109,21 @@ def ask(site: Site, wish: Wish, say: Callable[[str], None]) -> tuple[RunResults,
         explained=("baseline",) if wish.explain else (),
         phantoms=wish.phantoms if outlines_the_phantom(under_test.manifest) else 0,
     )
-    place = Place(
-        site.home.root / "validations",
-        site.node,
-        site.configuration.database.engine_url.get_secret_value(),
-        wish.workers,
-    )
+    place = _place(site, wish)
     if not wish.resume and (place.folder / plan.run_id).exists():
         raise ConfigurationError(
             f"expected a new question, found run {plan.run_id}", advice="Leave --no-resume out."
         )
-    # 4
-    _record(site, plan, "")
-    question = Question(
-        plan, cohort, FolderFiles(folder), linkage, under_test, criteria.recorded_at
-    )
-    results = run_harness(question, place, now=site.now, say=say)
-    _record(site, plan, content_digest(results))
+    # 3
+    with opened(site, kept, Asked(plan.run_id, row.digest, method, raw), person) as found:
+        # 4
+        _record(site, plan, "", person)
+        question = Question(
+            plan, kept.cohort, found.files, linkage, under_test, found.fixed.recorded_at
+        )
+        results = run_harness(question, place, now=site.now, say=say)
+    _record(site, plan, content_digest(results), person)
     return results, place.of(plan.run_id)
-
-
-def read_cohort(site: Site, name: Path) -> tuple[Path, Cohort]:
-    """Return a cohort by its folder, or by its name in the home's ``cohorts``.
-
-    Raises
-    ------
-    NotFoundError : there is none; CohortError : it is none.
-    """
-    for folder in (name, site.home.cohorts / name):
-        path = folder / MANIFEST
-        if path.is_file():
-            return folder, reading.decode(path.read_bytes())
-    raise NotFoundError(
-        f"expected a cohort called {name.name}, found none",
-        advice="Build one with `osteon cohort build`, or name its folder.",
-    )
-
-
-def linkage_of(cohort: Cohort) -> Linkage:
-    """Return the key that made the cohort's pseudonyms, where anybody can make it."""
-    if cohort.linkage_key_id.startswith(PUBLIC):
-        return public_linkage(cohort.linkage_key_id.removeprefix(PUBLIC))
-    raise NotFoundError("expected the linkage key of the cohort, found none here")
 
 
 def method_of(under_test: UnderTest, cohort: Cohort, linkage: Linkage) -> str:
@@ -154,22 +139,51 @@ def method_of(under_test: UnderTest, cohort: Cohort, linkage: Linkage) -> str:
         raise RefusalError(
             "expected patients that some member never saw, found others",
             reasons=tuple(
-                f"MEMBERS_SAW_PATIENT {g}"
-                for g, members in zip(groups, fair, strict=True)
-                if not members
+                f"MEMBERS_SAW_PATIENT {g}" for g, m in zip(groups, fair, strict=True) if not m
             ),
+            advice="Judge the release on patients that it was not trained on.",
         )
     return "held-out" if set(fair) == {"all"} else "cross-fitted"
 
 
-def _record(site: Site, plan: RunPlan, results_digest: str) -> None:
-    """Put the run on record; the same twice is one record."""
+def _document(named: str) -> bytes | None:
+    """Return the bytes of a file of criteria; None for a digest."""
+    if named.startswith("sha256:"):
+        return None
+    path = Path(named)
+    if not path.is_file():
+        raise NotFoundError(f"expected a digest or a file of criteria, found {path.name}")
+    return path.read_bytes()
+
+
+def _held(site: Site, release_digest: str, kept: Kept, raw: bytes | None) -> Fixed:
+    """Return the criteria that are fixed; UnfixedCriteriaError where there are none."""
+    try:
+        return fixed(site, release_digest, kept, raw)
+    except CriteriaError as error:
+        if "CRITERIA_MISSING" not in error.reasons:
+            raise
+        raise UnfixedCriteriaError(
+            "expected criteria on record before the first result, found none",
+            reasons=(UNFIXED_CRITERIA,),
+        ) from error
+
+
+def _place(site: Site, wish: Wish) -> Place:
+    url = site.configuration.database.engine_url.get_secret_value()
+    return Place(site.home.root / "validations", site.node, url, wish.workers)
+
+
+def _record(site: Site, plan: RunPlan, results_digest: str, person: Person) -> None:
+    """Put the run on record, in the tree; the same twice is one record."""
     content = {"plan": plans.encode(plan), "results_digest": results_digest}
-    person = f"service:{site.node}"
     with site.database.transaction() as transaction:
         known = transaction.governed(VALIDATION, plan.run_id)
         if known is not None and not results_digest:
             return
-        document = transaction.put_governed(VALIDATION, plan.run_id, content, person, site.now())
+        document = transaction.put_governed(
+            VALIDATION, plan.run_id, content, person.account_id, site.now()
+        )
         if known is None or known.digest != document.digest:
             site.journal.governed(transaction, document)
+    site.seal()

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from adapters.validation.asking import VALIDATION
-from adapters.validation.fixing import ACCEPTANCE
+from adapters.validation.criteria import BY_DIGEST
 from adapters.validation.running import RESULTS
 from adapters.validation.running import read_results as as_written
 from audit import canonical
@@ -92,7 +92,7 @@ def read_run(site: Site, run: str, cohort: Path | None = None) -> KeptRun:
     folder = folder_of(site, run)
     results = recorded_results(site, folder)
     with site.database.reading() as transaction:
-        fixed = transaction.governed(ACCEPTANCE, results.criteria_digest)
+        fixed = transaction.governed(BY_DIGEST, results.criteria_digest)
     if fixed is None:
         raise NotFoundError("expected the criteria of the run on record, found none")
     raw = canonical.encode(fixed.content)

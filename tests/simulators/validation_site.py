@@ -13,7 +13,7 @@ from typing import Any
 
 from adapters.compose import Site
 from adapters.validation.asking import VALIDATION
-from adapters.validation.fixing import ACCEPTANCE
+from adapters.validation.criteria import BY_DIGEST
 from adapters.validation.running import MEASURED, RESULTS
 from audit import canonical
 from tests.simulators.validation_runs import results
@@ -108,7 +108,7 @@ def finished_run(
     (folder / "cohort.json").write_bytes(reading.encode(manifest))
     with site.database.transaction() as transaction:
         transaction.put_governed(
-            ACCEPTANCE, digest, canonical.decode(document), "engineer", run.criteria_recorded_at
+            BY_DIGEST, digest, canonical.decode(document), "engineer", run.criteria_recorded_at
         )
         content = {"plan": {}, "results_digest": content_digest(run)}
         transaction.put_governed(VALIDATION, run.run_id, content, "service:node-a", now)
