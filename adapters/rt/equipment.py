@@ -36,7 +36,10 @@ IMPLEMENTATION_CLASS_UID = uid_for("osteon", "implementation")
 IMPLEMENTATION_VERSION_NAME = "OSTEON_1"
 PRIVATE_SCHEME = "99OSTEON"
 
-SERIES_NUMBERS = {"RTSTRUCT": 9100, "SEG": 9200, "SR": 9300, "PMAP": 9400, "SC": 9500}
+SERIES_NUMBERS = {
+    **{"RTSTRUCT": 9100, "SEG": 9200, "SR": 9300, "PMAP": 9400, "SC": 9500},
+    "RTDOSE": 9600,
+}
 """First Series Number of each kind; far above what scanners give."""
 
 
