@@ -133,7 +133,7 @@ def _scaling(most_gy: float) -> str:
     """Return the DS of a scaling with which the maximum just fits, rounded upwards."""
     exact = most_gy / (2**BITS - 1)
     digits = 8 - math.floor(math.log10(exact))
-    return format_number_as_ds(math.ceil(exact * 10**digits) / 10**digits)
+    return str(format_number_as_ds(math.ceil(exact * 10**digits) / 10**digits))
 
 
 def _histogram(roi_number: int, held: DoseVolumeHistogram) -> Dataset:
@@ -165,4 +165,4 @@ def _reference(sop_class_uid: str, sop_instance_uid: str) -> Dataset:
 
 
 def _decimal(value: float) -> str:
-    return format_number_as_ds(round(float(value), 9) + 0.0)
+    return str(format_number_as_ds(round(float(value), 9) + 0.0))

@@ -18,6 +18,9 @@ from torch import nn
 from models.dose.inputs import CHANNELS, CONTINUOUS, MASK, PLAN
 
 GROUP = 8
+CHANGE = 0.1
+"""One unit of the answer, in units of 70 Gy: a step of the optimiser moves the dose little.
+Without it the first 760 steps (learning rate 1e-3) won 0.06 Gy."""
 DETAIL = tuple(range(len(CONTINUOUS)))
 """Channels that the full-resolution stage reads."""
 
@@ -91,7 +94,7 @@ class DoseNet(nn.Module):
             features = self.up[level](levels[level] + self.widen[level](features))
         fine = torch.cat([self.unfold(features), channels[:, DETAIL]], dim=1)
         change: torch.Tensor = self.detail(fine)[:, 0]
-        return (channels[:, PLAN] + change) * channels[:, MASK]
+        return (channels[:, PLAN] + CHANGE * change) * channels[:, MASK]
 
 
 def _blocks(channels: int, count: int) -> nn.Sequential:

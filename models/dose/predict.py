@@ -16,9 +16,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from scipy.ndimage import map_coordinates
 
-from models.dose.inputs import Prepared, prepare, uncrop
+from models.dose.delivery import nearer_to_delivered
+from models.dose.inputs import PLAN, Prepared, prepare, uncrop
 from models.dose.network import DoseNet
 from models.dose.patient import TOP_GY, Patient
+from models.dose.voxels import PREFIX, VoxelNet, corrected_plan, widths_of
 
 FloatArray = NDArray[np.float32]
 Spacing = tuple[float, float, float]
@@ -28,24 +30,33 @@ SPACING_MM = ((1.9, 5.5), (1.9, 5.5), (1.5, 3.4))
 
 
 class DosePredictor:
-    """Hold the network and predict with it; `threads` are for the caller to set in torch."""
+    """Hold the two networks, either of which may be missing, and predict with them.
 
-    def __init__(self, network: DoseNet) -> None:
-        self.network = network.eval()
+    `delivers` says whether the prediction is brought nearer to a deliverable dose.
+    """
+
+    def __init__(
+        self,
+        network: DoseNet | None = None,
+        voxels: VoxelNet | None = None,
+        *,
+        delivers: bool = True,
+    ) -> None:
+        self.delivers = delivers
+        self.network = None if network is None else network.eval()
+        self.voxels = None if voxels is None else voxels.eval()
 
     @classmethod
     def load(cls, weights: Path) -> DosePredictor:
         """Return a predictor with the weights of a safetensors file, whatever its widths.
 
-        Raises ValueError where the file is not one of this network.
+        Raises ValueError where the file is not one of these networks.
         """
         try:
             values = {name: value.float() for name, value in load_file(weights).items()}
-            network = network_of(values)
-            network.load_state_dict(values)
-        except (SafetensorError, KeyError, IndexError, RuntimeError) as error:
-            raise ValueError(f"expected weights of the dose network, found {error}") from error
-        return cls(network)
+            return cls(*networks_of(values))
+        except (SafetensorError, KeyError, IndexError, RuntimeError, ValueError) as error:
+            raise ValueError(f"expected weights of the dose networks, found {error}") from error
 
     def predict(self, patient: Patient) -> FloatArray:
         """Return the dose in Gy, float32, of the CT's shape; zero outside the mask."""
@@ -57,11 +68,38 @@ class DosePredictor:
 
     def dose_of(self, prepared: Prepared, patient: Patient) -> FloatArray:
         """Return the dose of prepared channels on the patient's grid."""
-        channels = torch.from_numpy(np.concatenate([prepared.continuous, prepared.masks]))
-        with torch.inference_mode():
-            dose = self.network(channels.float()[None])[0].clamp(min=0).numpy()
-        dose *= np.float32(TOP_GY * prepared.scale)
+        continuous = prepared.continuous.copy()
+        if self.voxels is not None:
+            continuous[PLAN] = corrected_plan(
+                self.voxels, continuous, prepared.masks, prepared.voxel_mm
+            )
+        dose = continuous[PLAN]
+        if self.network is not None:
+            channels = torch.from_numpy(np.concatenate([continuous, prepared.masks])).float()
+            with torch.inference_mode():
+                dose = self.network(channels[None])[0].clamp(min=0).numpy()
+        if self.delivers:
+            dose = nearer_to_delivered(dose, prepared)
+        dose = dose * np.float32(TOP_GY * prepared.scale)
         return np.asarray(uncrop(dose, prepared.box, patient.ct_hu.shape), np.float32)
+
+
+def networks_of(
+    values: Mapping[str, torch.Tensor],
+) -> tuple[DoseNet | None, VoxelNet | None]:
+    """Return the networks of stored weights; names of the voxel network begin with its prefix."""
+    own = {name[len(PREFIX) :]: kept for name, kept in values.items() if name.startswith(PREFIX)}
+    rest = {name: kept for name, kept in values.items() if not name.startswith(PREFIX)}
+    if not own and not rest:
+        raise ValueError("expected tensors, found none")
+    network, voxels = None, None
+    if rest:
+        network = network_of(rest)
+        network.load_state_dict(rest)
+    if own:
+        voxels = VoxelNet(widths_of(own))
+        voxels.load_state_dict(own)
+    return network, voxels
 
 
 def network_of(values: Mapping[str, torch.Tensor]) -> DoseNet:

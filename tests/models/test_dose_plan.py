@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from models.dose.beams import dose_of, fields_around, fluence_gradient, rays_to
+from models.dose.delivery import delivered
 from models.dose.inputs import CHANNELS, MASK, PLAN, crop, padded_box, prepare, uncrop
 from models.dose.patient import Patient, patient_from_arrays
 from models.dose.plan import Objective, optimise
@@ -73,6 +74,17 @@ def test_the_plan_covers_the_target_and_falls_off() -> None:
         assert dose[patient.target].mean() == pytest.approx(top * 1.03, rel=0.04)
         assert dose[patient.organs["RightParotid"]].mean() < 0.6 * top
         assert np.all(dose[~patient.possible_dose] == 0)
+
+
+def test_what_no_fluence_can_give_is_taken_back() -> None:
+    """A checkerboard on the plan is not deliverable: the delivered dose is nearer to the plan."""
+    patient = phantom()
+    prepared = prepare(patient)
+    plan, allowed = prepared.continuous[PLAN], prepared.masks[0]
+    noise = np.where(np.indices(allowed.shape).sum(axis=0) // 2 % 2, 0.05, -0.05) * allowed
+    found = delivered((plan + noise).astype(np.float32), prepared)
+    assert np.abs(found - plan)[allowed].mean() < 0.5 * np.abs(noise)[allowed].mean()
+    assert np.all(found[~allowed] == 0)
 
 
 def test_more_weight_on_organs_spares_them() -> None:

@@ -7,7 +7,7 @@ github.com/ababier/open-kbp, MIT). Read `recipe.py` next.
 
 from __future__ import annotations
 
-import sys
+import hashlib
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -16,8 +16,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from models.dose.inputs import crop, prepare
+from models.dose.inputs import PLAN, crop, prepare
 from models.dose.patient import LEVELS, ORGANS, Patient
+from models.dose.voxels import VoxelNet, corrected_plan
 
 FloatArray = NDArray[np.float32]
 BoolArray = NDArray[np.bool_]
@@ -124,5 +125,25 @@ def load_case(folder: Path, name: str) -> TrainingCase:
         )
 
 
-if __name__ == "__main__":
-    prepare_all(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]))
+def correct_all(folder: Path, names: list[str], voxels: VoxelNet) -> Path:
+    """Write the prepared patients with the plan that the voxel network corrected; say where.
+
+    The folder is named after the network's weights, so that another one gets its own.
+    """
+    digest = hashlib.sha256()
+    for value in voxels.state_dict().values():
+        digest.update(value.numpy().tobytes())
+    out = folder.with_name(f"{folder.name}-{digest.hexdigest()[:12]}")
+    out.mkdir(exist_ok=True)
+    for name in names:
+        path = out / f"{name}.npz"
+        if not path.exists():
+            case = load_case(folder, name)
+            values = case.continuous.astype(np.float32)
+            values[PLAN] = corrected_plan(voxels.eval(), values, case.masks, case.voxel_mm)
+            with np.load(folder / f"{name}.npz") as kept:
+                rest = {key: kept[key] for key in kept.files if key != "continuous"}
+            part = path.with_suffix(".part.npz")
+            np.savez(part, continuous=values.astype(np.float16), **rest)
+            part.rename(path)
+    return out

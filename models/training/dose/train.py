@@ -25,6 +25,8 @@ from torch import nn
 from models.dose.inputs import CONTINUOUS
 from models.dose.network import DoseNet
 from models.dose.patient import ORGANS, TOP_GY
+from models.dose.predict import networks_of
+from models.dose.voxels import PREFIX, VoxelNet
 from models.training.dose.packs import TrainingCase, load_case
 from models.training.dose.recipe import Stage
 from models.training.dose.score import dvh_difference
@@ -87,9 +89,12 @@ class Training:
         self.stage, self.folder = stage, folder
         torch.manual_seed(stage.seed)
         self.network = DoseNet(stage.widths, stage.depths, stage.detail)
+        self.voxels: VoxelNet | None = None
         if start is not None:
-            kept = load_file(start)
-            self.network.load_state_dict({name: value.float() for name, value in kept.items()})
+            values = {name: value.float() for name, value in load_file(start).items()}
+            network, self.voxels = networks_of(values)
+            if network is not None:
+                self.network.load_state_dict(network.state_dict())
         self.average = {name: value.clone() for name, value in self.network.state_dict().items()}
         self.optimiser = torch.optim.AdamW(
             self.network.parameters(), stage.learning_rate, weight_decay=stage.weight_decay
@@ -123,6 +128,9 @@ class Training:
         torch.save(kept, part)
         part.rename(self.folder / "checkpoint.pt")
         half = {name: value.half().contiguous() for name, value in self.average.items()}
+        if self.voxels is not None:
+            values = self.voxels.state_dict().items()
+            half |= {PREFIX + name: value.half().contiguous() for name, value in values}
         save_file(half, self.folder / "weights.safetensors")
 
     def averaged(self) -> DoseNet:
@@ -219,4 +227,5 @@ def run(
             return
         if not order:
             order = [names[i] for i in training.generator.permutation(len(names))]
-        recent.append(training.advance(as_batch(load_case(prepared, order.pop())), done))
+        batch = as_batch(load_case(prepared, order.pop()))
+        recent.append(training.advance(batch, done))
