@@ -12,7 +12,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from models.dose.beams import Fields, Rays, dose_of, fields_around, rays_to
+from models.dose.beams import dose_of, fields_around, rays_to
 from models.dose.patient import LEVELS, ORGANS, TOP_GY, Patient
 from models.dose.plan import SPARING, Points, expected_gy, fall_off_gy, objective, optimise
 from models.physics.distance import distance_mm
@@ -41,23 +41,6 @@ STEPS = 40
 
 
 @dataclass(frozen=True, slots=True)
-class Beams:
-    """Hold the fields of a patient and the quick plan's fluence, for `delivery.py`.
-
-    `samples` are the sampled voxels of the crop, `rays` those to them, `everywhere` those to each
-    voxel of the mask; `share` says how many voxels a sample stands for.
-    """
-
-    fields: Fields
-    samples: NDArray[np.int64]
-    rays: Rays
-    everywhere: Rays
-    target: BoolArray
-    share: FloatArray
-    fluence: FloatArray
-
-
-@dataclass(frozen=True, slots=True)
 class Prepared:
     """Hold what one prediction runs on.
 
@@ -71,7 +54,6 @@ class Prepared:
     box: Box
     scale: float
     voxel_mm: tuple[float, float, float]
-    beams: Beams
 
 
 def prepare(patient: Patient) -> Prepared:
@@ -88,12 +70,12 @@ def prepare(patient: Patient) -> Prepared:
     prescription = np.zeros(allowed.shape, np.float32)
     for level in sorted(levels):
         prescription[levels[level]] = level
-    plans, beams = _plans(patient, box, allowed, prescription, away, organs)
+    plans = _plans(patient, box, allowed, prescription, away, organs)
     distances = _distance_channels(away, allowed.shape)
     ct = np.clip(crop(patient.ct_hu, box, -1000).astype(np.float32) / 1000, -1, 2)
     continuous = np.stack([ct, prescription / np.float32(TOP_GY), *distances, *plans])
     masks = np.stack([allowed, *(organs.get(n, np.zeros_like(allowed)) for n in ORGANS)])
-    return Prepared(continuous.astype(np.float32), masks, box, scale, patient.voxel_mm, beams)
+    return Prepared(continuous.astype(np.float32), masks, box, scale, patient.voxel_mm)
 
 
 def padded_box(mask: BoolArray) -> Box:
@@ -151,8 +133,8 @@ def _plans(
     prescription: FloatArray,
     away: dict[float, FloatArray],
     organs: dict[str, BoolArray],
-) -> tuple[list[FloatArray], Beams]:
-    """Return two plans and the open fields on the crop, in units of 70 Gy, and the beams."""
+) -> list[FloatArray]:
+    """Return two plans and the open fields on the crop, in units of 70 Gy."""
     fields = fields_around(patient.ct_hu, patient.target, patient.voxel_mm)
     places = np.argwhere(allowed)
     corner = np.asarray([side.start for side in box])
@@ -169,7 +151,7 @@ def _plans(
         dose = np.zeros(allowed.shape, np.float32)
         dose[allowed] = dose_of(fields, fluence, everywhere) / np.float32(TOP_GY)
         doses.append(np.minimum(dose, np.float32(1.8)))
-    return doses, Beams(fields, samples, rays, everywhere, points.target, points.share, ordinary)
+    return doses
 
 
 def sample_points(

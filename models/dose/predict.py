@@ -6,7 +6,7 @@ nearest of these spacings first, and the dose back after it. Start here, then `i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +16,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from scipy.ndimage import map_coordinates
 
-from models.dose.delivery import nearer_to_delivered
-from models.dose.inputs import PLAN, Prepared, prepare, uncrop
+from models.dose.inputs import CONTINUOUS, PLAN, Prepared, prepare, uncrop
 from models.dose.network import DoseNet
 from models.dose.patient import TOP_GY, Patient
+from models.dose.sharpen import sharpened
 from models.dose.voxels import PREFIX, VoxelNet, corrected_plan, widths_of
 
 FloatArray = NDArray[np.float32]
@@ -30,21 +30,11 @@ SPACING_MM = ((1.9, 5.5), (1.9, 5.5), (1.5, 3.4))
 
 
 class DosePredictor:
-    """Hold the two networks, either of which may be missing, and predict with them.
+    """Hold the U-Net and the voxel networks, of which either may be missing."""
 
-    `delivers` says whether the prediction is brought nearer to a deliverable dose.
-    """
-
-    def __init__(
-        self,
-        network: DoseNet | None = None,
-        voxels: VoxelNet | None = None,
-        *,
-        delivers: bool = True,
-    ) -> None:
-        self.delivers = delivers
+    def __init__(self, network: DoseNet | None = None, voxels: Sequence[VoxelNet] = ()) -> None:
         self.network = None if network is None else network.eval()
-        self.voxels = None if voxels is None else voxels.eval()
+        self.voxels = tuple(one.eval() for one in voxels)
 
     @classmethod
     def load(cls, weights: Path) -> DosePredictor:
@@ -69,7 +59,7 @@ class DosePredictor:
     def dose_of(self, prepared: Prepared, patient: Patient) -> FloatArray:
         """Return the dose of prepared channels on the patient's grid."""
         continuous = prepared.continuous.copy()
-        if self.voxels is not None:
+        if self.voxels:
             continuous[PLAN] = corrected_plan(
                 self.voxels, continuous, prepared.masks, prepared.voxel_mm
             )
@@ -78,28 +68,33 @@ class DosePredictor:
             channels = torch.from_numpy(np.concatenate([continuous, prepared.masks])).float()
             with torch.inference_mode():
                 dose = self.network(channels[None])[0].clamp(min=0).numpy()
-        if self.delivers:
-            dose = nearer_to_delivered(dose, prepared)
+        if self.voxels:
+            dose = sharpened(dose, continuous[CONTINUOUS.index("prescription")])
         dose = dose * np.float32(TOP_GY * prepared.scale)
         return np.asarray(uncrop(dose, prepared.box, patient.ct_hu.shape), np.float32)
 
 
 def networks_of(
     values: Mapping[str, torch.Tensor],
-) -> tuple[DoseNet | None, VoxelNet | None]:
-    """Return the networks of stored weights; names of the voxel network begin with its prefix."""
-    own = {name[len(PREFIX) :]: kept for name, kept in values.items() if name.startswith(PREFIX)}
+) -> tuple[DoseNet | None, tuple[VoxelNet, ...]]:
+    """Return the networks of stored weights; names of voxel networks begin with their prefix."""
     rest = {name: kept for name, kept in values.items() if not name.startswith(PREFIX)}
+    own: dict[str, dict[str, torch.Tensor]] = {}
+    for name, kept in values.items():
+        if name.startswith(PREFIX):
+            number, _, inner = name.removeprefix(PREFIX).partition(".")
+            own.setdefault(number, {})[inner] = kept
     if not own and not rest:
         raise ValueError("expected tensors, found none")
-    network, voxels = None, None
+    network = None
     if rest:
         network = network_of(rest)
         network.load_state_dict(rest)
-    if own:
-        voxels = VoxelNet(widths_of(own))
-        voxels.load_state_dict(own)
-    return network, voxels
+    voxels = []
+    for _, part in sorted(own.items()):
+        voxels.append(VoxelNet(widths_of(part)))
+        voxels[-1].load_state_dict(part)
+    return network, tuple(voxels)
 
 
 def network_of(values: Mapping[str, torch.Tensor]) -> DoseNet:

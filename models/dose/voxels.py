@@ -46,7 +46,7 @@ FEATURES = (
     *FACTS,
 )
 PREFIX = "voxels."
-"""Of the names of these weights in a file that holds both networks."""
+"""Of the names of these weights in a file: ``voxels.0.body.…``, ``voxels.1.body.…``."""
 CHANGE = 0.1
 """One unit of the perceptron's answer, in units of 70 Gy."""
 MIRRORED_PLACE = FEATURES.index("column")
@@ -132,6 +132,12 @@ class VoxelNet(nn.Module):
         self.scale.copy_(1 / rows.std(0).clamp(min=1e-3))
 
 
+def named_weights(network: VoxelNet, number: int) -> dict[str, torch.Tensor]:
+    """Return the weights in half precision, named as a file holds them."""
+    values = network.state_dict().items()
+    return {f"{PREFIX}{number}.{name}": value.half().contiguous() for name, value in values}
+
+
 def widths_of(values: Mapping[str, torch.Tensor]) -> list[int]:
     """Return the widths of stored weights, their names without prefix."""
     layers = sorted(int(name.split(".")[1]) for name in values if name.endswith(".weight"))
@@ -139,12 +145,17 @@ def widths_of(values: Mapping[str, torch.Tensor]) -> list[int]:
 
 
 def corrected_plan(
-    network: VoxelNet, continuous: FloatArray, masks: BoolArray, spacing_mm: Sequence[float]
+    networks: Sequence[VoxelNet],
+    continuous: FloatArray,
+    masks: BoolArray,
+    spacing_mm: Sequence[float],
 ) -> FloatArray:
-    """Return the plan channel with the change added, zero outside the mask, never negative."""
+    """Return the plan channel with the networks' mean change, zero outside the mask."""
     rows = torch.from_numpy(voxel_rows(continuous, masks, spacing_mm, masks[0]))
     with torch.inference_mode():
-        change = torch.cat([network(part) for part in torch.split(rows, 16384)]).numpy()
+        parts = torch.split(rows, 16384)
+        changes = [torch.cat([network(part) for part in parts]) for network in networks]
+        change = torch.stack(changes).mean(dim=0).numpy()
     plan = np.zeros(masks.shape[1:], np.float32)
     plan[masks[0]] = np.maximum(continuous[PLAN][masks[0]] + change, 0)
     return plan

@@ -13,6 +13,7 @@ from models.dose.inputs import CONTINUOUS
 from models.dose.patient import ORGANS
 from models.dose.predict import DosePredictor, trained_spacing
 from models.dose.voxels import FEATURES, voxel_rows
+from models.training.dose.__main__ import together
 from models.training.dose.packs import (
     STRUCTURES,
     correct_all,
@@ -158,15 +159,18 @@ def test_the_voxel_network_learns_and_predicts(
     assert error < 0.8 * np.abs(plan - case.dose_gy)[inside].mean()
     predictor = DosePredictor.load(tmp_path / "voxels.safetensors")
     assert predictor.network is None
-    assert predictor.voxels is not None
+    assert len(predictor.voxels) == 1
     batch = as_batch(load_case(correct_all(folder, names, predictor.voxels), names[3]))
     found = batch.channels[0, CONTINUOUS.index("plan")].numpy()[inside] * 70
     assert np.abs(found - case.dose_gy[inside]).mean() == pytest.approx(error, rel=0.3)
+    pair = tmp_path / "pair.safetensors"
+    pair.write_bytes(together([tmp_path / "voxels.safetensors"] * 2))
+    assert len(DosePredictor.load(pair).voxels) == 2
     training = Training(SMALL, tmp_path / "body", tmp_path / "voxels.safetensors")
     training.save()
     both = DosePredictor.load(tmp_path / "body" / "weights.safetensors")
     assert both.network is not None
-    assert both.voxels is not None
+    assert len(both.voxels) == 1
 
 
 def test_rows_of_a_mirrored_patient_are_mirrored_rows(prepared: tuple[Path, list[str]]) -> None:

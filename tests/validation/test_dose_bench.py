@@ -12,8 +12,9 @@ import torch
 from models.dose.network import DoseNet
 from models.dose.patient import Patient
 from models.dose.predict import DosePredictor
+from models.dose.uncertainty import Calibration
 from models.training.dose.packs import read_pack
-from validation.benchmarks.dose import name_of, speed, subgroups, summary
+from validation.benchmarks.dose import coverage, name_of, speed, subgroups, summary
 from validation.benchmarks.dose_peer import CHANNELS, CascadePeer
 from validation.benchmarks.dose_scores import (
     PatientScore,
@@ -83,6 +84,18 @@ def test_the_summary_counts_patients_groups_and_worst() -> None:
     groups = subgroups(scores, [patient] * 3)
     assert groups["an organ missing"]["n"] == 3
     assert groups["1 prescription levels"]["dvh_gy"] == 1.0
+
+
+def test_coverage_counts_what_lies_inside() -> None:
+    """A difference up to the half-width is inside; a point without interval is not counted."""
+    key = ("PTV70", "D99%")
+    calibration = Calibration(0.1, "", {key: 2.0}, {key: 40})
+    cells = ({key: 2.0, ("Larynx", "mean"): 0.0}, {key: 2.1})
+    document = coverage(
+        [PatientScore(str(n), 1.0, cell) for n, cell in enumerate(cells)], calibration
+    )
+    assert (document["covered"], document["cells"]) == (1, 2)
+    assert document["by_point"]["PTV70 D99%"] == {"covered": 1, "n": 2, "half_width_gy": 2.0}
 
 
 def test_both_sides_are_timed(monkeypatch: pytest.MonkeyPatch) -> None:

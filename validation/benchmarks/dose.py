@@ -11,6 +11,7 @@ on 128 cubed (`dose_peer.py`).
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 import statistics
@@ -26,6 +27,7 @@ import torch
 
 from models.dose.patient import LEVELS, ORGANS, Patient
 from models.dose.predict import DosePredictor
+from models.dose.uncertainty import Calibration
 from models.training.dose.packs import read_pack
 from models.weights.store import weight_paths
 from validation.benchmarks.dose_peer import CHANNELS, SIZE, CascadePeer
@@ -91,6 +93,31 @@ def summary(scores: Sequence[PatientScore], patients: Sequence[Patient]) -> dict
         },
         "subgroups": subgroups(scores, patients),
         "worst": [{"patient": score.name, "dose_gy": round(score.dose_gy, 3)} for score in worst],
+    }
+
+
+def coverage(scores: Sequence[PatientScore], calibration: Calibration) -> dict[str, Any]:
+    """Return how often the planned DVH point lies in its interval, in all and by point.
+
+    An interval is the prediction plus and minus the half-width, so it holds the planned value
+    where the absolute difference is not larger.
+    """
+    by_point: dict[str, list[bool]] = {}
+    for score in scores:
+        for key, value in score.cells_gy.items():
+            if key in calibration.half_width_gy:
+                inside = value <= calibration.half_width_gy[key]
+                by_point.setdefault(" ".join(key), []).append(inside)
+    every = [inside for part in by_point.values() for inside in part]
+    widths = {" ".join(key): width for key, width in calibration.half_width_gy.items()}
+    return {
+        "nominal": 1 - calibration.alpha,
+        "covered": sum(every),
+        "cells": len(every),
+        "by_point": {
+            name: {"covered": sum(part), "n": len(part), "half_width_gy": widths[name]}
+            for name, part in sorted(by_point.items())
+        },
     }
 
 
@@ -160,7 +187,8 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     numba.set_num_threads(min(arguments.threads, numba.config.NUMBA_NUM_THREADS))
-    predictor = DosePredictor.load(arguments.weights or weight_paths("dose")[0])
+    weights = arguments.weights or weight_paths("dose")[0]
+    predictor = DosePredictor.load(weights)
 
     def tell(line: str) -> None:
         sys.stderr.write(line + "\n")
@@ -171,6 +199,9 @@ def main() -> None:
         "median": round(statistics.median(seconds), 3),
         "most": round(max(seconds), 3),
     }
+    calibration = Calibration.load()
+    if calibration.weights_digest == "sha256:" + hashlib.sha256(weights.read_bytes()).hexdigest():
+        document["coverage"] = coverage(scores, calibration)
     if arguments.speed:
         document["speed"] = speed(predictor, patients, arguments.speed)
     sys.stdout.write(json.dumps(document, indent=1) + "\n")

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 FloatArray = NDArray[np.floating]
 BoolArray = NDArray[np.bool_]
-TARGET_PERCENTILES = {"D99": 1.0, "D95": 5.0, "D1": 99.0}
+TARGET_PERCENTILES = {"D99%": 1.0, "D95%": 5.0, "D1%": 99.0}
 
 
 @dataclass(frozen=True, slots=True)

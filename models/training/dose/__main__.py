@@ -9,10 +9,14 @@ from __future__ import annotations
 import argparse
 import math
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import torch
+from safetensors.torch import load_file, save
 
+from models.dose.predict import networks_of
+from models.dose.voxels import PREFIX, named_weights
 from models.training.dose.packs import correct_all, prepare_all, split
 from models.training.dose.recipe import STAGES, VOXELS, recipe_digest
 from models.training.dose.train import Training, run
@@ -21,6 +25,19 @@ from models.weights.store import store_role
 
 SOURCE = "Trained on OpenKBP (Babier et al. 2021, Med Phys 48:5549; github.com/ababier/open-kbp)"
 LICENCE = "MIT (data)"
+
+
+def together(paths: list[Path]) -> bytes:
+    """Return one weights file: the U-Net of the last file that has one, all voxel networks."""
+    kept: dict[str, torch.Tensor] = {}
+    count = 0
+    for path in paths:
+        values = load_file(path)
+        kept |= {name: value for name, value in values.items() if not name.startswith(PREFIX)}
+        for network in networks_of({name: value.float() for name, value in values.items()})[1]:
+            kept |= named_weights(network, count)
+            count += 1
+    return bytes(save(kept))
 
 
 def main() -> None:
@@ -33,24 +50,29 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=math.inf, help="end the stage by then")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--every-s", type=float, default=600.0, help="between two scores")
-    parser.add_argument("--store", type=Path, help="store these weights of the stage instead")
+    parser.add_argument("--seed", type=int, help="of the voxel stage; else the recipe's")
+    parser.add_argument(
+        "--store", type=Path, nargs="+", help="store the stage's weights; several voxel networks"
+    )
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     names = sorted(path.stem for path in arguments.packs.glob("*.npz"))
     learnt, held_back = split(names)
     if arguments.store:
-        stage = STAGES.get(arguments.stage, VOXELS)
-        member = (arguments.store.read_bytes(), 0, recipe_digest(stage), learnt)
+        recipe = recipe_digest(STAGES.get(arguments.stage, VOXELS))
+        member = (together(arguments.store), 0, recipe, learnt)
         store_role("dose", [member], SOURCE, LICENCE)
         return
     prepared = arguments.work / "cache" / "train"
     prepare_all(arguments.packs, prepared)
     if arguments.stage == VOXELS.name:
-        train_voxels(VOXELS, prepared, learnt, held_back, arguments.work / VOXELS.name)
+        voxels = VOXELS if arguments.seed is None else replace(VOXELS, seed=arguments.seed)
+        work = arguments.work / f"{VOXELS.name}-{voxels.seed}"
+        train_voxels(voxels, prepared, learnt, held_back, work)
         return
     stage = STAGES[arguments.stage]
     training = Training(stage, arguments.work / stage.name, arguments.start)
-    if training.voxels is not None:
+    if training.voxels:
         prepared = correct_all(prepared, names, training.voxels)
     training.resume()
     run(training, prepared, learnt, held_back, arguments.minutes, arguments.every_s)

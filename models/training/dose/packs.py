@@ -8,6 +8,7 @@ github.com/ababier/open-kbp, MIT). Read `recipe.py` next.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -125,14 +126,15 @@ def load_case(folder: Path, name: str) -> TrainingCase:
         )
 
 
-def correct_all(folder: Path, names: list[str], voxels: VoxelNet) -> Path:
-    """Write the prepared patients with the plan that the voxel network corrected; say where.
+def correct_all(folder: Path, names: list[str], voxels: Sequence[VoxelNet]) -> Path:
+    """Write the prepared patients with the plan that the voxel networks corrected; say where.
 
-    The folder is named after the network's weights, so that another one gets its own.
+    The folder is named after the networks' weights, so that another one gets its own.
     """
     digest = hashlib.sha256()
-    for value in voxels.state_dict().values():
-        digest.update(value.numpy().tobytes())
+    for network in voxels:
+        for value in network.eval().state_dict().values():
+            digest.update(value.numpy().tobytes())
     out = folder.with_name(f"{folder.name}-{digest.hexdigest()[:12]}")
     out.mkdir(exist_ok=True)
     for name in names:
@@ -140,7 +142,7 @@ def correct_all(folder: Path, names: list[str], voxels: VoxelNet) -> Path:
         if not path.exists():
             case = load_case(folder, name)
             values = case.continuous.astype(np.float32)
-            values[PLAN] = corrected_plan(voxels.eval(), values, case.masks, case.voxel_mm)
+            values[PLAN] = corrected_plan(voxels, values, case.masks, case.voxel_mm)
             with np.load(folder / f"{name}.npz") as kept:
                 rest = {key: kept[key] for key in kept.files if key != "continuous"}
             part = path.with_suffix(".part.npz")

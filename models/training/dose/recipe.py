@@ -52,15 +52,15 @@ class VoxelStage:
     """
 
     name: str = "voxels"
-    steps: int = 3000
-    voxels: int = 6000
+    steps: int = 5000
+    voxels: int = 10000
     lot: int = 8192
-    facts_dropped: float = 0.5
-    dropout: float = 0.15
+    facts_dropped: float = 0.6
+    dropout: float = 0.25
     learning_rate: float = 2e-3
     weight_decay: float = 1e-2
     ema_decay: float = 0.998
-    widths: tuple[int, ...] = (128, 128, 64)
+    widths: tuple[int, ...] = (256, 192, 96)
     seed: int = 20261126
 
 

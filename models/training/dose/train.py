@@ -26,7 +26,7 @@ from models.dose.inputs import CONTINUOUS
 from models.dose.network import DoseNet
 from models.dose.patient import ORGANS, TOP_GY
 from models.dose.predict import networks_of
-from models.dose.voxels import PREFIX, VoxelNet
+from models.dose.voxels import VoxelNet, named_weights
 from models.training.dose.packs import TrainingCase, load_case
 from models.training.dose.recipe import Stage
 from models.training.dose.score import dvh_difference
@@ -89,7 +89,7 @@ class Training:
         self.stage, self.folder = stage, folder
         torch.manual_seed(stage.seed)
         self.network = DoseNet(stage.widths, stage.depths, stage.detail)
-        self.voxels: VoxelNet | None = None
+        self.voxels: tuple[VoxelNet, ...] = ()
         if start is not None:
             values = {name: value.float() for name, value in load_file(start).items()}
             network, self.voxels = networks_of(values)
@@ -128,9 +128,8 @@ class Training:
         torch.save(kept, part)
         part.rename(self.folder / "checkpoint.pt")
         half = {name: value.half().contiguous() for name, value in self.average.items()}
-        if self.voxels is not None:
-            values = self.voxels.state_dict().items()
-            half |= {PREFIX + name: value.half().contiguous() for name, value in values}
+        for number, voxels in enumerate(self.voxels):
+            half |= named_weights(voxels, number)
         save_file(half, self.folder / "weights.safetensors")
 
     def averaged(self) -> DoseNet:

@@ -20,7 +20,7 @@ from safetensors.torch import save_file
 
 from models.dose.inputs import PLAN
 from models.dose.patient import ORGANS, TOP_GY
-from models.dose.voxels import FACTS, FEATURES, MIRRORED_PLACE, PREFIX, VoxelNet, voxel_rows
+from models.dose.voxels import FACTS, FEATURES, MIRRORED_PLACE, VoxelNet, named_weights, voxel_rows
 from models.training.dose.packs import load_case
 from models.training.dose.recipe import VoxelStage
 
@@ -98,9 +98,7 @@ def train_voxels(
                 stream.write(json.dumps(line) + "\n")
             if held < best:
                 best = held
-                values = average.state_dict().items()
-                half = {PREFIX + name: value.half().contiguous() for name, value in values}
-                save_file(half, work / "voxels.safetensors")
+                save_file(named_weights(average, 0), work / "voxels.safetensors")
     return best
 
 

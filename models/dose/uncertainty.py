@@ -1,0 +1,144 @@
+"""Intervals of DVH points, and whether a patient lies within what the networks were trained on.
+
+Split-conformal: the interval of a point is the prediction plus and minus the quantile of the
+absolute errors that calibration patients (held-back training patients) had at that point of that
+structure, at rank ⌈(n + 1)(1 - α)⌉ (Lei et al. 2018, doi 10.1080/01621459.2017.1307116). It
+covers the planned value of a new, exchangeable patient with probability 1 - α or more. A structure
+with too few calibration patients has no interval. Read `predict.py` for the dose itself.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.dose.patient import LEVELS, Patient
+
+FloatArray = NDArray[np.floating]
+Point = tuple[str, str]
+
+SCHEMA = "osteon.dose-calibration/1"
+FILE = Path(__file__).with_name("calibration.json")
+TARGET_PERCENT = {"D99%": 1.0, "D95%": 5.0, "D1%": 99.0}
+SMALL_VOLUME_MM3 = 100.0
+TOP_GY = (66.0, 74.0)
+"""Highest prescriptions near the 70 Gy of every training plan."""
+LOWEST_SHARE = 0.75
+"""Of the highest prescription: training plans have 56 Gy beside 70 Gy."""
+
+
+def structure_name(gray: float, top_gy: float) -> str:
+    """Return the trained target whose share of the highest prescription is nearest."""
+    scaled = gray / top_gy * LEVELS["PTV70"]
+    return min(LEVELS, key=lambda name: abs(LEVELS[name] - scaled))
+
+
+def dvh_points(dose_gy: FloatArray, patient: Patient) -> dict[Point, float]:
+    """Return D99%, D95%, D1% of targets, D0.1cc and mean of organs, in Gy.
+
+    Source: the definitions of OpenKBP, Babier et al. 2021, Med Phys 48:5549.
+    """
+    small = max(1, round(SMALL_VOLUME_MM3 / float(np.prod(patient.voxel_mm))))
+    points: dict[Point, float] = {}
+    for gray, mask in patient.targets:
+        if mask.any():
+            name = structure_name(gray, patient.top_gy)
+            values = np.percentile(dose_gy[mask], list(TARGET_PERCENT.values()))
+            for point, value in zip(TARGET_PERCENT, values, strict=True):
+                points[name, point] = float(value)
+    for name, mask in patient.organs.items():
+        values = dose_gy[mask]
+        if values.size:
+            share = max(100 - small / values.size * 100, 0.0)
+            points[name, "D0.1cc"] = float(np.percentile(values, share))
+            points[name, "mean"] = float(values.mean())
+    return points
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """Hold the half-widths of the intervals in Gy, and how they were made."""
+
+    alpha: float
+    weights_digest: str
+    half_width_gy: Mapping[Point, float]
+    patients: Mapping[Point, int]
+
+    @classmethod
+    def load(cls, path: Path = FILE) -> Calibration:
+        """Return the calibration of a file; raises ValueError where it is another schema."""
+        text = json.loads(path.read_text(encoding="utf-8"))
+        if text.get("schema") != SCHEMA:
+            raise ValueError(f"expected schema {SCHEMA}, found {text.get('schema')}")
+        rows = text["points"]
+        return cls(
+            float(text["alpha"]),
+            str(text["weights_digest"]),
+            {(row["structure"], row["point"]): float(row["half_width_gy"]) for row in rows},
+            {(row["structure"], row["point"]): int(row["n"]) for row in rows},
+        )
+
+    def save(self, path: Path = FILE) -> None:
+        """Write the calibration; `load` gives it back."""
+        rows = [
+            {
+                "structure": structure,
+                "point": point,
+                "half_width_gy": round(width, 4),
+                "n": self.patients[structure, point],
+            }
+            for (structure, point), width in sorted(self.half_width_gy.items())
+        ]
+        document = {
+            "schema": SCHEMA,
+            "alpha": self.alpha,
+            "weights_digest": self.weights_digest,
+            "points": rows,
+        }
+        path.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+
+    def intervals(
+        self, points: Mapping[Point, float], scale: float = 1.0
+    ) -> dict[Point, tuple[float, float]]:
+        """Return the interval of each point that has one; `scale` is that of the prescription."""
+        found = {}
+        for key, value in points.items():
+            if key in self.half_width_gy:
+                width = self.half_width_gy[key] * scale
+                found[key] = (max(value - width, 0.0), value + width)
+        return found
+
+
+def calibrate(
+    errors_gy: Mapping[Point, Sequence[float]], alpha: float, weights_digest: str
+) -> Calibration:
+    """Return the calibration of absolute errors by point; points with too few have none."""
+    widths = {}
+    for point, errors in errors_gy.items():
+        rank = math.ceil((len(errors) + 1) * (1 - alpha))
+        if rank <= len(errors):
+            widths[point] = float(np.sort(np.asarray(errors))[rank - 1])
+    counts = {point: len(errors_gy[point]) for point in widths}
+    return Calibration(alpha, weights_digest, widths, counts)
+
+
+def reasons_to_abstain(patient: Patient) -> tuple[str, ...]:
+    """Return stable codes why a patient lies outside what was trained; none where inside."""
+    reasons = []
+    if not TOP_GY[0] <= patient.top_gy <= TOP_GY[1]:
+        reasons.append("PRESCRIPTION_NOT_TRAINED")
+    if any(gray < LOWEST_SHARE * patient.top_gy for gray, mask in patient.targets if mask.any()):
+        reasons.append("LEVEL_NOT_TRAINED")
+    if len({structure_name(gray, patient.top_gy) for gray, _ in patient.targets}) < len(
+        patient.targets
+    ):
+        reasons.append("TOO_MANY_LEVELS")
+    if not patient.organs:
+        reasons.append("NO_ORGANS")
+    return tuple(reasons)
