@@ -5,6 +5,7 @@ Read next: `adapters/bench.py`, `adapters/benchmarks/numerics.py`, `adapters/ben
 
 from __future__ import annotations
 
+import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,7 +15,7 @@ import typer
 from adapters.cli.terminal import HomeOption, JsonOption, echo_json, echo_table, set_up_logging
 from audit.errors import ConfigurationError
 
-PARTS = ("overhead", "numerics", "log")
+PARTS = ("overhead", "numerics", "log", "dose")
 COLUMNS = (
     "function", "peer", "ours, s (least)", "peer, s (least)", "times faster", "goal", "agreement",
 )  # fmt: skip
@@ -24,7 +25,9 @@ def bench(
     home: HomeOption = None,
     as_json: JsonOption = False,
     repeats: Annotated[int, typer.Option(help="Runs of each side, alternating.")] = 7,
-    only: Annotated[str | None, typer.Option(help="One part: overhead, numerics or log.")] = None,
+    only: Annotated[
+        str | None, typer.Option(help="One part: overhead, numerics, log or dose.")
+    ] = None,
     function: Annotated[str, typer.Option(help="Only functions whose name holds this.")] = "",
     records: Annotated[int, typer.Option(help="Records of the large log.")] = 1_000_000,
     peers: Annotated[Path, typer.Option(help="Environments of `make peers`.")] = Path(".peers"),
@@ -49,8 +52,22 @@ def bench(
         document["log"] = measure_log(records, min(records, 20_000), repeats, peers)
         if not as_json:
             echo_table("The audit log beside its peers", ("figure", ""), lines_of(document["log"]))
+    if only == "dose":  # a look at the validation patients is counted, so only when asked for
+        document["dose"] = _dose(repeats)
+        if not as_json:
+            echo_json(document)
     if as_json:
         echo_json(document)
+
+
+def _dose(turns: int) -> dict[str, Any]:
+    from models.weights.store import weight_paths
+    from validation.benchmarks.dose import data_folder, measure, tell_stderr
+
+    data = data_folder()
+    if not (data / "validation").is_dir():
+        raise ConfigurationError(f"expected OpenKBP in {data} (OSTEON_TEST_DATA), found none")
+    return measure(data, weight_paths("dose")[0], turns, os.cpu_count() or 1, tell_stderr)
 
 
 def _numerics(repeats: int, peers: Path, function: str, *, quiet: bool) -> list[dict[str, Any]]:

@@ -176,24 +176,17 @@ def speed(predictor: DosePredictor, patients: Sequence[Patient], turns: int) -> 
     }
 
 
-def main() -> None:
-    """Print the document of scores and speed as JSON."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    default = Path(os.environ.get("OSTEON_TEST_DATA", "../shared/data")) / "openkbp"
-    parser.add_argument("--data", type=Path, default=default)
-    parser.add_argument("--weights", type=Path)
-    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--speed", type=int, default=3, help="turns of the speed table; 0: none")
-    arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
-    numba.set_num_threads(min(arguments.threads, numba.config.NUMBA_NUM_THREADS))
-    weights = arguments.weights or weight_paths("dose")[0]
+def measure(
+    data: Path, weights: Path, turns: int, threads: int, tell: Callable[[str], None]
+) -> dict[str, Any]:
+    """Return scores on the validation patients, coverage of the intervals, and the speed table.
+
+    Every call is a look at the validation patients and is counted in the card.
+    """
+    torch.set_num_threads(threads)
+    numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
     predictor = DosePredictor.load(weights)
-
-    def tell(line: str) -> None:
-        sys.stderr.write(line + "\n")
-
-    scores, patients, seconds = score_folder(predictor, arguments.data / "validation", tell)
+    scores, patients, seconds = score_folder(predictor, data / "validation", tell)
     document = summary(scores, patients)
     document["seconds"] = {
         "median": round(statistics.median(seconds), 3),
@@ -202,9 +195,32 @@ def main() -> None:
     calibration = Calibration.load()
     if calibration.weights_digest == "sha256:" + hashlib.sha256(weights.read_bytes()).hexdigest():
         document["coverage"] = coverage(scores, calibration)
-    if arguments.speed:
-        document["speed"] = speed(predictor, patients, arguments.speed)
+    if turns:
+        document["speed"] = speed(predictor, patients, turns)
+    return document
+
+
+def main() -> None:
+    """Print the document of scores and speed as JSON."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--data", type=Path, default=data_folder())
+    parser.add_argument("--weights", type=Path)
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--speed", type=int, default=3, help="turns of the speed table; 0: none")
+    arguments = parser.parse_args()
+    weights = arguments.weights or weight_paths("dose")[0]
+    document = measure(arguments.data, weights, arguments.speed, arguments.threads, tell_stderr)
     sys.stdout.write(json.dumps(document, indent=1) + "\n")
+
+
+def data_folder() -> Path:
+    """Return where OpenKBP lies by default."""
+    return Path(os.environ.get("OSTEON_TEST_DATA", "../shared/data")) / "openkbp"
+
+
+def tell_stderr(line: str) -> None:
+    """Write a line of progress."""
+    sys.stderr.write(line + "\n")
 
 
 if __name__ == "__main__":
