@@ -19,6 +19,7 @@ REQUIREMENTS = {
     "surface": ("surface-distance-based-measures", "numpy", "scipy"),
     "rt-utils": ("rt-utils==1.2.7", "pydicom<3"),
     "pymerkle": ("pymerkle==7.0.0",),
+    "nnunet": ("nnunetv2==2.8.1", "torch==2.13.0"),
     "dicompyler": ("dicompyler-core==0.5.6", "pydicom<3", "numpy<2", "setuptools<80"),
     "river": ("river>=0.26,<0.27",),
     "frouros": ("frouros==0.9.0",),

@@ -21,6 +21,8 @@ from numpy.typing import NDArray
 from adapters.benchmarks.environments import FOLDER
 from adapters.benchmarks.peer import Peer
 from adapters.benchmarks.subjects import make, near_maximum_gy, regions, volume_mm3
+from adapters.benchmarks.window_subject import make_windows
+from adapters.benchmarks.windows import dice, labels_of
 from adapters.benchmarks.writing import (
     grid_of,
     round_trip,
@@ -30,6 +32,8 @@ from adapters.benchmarks.writing import (
 )
 from audit.errors import SuiteError
 from validation.benchmarks.table import Measured, Row, measure
+
+WINDOWS = "sliding windows, CT 96 × 320²"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +45,7 @@ class Subject:
     script : the peer's environment and the script that runs it.
     ours : does the work once on the files of the folder.
     agreement : from our result and the folder in which the peer left its own.
+    most : repeats, where a run takes a minute.
     """
 
     function: str
@@ -49,6 +54,7 @@ class Subject:
     script: tuple[str, str]
     ours: Callable[[Path], Any]
     agreement: Callable[[Any, Path], str]
+    most: int = 99
 
 
 def numerics_table(repeats: int, peers: Path = FOLDER, only: str = "") -> Iterator[Measured]:
@@ -56,13 +62,15 @@ def numerics_table(repeats: int, peers: Path = FOLDER, only: str = "") -> Iterat
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         make(folder)
+        if not only or only in WINDOWS:
+            make_windows(folder)
         for subject in subjects():
             if only and only not in subject.function:
                 continue
             try:
                 with ExitStack() as stack:
                     peer = stack.enter_context(Peer(*subject.script, folder, peers))
-                    yield measure(_row(subject, peer, folder), repeats)
+                    yield measure(_row(subject, peer, folder), min(repeats, subject.most))
             except SuiteError as error:
                 yield Measured(subject.function, subject.peer, subject.goal, missing=str(error))
 
@@ -108,6 +116,8 @@ def subjects() -> tuple[Subject, ...]:
         ),
         Subject(surface, "surface-distance", 10, deepmind, _surface, _figures("surface")),
         Subject("DVH, 10 ROIs, 3 mm", "dicompyler-core", 50, histograms, _dvh, _volumes),
+        Subject(WINDOWS, "nnU-Net", 20, ("nnunet", "windows_nnunet"), labels_of, dice("nnunet"), 2),
+        Subject(WINDOWS, "MONAI", 1, ("own", "windows_monai"), labels_of, dice("monai"), 3),
         Subject("RTSTRUCT to masks, 10 ROIs", "rt-utils", 20, rt_utils, _read, _masks),
         Subject("masks to RTSTRUCT, 10 ROIs", "rt-utils", 10, drawn, write_structures, round_trip),
         Subject("SEG write, 10 segments", "highdicom", 10, seg, write_segments, same_segments),
