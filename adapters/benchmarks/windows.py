@@ -1,6 +1,6 @@
 """Our side of the sliding-window benchmark: the model, the labels, how far they agree.
 
-Read next: `models/importers/sparing.py`, `window_subject.py` (the input).
+Read next: `models/sparing/label.py`, `window_subject.py` (the input).
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from adapters.benchmarks.window_subject import LABELS
 from models.importers.networks.runner import load
 from models.importers.nnunet import read
 from models.importers.source import Source
-from models.importers.sparing import segment_labels
 from models.importers.statement import read_statement
 from models.physics.agreement import dsc
+from models.sparing.label import segment_labels
 
 
 @lru_cache(maxsize=1)

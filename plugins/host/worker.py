@@ -96,8 +96,9 @@ class _Session:
         started = time.monotonic()
         prediction = self._plugin.predict(case, dict(received.document["parameters"]))
         seconds = time.monotonic() - started
-        statistics = with_texture(case, prediction.statistics)
-        prediction = replace(prediction, statistics=statistics)
+        if isinstance(prediction, Prediction):  # anything else is named by encode
+            statistics = with_texture(case, prediction.statistics)
+            prediction = replace(prediction, statistics=statistics)
         message = encode(prediction, Prediction)
         self._prediction = prediction
         runtime = {**self._facts, **runtime_facts(self._loaded.pins)}

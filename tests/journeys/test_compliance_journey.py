@@ -169,6 +169,7 @@ def _address(route: str, place: Workspace) -> str:
         ("{incident_id}", "inc-20261126-aaaaaa"),
         ("{digest}", "sha256:" + "0" * 64),
         ("{plugin}", "example"),
+        ("{name}", "0" * 32),
     ):
         route = route.replace(name, value)
     assert "{" not in route, route

@@ -19,8 +19,8 @@ from models.importers.networks.runner import Runner, load
 from models.importers.nnunet import read
 from models.importers.segment import segment
 from models.importers.source import Source
-from models.importers.sparing import Sparing, predict_inside, segment_labels
 from models.importers.statement import read_statement
+from models.sparing.label import Sparing, predict_inside, segment_labels
 from tests.simulators.foreign_models import AXES, SPACING, body, dataset, nnunet_folder, plans
 
 CODE = {"value": "1", "scheme": "99TEST", "meaning": "Test"}

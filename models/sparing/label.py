@@ -10,7 +10,7 @@ What nnU-Net's predictor does in full is left out where it cannot matter, or har
    interpolated, so that the map is the one that bringing back all channels gives.
 
 1 and 4 change nothing in the body; 2 makes air background; 3 is an approximation whose effect
-is measured (`validation/benchmarks`). Read next: `windows.py`, `resampling.py`.
+is measured (`validation/benchmarks`). Read next: `models/importers/windows.py`, `resampling.py`.
 """
 
 from __future__ import annotations
