@@ -28,6 +28,15 @@ METAL_ML = 0.5
 TISSUE_HU = (-300.0, 300.0)
 TISSUE_SHARE = 0.01
 """A CT with less soft tissue than this is no patient, or was not rescaled to HU."""
+STORED_OFFSET_HU = 1024.0
+"""Rescale intercept that scanners write; without it water lies here and air at 0."""
+LOWEST_WITHOUT_AIR_HU = -200.0
+AIR_SHARE = 0.01
+SPONGY_HU = (200.0, 724.0)
+DENSE_HU = (SPONGY_HU[1], STORED_OFFSET_HU + TISSUE_HU[1])
+"""Where bone is; dense bone is rarer than spongy, and unscaled soft tissue lies at its place."""
+STRUCTURE = 0.5
+"""Least correlation of neighbours in a frame; 59 real CTs have 0.91 to 0.99, noise has 0."""
 TRUNCATION_SHARE = 0.05
 SAMPLE_VOXELS = 4_000_000
 SIDES = frozenset({"L", "R", "LT", "RT", "LEFT", "RIGHT", "BOTH", "BILATERAL"})
@@ -186,6 +195,26 @@ def _content(reference: Volume) -> Iterator[str]:
     share = float(np.mean((sample > TISSUE_HU[0]) & (sample < TISSUE_HU[1])))
     if share < TISSUE_SHARE:
         yield f"SOFT_TISSUE {share:.2%} of voxels, expected at least {TISSUE_SHARE:.0%}"
+        return
+    spongy, dense = (
+        float(np.mean((sample > low) & (sample < high))) for low, high in (SPONGY_HU, DENSE_HU)
+    )
+    air = float(np.mean(sample < LOWEST_WITHOUT_AIR_HU))
+    if air < AIR_SHARE and dense > max(spongy, TISSUE_SHARE):
+        yield f"NOT_RESCALED {dense:.0%} of voxels like dense bone and no air: HU expected"
+    correlation = _correlation(sample)
+    if correlation < STRUCTURE:
+        yield f"NO_STRUCTURE neighbours correlate by {correlation:.2f}, at least {STRUCTURE:g}"
+
+
+def _correlation(frames: NDArray[np.float32]) -> float:
+    """Return how much a voxel tells of the next in its row or column, the lesser of both."""
+    with np.errstate(invalid="ignore"):
+        variance = float(frames.var(dtype=np.float64))
+    if not 0.0 < variance < np.inf or min(frames.shape[1:]) < 2:
+        return 1.0
+    changes = (float(np.diff(frames, axis=axis).var(dtype=np.float64)) for axis in (1, 2))
+    return 1.0 - max(changes) / (2.0 * variance)
 
 
 def _field(case: Case, geometry: Geometry, envelope: Envelope) -> Iterator[str]:

@@ -81,6 +81,17 @@ def metal(array: np.ndarray) -> None:
     array[10:15, 20:26, 20:26] = 3071.0
 
 
+def stored_limb(array: np.ndarray) -> None:
+    """Leave the rescale intercept of -1024 out."""
+    array += 1024.0
+
+
+def noise(array: np.ndarray) -> None:
+    """Replace the limb by noise of its mean and spread."""
+    generator = np.random.default_rng(20261126)
+    array[:] = generator.normal(array.mean(), array.std(), array.shape)
+
+
 def put(value: float) -> Callable[[np.ndarray], None]:
     """Return an edit that sets every voxel."""
     return lambda array: array.fill(value)
@@ -135,6 +146,8 @@ OUTSIDE = {
     "infinite": (edited(one(np.inf)), "NOT_FINITE ct"),
     "air only": (edited(put(-1000.0)), "SOFT_TISSUE 0.00%"),
     "not rescaled to HU": (edited(put(1074.0)), "SOFT_TISSUE 0.00%"),
+    "limb and air not rescaled": (edited(stored_limb), "NOT_RESCALED"),
+    "noise and no anatomy": (edited(noise), "NO_STRUCTURE"),
 }
 
 
