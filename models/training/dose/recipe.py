@@ -22,6 +22,9 @@ class Stage:
         crops after it.
     dvh_weight : weight of the DVH difference beside the mean absolute error, on whole crops.
     ema_decay : of the averaged weights, which are what is kept.
+    turn_degrees, stretch : most of a turn about the slice axis and of a change of size; half of
+        the steps have both.
+    half : multiply in bfloat16, with weights and sums in float32.
     """
 
     name: str = "shapes"
@@ -36,6 +39,9 @@ class Stage:
     widths: tuple[int, ...] = (32, 64, 128, 160)
     depths: tuple[int, ...] = (1, 1, 1, 2)
     detail: int = 16
+    turn_degrees: float = 12.0
+    stretch: float = 0.06
+    half: bool = True
     seed: int = 20261126
 
 

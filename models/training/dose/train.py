@@ -1,6 +1,7 @@
 """Train one stage, with checkpoints; it goes on where it stopped.
 
-1. Draw a patient and, half of the time, mirror it left to right (the nine fields are symmetric).
+1. Draw a patient and, half of the time, mirror it left to right (the nine fields are symmetric);
+   as often turn and stretch it a little in the axial plane (`turned`).
 2. Mean absolute error in the possible-dose mask, late also the difference of DVH points.
 3. AdamW, cosine, gradient clipped to norm 1; an average of the weights is kept beside.
 4. Every `every_s` seconds: score the held-back training patients, write a checkpoint.
@@ -21,6 +22,7 @@ import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
+from torch.nn import functional
 
 from models.dose.inputs import CONTINUOUS
 from models.dose.network import DoseNet
@@ -71,6 +73,32 @@ def mirror(batch: Batch) -> Batch:
     return Batch(channels, batch.dose_gy.flip(1), batch.targets.flip(2), batch.voxel_mm3)
 
 
+def turned(batch: Batch, degrees: float, scale: float) -> Batch:
+    """Return the patient turned about the slice axis and stretched; all channels move together."""
+    rows, columns = batch.channels.shape[2:4]
+    angle = math.radians(degrees)
+    cosine, sine = math.cos(angle) / scale, math.sin(angle) / scale
+    step = columns / rows  # a turn in voxels, and not in shares of unequal sides
+    matrix = torch.tensor([[[cosine, -sine / step, 0.0], [sine * step, cosine, 0.0]]])
+    grid = functional.affine_grid(matrix, [1, 1, rows, columns], align_corners=False)
+    count = len(CONTINUOUS)
+    values = torch.cat([batch.channels[0, :count], batch.dose_gy[None]])
+    masks = torch.cat([batch.channels[0, count:], batch.targets.float()])
+    moved = _moved(values, grid, "bilinear", "border")
+    masks = _moved(masks, grid, "nearest", "zeros")
+    organs = batch.channels.shape[1]
+    channels = torch.cat([moved[:count], masks[: organs - count]])[None]
+    return Batch(channels, moved[count], masks[organs - count :] > 0, batch.voxel_mm3 / scale**2)
+
+
+def _moved(values: torch.Tensor, grid: torch.Tensor, mode: str, padding: str) -> torch.Tensor:
+    """Return volumes (N, R, C, S) sampled on an axial grid, slice by slice."""
+    flat = values.permute(0, 3, 1, 2).flatten(0, 1)[None]
+    moved = functional.grid_sample(flat, grid, mode, padding, align_corners=False)
+    count, rows, columns, slices = values.shape
+    return moved.view(count, slices, rows, columns).permute(0, 2, 3, 1)
+
+
 def slab_of(batch: Batch, start: int, size: int) -> Batch:
     """Return some slices of a batch."""
     part = slice(start, start + size)
@@ -89,6 +117,7 @@ class Training:
         self.stage, self.folder = stage, folder
         torch.manual_seed(stage.seed)
         self.network = DoseNet(stage.widths, stage.depths, stage.detail)
+        self.network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
         self.voxels: tuple[VoxelNet, ...] = ()
         if start is not None:
             values = {name: value.float() for name, value in load_file(start).items()}
@@ -143,6 +172,10 @@ class Training:
         whole = done >= self.stage.slab_share
         if self.generator.random() < 0.5:
             batch = mirror(batch)
+        if self.generator.random() < 0.5:
+            degrees = float(self.generator.uniform(-1, 1)) * self.stage.turn_degrees
+            scale = 1 + float(self.generator.uniform(-1, 1)) * self.stage.stretch
+            batch = turned(batch, degrees, scale)
         size = self.stage.slab
         if not whole and batch.dose_gy.shape[2] > size:
             start = 2 * int(self.generator.integers((batch.dose_gy.shape[2] - size) // 2 + 1))
@@ -151,7 +184,9 @@ class Training:
         rate *= 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
         for group in self.optimiser.param_groups:
             group["lr"] = max(rate, 1e-6)
-        predicted = self.network(batch.channels)[0] * TOP_GY
+        channels = batch.channels.contiguous(memory_format=torch.channels_last_3d)
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.stage.half):
+            predicted = self.network(channels)[0].float() * TOP_GY
         allowed = batch.allowed
         error = (predicted - batch.dose_gy).abs()[allowed].mean() if allowed.any() else None
         if error is None:
@@ -178,7 +213,8 @@ def score(network: nn.Module, folder: Path, names: Sequence[str]) -> tuple[float
     errors, differences = [], []
     for name in names:
         batch = as_batch(load_case(folder, name))
-        predicted = network(batch.channels)[0].clamp(min=0) * TOP_GY
+        with torch.autocast("cpu", torch.bfloat16):
+            predicted = network(batch.channels)[0].float().clamp(min=0) * TOP_GY
         errors.append(float((predicted - batch.dose_gy).abs()[batch.allowed].mean()))
         differences.append(
             float(
