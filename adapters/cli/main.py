@@ -41,6 +41,7 @@ from adapters.cli import (
     serve,
     technical_file,
     validate,
+    validate_conformance,
     validate_criteria,
     validate_peers,
     validate_report,
@@ -53,7 +54,7 @@ GOVERNANCE = (governance_back, governance_drill, governance_history)
 """Modules that add their commands to `osteon governance`."""
 AUDIT = (audit_consent, audit_keeping)
 """Modules that add their commands to `osteon audit`."""
-VALIDATE = (validate_criteria, validate_report, validate_peers)
+VALIDATE = (validate_conformance, validate_criteria, validate_report, validate_peers)
 """Modules that add their commands to `osteon validate`."""
 
 app = typer.Typer(

@@ -33,12 +33,12 @@ from audit.errors import ConfigurationError, NotFoundError, RefusalError
 from plugins.host import manifest as manifests
 from validation.cohort.linkage import Linkage
 from validation.cohort.manifest import Cohort
+from validation.conformance.pack import require_conformance
 from validation.criteria.document import CriteriaError
 from validation.harness import plan as plans
 from validation.harness.evaluate import fair_members
 from validation.harness.plan import RunPlan, sweeps_of
 from validation.harness.results import RunResults, content_digest
-from validation.harness.scoring import metric_pack
 
 if TYPE_CHECKING:
     from adapters.compose import Site
@@ -99,7 +99,7 @@ def ask(
         release_digest=row.digest,
         cohort_digest=kept.digest,
         criteria_digest=held.digest,
-        metric_pack=metric_pack(),
+        metric_pack=require_conformance(),
         method=method,
         seed=wish.seed,
         jitter_mm=wish.jitter_mm,

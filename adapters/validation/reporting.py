@@ -32,6 +32,7 @@ from governance.certificate import Certificate, issue
 from governance.release import digest_of
 from governance.report import LANGUAGES
 from governance.strata import Stratum
+from validation.conformance.pack import require_pack
 from validation.criteria.judging import judge
 from validation.criteria.verdict import strata_verdicts, verdict_of
 from validation.report.content import Made, report_of
@@ -120,12 +121,14 @@ def certify_run(
     NotFoundError : the run has no report, or its release does not lie here.
     ReportTamperedError : the report is not what the results give, or not what is on record.
     RefusalError : the role may not certify (ROLE_NOT_PERMITTED).
+    MetricDriftError : the metrics are not what measured, or do not give what they must.
     """
     if person.role not in CERTIFIERS:
         raise RefusalError(
             f"expected a role of {', '.join(CERTIFIERS)}, found {person.role}",
             reasons=("ROLE_NOT_PERMITTED",),
         )
+    require_pack(run.results.metric_pack)
     stated = read_report(site, run)
     site.registry.verify(run.results.release_digest)
     document, strata = compute(site, run)

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from validation.conformance.pack import pack_name
 from validation.harness.results import CaseResult, Condition, Measured, RunResults
 from validation.report.summary import Group, Subject, Verdict
 
@@ -50,7 +51,7 @@ def results(
     values: dict[str, Any] = {
         "run_id": "b" * 64, "release_digest": "sha256:" + "1" * 64,
         "cohort_digest": "sha256:" + "2" * 64, "criteria_digest": "sha256:" + "3" * 64,
-        "metric_pack": "osteon-metrics/1 sha256:" + "4" * 64, "method": "cross-fitted",
+        "metric_pack": pack_name(), "method": "cross-fitted",
         "seed": 11, "criteria_recorded_at": at - timedelta(days=1), "evaluated_at": at,
         "cases": tuple(cases), "runtime": {"python": "3.11", "numpy": "2.4"},
         "measured": seconds,

@@ -2,7 +2,7 @@
 
     python -m validation.benchmarks.dose [--data ../shared/data/openkbp] [--speed 3]
 
-Scores have the official definitions (`dose_scores.py`) with bootstrap intervals over patients, a
+Scores have the official definitions (`validation/metrics/dose.py`), bootstrap intervals, a
 table by subgroup and the worst ten. Both sides of the speed table work on the same cores in one
 process, in turns; ours is the whole prediction from arrays, the peer's is the network alone
 on 128 cubed (`dose_peer.py`).
@@ -31,7 +31,7 @@ from models.dose.uncertainty import Calibration
 from models.training.dose.packs import read_pack
 from models.weights.store import weight_paths
 from validation.benchmarks.dose_peer import CHANNELS, SIZE, CascadePeer
-from validation.benchmarks.dose_scores import (
+from validation.metrics.dose import (
     PatientScore,
     dose_score,
     dvh_score,

@@ -1,4 +1,4 @@
-"""Names in print of what the harness measures of a contour.
+"""What of the harness's figures a report tells, in its order; words are those of the registry.
 
 Read next: `summary.py`.
 """
@@ -6,30 +6,20 @@ Read next: `summary.py`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
+from validation.metrics.registry import METRICS
+from validation.metrics.terms import Metric
 
-@dataclass(frozen=True, slots=True)
-class MetricName:
-    """Title, unit (UCUM) and whether more is better: ``higher`` or ``lower``."""
-
-    title: str
-    unit: str = ""
-    better: str = "higher"
-
-
-MEASURED: Mapping[str, MetricName] = {
-    "dsc": MetricName("DSC"),
-    "nsd_3mm": MetricName("Surface DSC, 3 mm"),
-    "hd95_mm": MetricName("HD95", "mm", "lower"),
-    "assd_mm": MetricName("ASSD", "mm", "lower"),
-    "added_path_length_mm": MetricName("Added path length", "mm", "lower"),
-    "volume_ml": MetricName("Volume", "ml"),
-    "reference_ml": MetricName("Reference volume", "ml"),
-    "volume_error_ml": MetricName("Volume error", "ml", "lower"),
-    "absolute_volume_error_percent": MetricName("Absolute volume error", "%", "lower"),
-    "centroid_error_frame_voxels": MetricName("Centroid error, frames", "voxel", "lower"),
-    "centroid_error_row_voxels": MetricName("Centroid error, rows", "voxel", "lower"),
-    "centroid_error_column_voxels": MetricName("Centroid error, columns", "voxel", "lower"),
-    "uncertainty_score": MetricName("Stated expectation"),
+SHOWN = (
+    *("dsc", "nsd_3mm", "hd95_mm", "assd_mm", "added_path_length_mm", "volume_ml", "reference_ml"),
+    *("volume_error_ml", "absolute_volume_error_percent", "centroid_error_frame_voxels"),
+    *("centroid_error_row_voxels", "centroid_error_column_voxels"),
+)
+STATED = Metric(
+    "uncertainty_score", "Stated expectation", "", "none",
+    "what the plugin foretold of its own answer", "host protocol",
+)  # fmt: skip
+MEASURED: Mapping[str, Metric] = {
+    **{name: METRICS[name] for name in SHOWN},
+    STATED.name: STATED,
 }

@@ -4,9 +4,11 @@ Source: Babier et al. 2021, Med Phys 48:5549, and the challenge's code: the dose
 absolute difference over the whole grid and divides by the voxels of the possible-dose mask; DVH
 points are D99, D95, D1 of targets (percentiles 1, 5, 99), D0.1cc and mean of organs, percentiles
 linear between order statistics; the DVH score is the mean absolute difference over all existing
-(patient, structure, point) cells. Checked against `shared/data/openkbp/score_vectors.json`.
+(patient, structure, point) cells. Tests reproduce the score vectors of the test data.
 
-Read next: `dose.py`.
+Figures of a histogram from contours (D_x, V_x, gEUD) are those of `models/physics`.
+
+Read next: `registry.py`.
 """
 
 from __future__ import annotations
@@ -17,9 +19,27 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from validation.metrics.terms import Metric
+
 FloatArray = NDArray[np.floating]
 BoolArray = NDArray[np.bool_]
 TARGET_PERCENTILES = {"D99%": 1.0, "D95%": 5.0, "D1%": 99.0}
+_KBP = "Babier et al. 2021, Med Phys 48:5549, doi 10.1002/mp.14845"
+
+METRICS = (
+    Metric("dose_score_gy", "Dose score", "Gy", "lower",
+           "sum of |planned - predicted| over the grid by the voxels of the possible-dose mask; "
+           "mean over patients", _KBP),
+    Metric("dvh_score_gy", "DVH score", "Gy", "lower",
+           "mean |difference| over D99%, D95%, D1% of targets, D0.1cc and mean of organs, all "
+           "existing cells of all patients alike", _KBP),
+    Metric("dvh_d95_gy", "D95%", "Gy", "none", "dose that 95 % of a region's volume receives at "
+           "least, from contours", "AAPM TG-263, doi 10.1016/j.ijrobp.2017.12.013"),
+    Metric("dvh_volume_ml", "Volume of a histogram", "ml", "none",
+           "volume inside the contours, ends rounded or flat as stated", "models/physics/dvh.py"),
+    Metric("geud_gy", "gEUD", "Gy", "none", "(mean of D^a)^(1/a) over the volume",
+           "Niemierko 1999, Med Phys 26:1100"),
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +82,8 @@ def score_patient(
     structures: tuple[Mapping[str, BoolArray], Mapping[str, BoolArray], Sequence[float]],
 ) -> PatientScore:
     """Return the scores of one patient; `structures` is targets, organs and spacing."""
-    error = float(np.abs(planned_gy - predicted_gy).sum(dtype=np.float64) / possible_dose.sum())
+    planned_gy, predicted_gy = (np.asarray(one, np.float64) for one in (planned_gy, predicted_gy))
+    error = float(np.abs(planned_gy - predicted_gy).sum() / possible_dose.sum())
     planned, predicted = dvh_points(planned_gy, *structures), dvh_points(predicted_gy, *structures)
     return PatientScore(name, error, {key: abs(planned[key] - predicted[key]) for key in planned})
 
