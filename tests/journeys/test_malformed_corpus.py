@@ -85,7 +85,8 @@ def _good(name: str) -> list[bytes]:
     """Return a CT with enough bone for the example plugin."""
     datasets = objects.image_series(shape=(12, 24, 24))
     for dataset in datasets:
-        values = np.zeros((24, 24), np.int16)
+        values = np.full((24, 24), -1000, np.int16)
+        values[2:22, 2:22] = 40
         values[4:20, 4:20] = 900
         objects.set_pixels(dataset, values)
     return _renamed(objects.encode_all(datasets), name)
