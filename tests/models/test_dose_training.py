@@ -12,11 +12,10 @@ import torch
 from models.dose.inputs import CONTINUOUS
 from models.dose.patient import ORGANS
 from models.dose.predict import DosePredictor, trained_spacing
-from models.dose.voxels import FEATURES, voxel_rows
+from models.dose.voxels import FEATURES, corrected_plan, voxel_rows
 from models.training.dose.__main__ import together
 from models.training.dose.packs import (
     STRUCTURES,
-    correct_all,
     load_case,
     prepare_all,
     read_pack,
@@ -24,7 +23,7 @@ from models.training.dose.packs import (
 )
 from models.training.dose.recipe import STAGES, VoxelStage
 from models.training.dose.score import dvh_points
-from models.training.dose.train import MIRRORED, Training, as_batch, mirror, run
+from models.training.dose.train import MIRRORED, Training, as_batch, mirror, run, turned
 from models.training.dose.voxels import mirrored, train_voxels
 
 DATA = Path(os.environ.get("OSTEON_TEST_DATA", "../shared/data")) / "openkbp"
@@ -160,17 +159,37 @@ def test_the_voxel_network_learns_and_predicts(
     predictor = DosePredictor.load(tmp_path / "voxels.safetensors")
     assert predictor.network is None
     assert len(predictor.voxels) == 1
-    batch = as_batch(load_case(correct_all(folder, names, predictor.voxels), names[3]))
-    found = batch.channels[0, CONTINUOUS.index("plan")].numpy()[inside] * 70
+    planned = corrected_plan(predictor.voxels, case.continuous.astype(np.float32), case.masks,
+                             case.voxel_mm)  # fmt: skip
+    found = planned[inside] * 70
     assert np.abs(found - case.dose_gy[inside]).mean() == pytest.approx(error, rel=0.3)
     pair = tmp_path / "pair.safetensors"
     pair.write_bytes(together([tmp_path / "voxels.safetensors"] * 2))
     assert len(DosePredictor.load(pair).voxels) == 2
-    training = Training(SMALL, tmp_path / "body", tmp_path / "voxels.safetensors")
+    training = Training(SMALL, tmp_path / "body")
     training.save()
-    both = DosePredictor.load(tmp_path / "body" / "weights.safetensors")
+    pair.write_bytes(
+        together([tmp_path / "body/weights.safetensors", tmp_path / "voxels.safetensors"])
+    )
+    both = DosePredictor.load(pair)
     assert both.network is not None
     assert len(both.voxels) == 1
+
+
+def test_a_turned_patient_keeps_dose_and_structures(prepared: tuple[Path, list[str]]) -> None:
+    """No turn changes nothing; there and back is nearly nothing; masks stay masks."""
+    batch = as_batch(load_case(prepared[0], prepared[1][1]))
+    same = turned(batch, 0.0, 1.0)
+    assert torch.allclose(same.channels, batch.channels, atol=1e-3)
+    assert torch.allclose(same.dose_gy, batch.dose_gy, atol=1e-2)
+    assert torch.equal(same.targets, batch.targets)
+    there = turned(batch, 10.0, 1.06)
+    assert set(torch.unique(there.channels[0, len(CONTINUOUS) :]).tolist()) <= {0.0, 1.0}
+    ratio = there.targets.sum() * there.voxel_mm3 / (batch.targets.sum() * batch.voxel_mm3)
+    assert float(ratio) == pytest.approx(1.0, abs=0.15)
+    back = turned(there, -10.0, 1 / 1.06)
+    inside = batch.allowed & back.allowed
+    assert float((back.dose_gy - batch.dose_gy).abs()[inside].mean()) < 2.0
 
 
 def test_rows_of_a_mirrored_patient_are_mirrored_rows(prepared: tuple[Path, list[str]]) -> None:

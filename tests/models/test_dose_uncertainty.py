@@ -6,11 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from models.dose.inputs import CONTINUOUS, Prepared
 from models.dose.patient import Patient
 from models.dose.uncertainty import (
     Calibration,
     calibrate,
     dvh_points,
+    expected_error,
     reasons_to_abstain,
     structure_name,
 )
@@ -88,3 +90,22 @@ def test_it_abstains_outside_what_was_trained() -> None:
     assert reasons_to_abstain(patient_of(70.0, organs=False)) == ("NO_ORGANS",)
     same = replace(patient_of(70.0), voxel_mm=(2.0, 2.0, 2.0))
     assert reasons_to_abstain(same) == ()
+
+
+def test_more_is_expected_where_the_networks_lie_apart() -> None:
+    """The expected error grows with dose and difference, is zero outside the mask."""
+    shape = (16, 16, 16)
+    continuous = np.zeros((len(CONTINUOUS), *shape), np.float32)
+    continuous[CONTINUOUS.index("prescription"), 10:] = 1.0
+    masks = np.zeros((8, *shape), dtype=bool)
+    masks[0, 2:] = True
+    prepared = Prepared(continuous, masks, (slice(0, 16),) * 3, 1.0, (3.0, 3.0, 3.0))
+    dose = np.full(shape, 0.5, np.float32)
+    near = expected_error(dose, np.zeros(shape, np.float32), prepared) * 70
+    far = expected_error(dose, np.full(shape, 0.2, np.float32), prepared) * 70
+    none = expected_error(np.zeros(shape, np.float32), np.zeros(shape, np.float32), prepared) * 70
+    assert np.all(near[:2] == 0)
+    assert near[5, 8, 8] == pytest.approx(0.35 + 3.6, abs=1e-3)
+    assert near[12, 8, 8] == pytest.approx(0.35 + 3.6 - 2.26, abs=1e-3)
+    assert far[5, 8, 8] == pytest.approx(near[5, 8, 8] + 0.2 * 14.0, abs=1e-3)
+    assert none[5, 8, 8] == pytest.approx(0.35, abs=1e-3)

@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save
 
 from models.dose.predict import networks_of
 from models.dose.voxels import PREFIX, named_weights
-from models.training.dose.packs import correct_all, prepare_all, split
+from models.training.dose.packs import prepare_all, split
 from models.training.dose.recipe import STAGES, VOXELS, recipe_digest
 from models.training.dose.train import Training, run
 from models.training.dose.voxels import train_voxels
@@ -72,8 +72,6 @@ def main() -> None:
         return
     stage = STAGES[arguments.stage]
     training = Training(stage, arguments.work / stage.name, arguments.start)
-    if training.voxels:
-        prepared = correct_all(prepared, names, training.voxels)
     training.resume()
     run(training, prepared, learnt, held_back, arguments.minutes, arguments.every_s)
 

@@ -7,8 +7,6 @@ github.com/ababier/open-kbp, MIT). Read `recipe.py` next.
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -17,9 +15,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from models.dose.inputs import PLAN, crop, prepare
+from models.dose.inputs import crop, prepare
 from models.dose.patient import LEVELS, ORGANS, Patient
-from models.dose.voxels import VoxelNet, corrected_plan
 
 FloatArray = NDArray[np.float32]
 BoolArray = NDArray[np.bool_]
@@ -124,28 +121,3 @@ def load_case(folder: Path, name: str) -> TrainingCase:
             kept["dose_gy"],
             (spacing[0], spacing[1], spacing[2]),
         )
-
-
-def correct_all(folder: Path, names: list[str], voxels: Sequence[VoxelNet]) -> Path:
-    """Write the prepared patients with the plan that the voxel networks corrected; say where.
-
-    The folder is named after the networks' weights, so that another one gets its own.
-    """
-    digest = hashlib.sha256()
-    for network in voxels:
-        for value in network.eval().state_dict().values():
-            digest.update(value.numpy().tobytes())
-    out = folder.with_name(f"{folder.name}-{digest.hexdigest()[:12]}")
-    out.mkdir(exist_ok=True)
-    for name in names:
-        path = out / f"{name}.npz"
-        if not path.exists():
-            case = load_case(folder, name)
-            values = case.continuous.astype(np.float32)
-            values[PLAN] = corrected_plan(voxels, values, case.masks, case.voxel_mm)
-            with np.load(folder / f"{name}.npz") as kept:
-                rest = {key: kept[key] for key in kept.files if key != "continuous"}
-            part = path.with_suffix(".part.npz")
-            np.savez(part, continuous=values.astype(np.float16), **rest)
-            part.rename(path)
-    return out

@@ -28,7 +28,7 @@ from models.dose.inputs import CONTINUOUS
 from models.dose.network import DoseNet
 from models.dose.patient import ORGANS, TOP_GY
 from models.dose.predict import networks_of
-from models.dose.voxels import VoxelNet, named_weights
+from models.training.contouring.train import native_bf16
 from models.training.dose.packs import TrainingCase, load_case
 from models.training.dose.recipe import Stage
 from models.training.dose.score import dvh_difference
@@ -115,13 +115,13 @@ class Training:
 
     def __init__(self, stage: Stage, folder: Path, start: Path | None = None) -> None:
         self.stage, self.folder = stage, folder
+        self.half = stage.half and native_bf16()
         torch.manual_seed(stage.seed)
         self.network = DoseNet(stage.widths, stage.depths, stage.detail)
         self.network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
-        self.voxels: tuple[VoxelNet, ...] = ()
         if start is not None:
             values = {name: value.float() for name, value in load_file(start).items()}
-            network, self.voxels = networks_of(values)
+            network, _ = networks_of(values)
             if network is not None:
                 self.network.load_state_dict(network.state_dict())
         self.average = {name: value.clone() for name, value in self.network.state_dict().items()}
@@ -157,8 +157,6 @@ class Training:
         torch.save(kept, part)
         part.rename(self.folder / "checkpoint.pt")
         half = {name: value.half().contiguous() for name, value in self.average.items()}
-        for number, voxels in enumerate(self.voxels):
-            half |= named_weights(voxels, number)
         save_file(half, self.folder / "weights.safetensors")
 
     def averaged(self) -> DoseNet:
@@ -185,7 +183,7 @@ class Training:
         for group in self.optimiser.param_groups:
             group["lr"] = max(rate, 1e-6)
         channels = batch.channels.contiguous(memory_format=torch.channels_last_3d)
-        with torch.autocast("cpu", torch.bfloat16, enabled=self.stage.half):
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.half):
             predicted = self.network(channels)[0].float() * TOP_GY
         allowed = batch.allowed
         error = (predicted - batch.dose_gy).abs()[allowed].mean() if allowed.any() else None
@@ -213,8 +211,7 @@ def score(network: nn.Module, folder: Path, names: Sequence[str]) -> tuple[float
     errors, differences = [], []
     for name in names:
         batch = as_batch(load_case(folder, name))
-        with torch.autocast("cpu", torch.bfloat16):
-            predicted = network(batch.channels)[0].float().clamp(min=0) * TOP_GY
+        predicted = network(batch.channels)[0].clamp(min=0) * TOP_GY
         errors.append(float((predicted - batch.dose_gy).abs()[batch.allowed].mean()))
         differences.append(
             float(
