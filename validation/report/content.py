@@ -40,6 +40,7 @@ from validation.report.content_cases import cases, failures, volumes, worst
 from validation.report.content_conditions import calibration, repeats, robustness
 from validation.report.document import ReportDocument
 from validation.report.figures import ALL
+from validation.report.margins import margin_blocks
 from validation.report.terms import Terms
 from validation.report.words import TONES, roles, texts
 
@@ -70,7 +71,9 @@ def report_of(made: Made, language: Language) -> Report:
         Section(t["s_cases"], tuple(cases(terms)), key="cases"),
         Section(t["s_volumes"], tuple(volumes(terms)), key="volumes"),
         Section(t["s_groups"], tuple(_groups(terms)), key="groups"),
-        Section(t["s_calibration"], tuple(calibration(terms)), key="calibration"),
+        Section(
+            t["s_calibration"], (*calibration(terms), *margin_blocks(terms)), key="calibration"
+        ),
         Section(t["s_robustness"], tuple(robustness(terms)), key="robustness"),
         Section(t["s_repeats"], tuple(repeats(terms)), key="repeatability"),
         Section(t["s_failures"], tuple(failures(terms)), key="failures"),

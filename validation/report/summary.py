@@ -31,6 +31,7 @@ from validation.report.figures import (
     metrics_of,
     rows_of,
 )
+from validation.report.margins import margins
 
 Values = dict[str, Any]
 
@@ -165,6 +166,7 @@ def summarise(
         ],
         "calibration": findings.calibration(cases, results.seed, interval),
         "coverage": findings.coverage(cases),
+        "margins": margins(cases, results.seed, interval),
         "repeats": findings.repeats(cases),
         "outcomes": findings.outcomes(cases),
         "reasons": findings.reasons(cases),

@@ -1,0 +1,1 @@
+"""Margins and intervals whose coverage is guaranteed and shown; read `margins.py`."""
