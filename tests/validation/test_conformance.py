@@ -22,6 +22,7 @@ from validation.conformance.pack import (
     run_pack,
     uncovered,
 )
+from validation.criteria.rules import worse_by
 from validation.metrics import classification, registration, survival
 from validation.metrics.calibration import score_calibration
 from validation.metrics.gamma import Limits, process_limits
@@ -94,6 +95,14 @@ def test_metrics_are_named_once_and_defined() -> None:
     assert metric("dsc").better == "higher"
     with pytest.raises(NotFoundError, match="dice"):
         metric("dice")
+
+
+def test_a_loss_has_the_sign_of_the_registry() -> None:
+    """What grows with harm counts as a loss when it grows, whatever its name looks like."""
+    for name, item in METRICS.items():
+        if item.better in ("lower", "higher"):
+            assert worse_by(name) == (1.0 if item.better == "lower" else -1.0), name
+    assert worse_by("explanation_error") == 1.0
 
 
 @settings(max_examples=60, deadline=None)

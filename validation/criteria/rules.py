@@ -19,14 +19,18 @@ from validation.criteria.intervals import Statistic, alpha_of_look, bootstrap, e
 from validation.criteria.outcome import FAIL, INSUFFICIENT, PASS, Judgement, Question
 from validation.criteria.patients import Values, chosen, values_of
 from validation.harness.results import CaseResult
+from validation.metrics.registry import METRICS
 
 LOWER_IS_BETTER = ("error", "hd95", "assd", "added_path_length", "score_gy", "seconds", "ece")
-"""Parts of metric names of which less is better; of every other metric more is."""
+"""Parts of names that the registry does not have of which less is better; else more is."""
 _DONE = ("done",)
 
 
 def worse_by(metric: str) -> float:
     """Return the factor that makes a difference of a metric count as a loss: -1 or 1."""
+    known = METRICS.get(metric)
+    if known is not None and known.better in ("lower", "higher"):
+        return 1.0 if known.better == "lower" else -1.0
     return 1.0 if any(part in metric for part in LOWER_IS_BETTER) else -1.0
 
 

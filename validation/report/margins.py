@@ -32,11 +32,12 @@ def margins(cases: Sequence[CaseResult], seed: int, interval: Interval) -> list[
         for alpha in ALPHAS if len(losses) > 1 else ():
             found = risk_controlled(losses, MARGINS_MM, alpha)
             missed = [value for value in found.missed if math.isfinite(value)]
+            kept = found.margin_mm is not None
             row: Row = {
                 "given": condition.given, "alpha": alpha, "n": len(losses),
-                "margin_mm": found.margin_mm, "left_out": len(missed),
+                "margin_mm": found.margin_mm, "left_out": len(missed) if kept else 0,
             }  # fmt: skip
-            if missed:
+            if missed and kept:
                 names = [str(index) for index in range(len(missed))]
                 draws = generator_of(seed, condition, "margin", str(alpha))
                 low, high = interval(missed, names, draws)
