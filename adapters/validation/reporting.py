@@ -20,6 +20,7 @@ import numpy as np
 from adapters.documents.report_html import report_html
 from adapters.documents.report_pdf import report_pdf
 from adapters.governance.persons import Person
+from adapters.validation.baseline import ISSUED, baseline_of
 from adapters.validation.kept_runs import (
     CERTIFICATE,
     REPORT,
@@ -46,8 +47,8 @@ from validation.report.summary import Subject, measured, summarise
 if TYPE_CHECKING:
     from adapters.compose import Site
 
-KIND, ISSUED = "validation-report", "validation-certificate"
-"""Kinds of the governed documents: a report by its run, a certificate by its id."""
+KIND = "validation-report"
+"""Kind of the governed document of a report, by its run."""
 CERTIFIERS = ("engineer", "physicist", "approver")
 
 
@@ -64,7 +65,8 @@ def compute(site: Site, run: KeptRun) -> tuple[ReportDocument, tuple[Stratum, ..
     """Return the report of a run, unsigned, with the strata as a certificate states them."""
     results, criteria = run.results, run.criteria
     generator = np.random.default_rng(results.seed)
-    judgements = judge(criteria, results, None, generator)
+    baseline, look = baseline_of(site, results, criteria)
+    judgements = judge(criteria, results, baseline, generator, look)
     strata = strata_verdicts(criteria, results, judgements, run.cohort.strata)
     manifest = manifest_of(site, results.release_digest)
     cohort = run.cohort

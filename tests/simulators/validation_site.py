@@ -84,15 +84,16 @@ def cohort(run: RunResults, site: str = HERE) -> Cohort:
 
 def finished_run(
     site: Site, release_digest: str, *, floor: float = 0.75, geometry: bool = False,
-    place: str = HERE, **changes: Any,
+    place: str = HERE, asked: bytes | None = None, **changes: Any,
 ) -> RunResults:  # fmt: skip
     """Put a run of the harness into the home as the harness leaves it, and return its results.
 
     Parameters
     ----------
+    asked : other criteria than a floor.
     changes : of `validation_runs.results`, e.g. ``n`` or ``dsc``.
     """
-    document = criteria(floor, geometry=geometry)
+    document = asked or criteria(floor, geometry=geometry)
     now = site.now()
     run = results(at=now, **changes)
     run = replace(run, cases=tuple(replace(item, site=place) for item in run.cases))
