@@ -34,6 +34,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
 
 
 def _next(site: Site, version: str, run_id: str, **changes: Any) -> KeptRun:
+    site.now.forward(minutes=1)  # type: ignore[attr-defined]
     run = finished_run(site, add_release(site, version), asked=ASKED, run_id=run_id, **changes)
     return read_run(site, run.run_id)
 
