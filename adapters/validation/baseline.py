@@ -2,7 +2,7 @@
 
 The baseline is the newest run of another release of the plugin whose certificate says *pass*, on
 the same cohort, certified before this run was evaluated. A look is a run on this cohort under the
-same criteria; only those evaluated before this run count, so that asking again gives the same.
+same criteria; only those that ended before this run count, so that asking again gives the same.
 
 Read next: `validation/criteria/rules.py` (`against_baseline`).
 """
@@ -37,9 +37,7 @@ def baseline_of(
     if not any(item.kind in RELATIVE for item in criteria.criteria):
         return None, 1
     baseline = _certified_before(site, results)
-    left_out = {results.run_id, baseline.run_id if baseline else ""}
-    looks = [run for run in _others(site, results) if run.run_id not in left_out]
-    return baseline, 1 + len(looks)
+    return baseline, 1 + _looks_before(site, results, baseline.run_id if baseline else "")
 
 
 def _certified_before(site: Site, results: RunResults) -> RunResults | None:
@@ -63,21 +61,21 @@ def _certified_before(site: Site, results: RunResults) -> RunResults | None:
     return None
 
 
-def _others(site: Site, results: RunResults) -> list[RunResults]:
-    """Return other runs on record on this cohort under these criteria, evaluated before."""
-    found = []
-    for folder in run_folders(site):
-        with site.database.reading() as transaction:
-            record = transaction.governed(VALIDATION, folder.name)
-        if record is None or not record.content.get("results_digest"):
-            continue
-        run = recorded_results(site, folder)
-        same = (run.cohort_digest, run.criteria_digest) == (
-            results.cohort_digest, results.criteria_digest,
-        )  # fmt: skip
-        if same and run.evaluated_at < results.evaluated_at:
-            found.append(run)
-    return found
+def _looks_before(site: Site, results: RunResults, baseline_run: str) -> int:
+    """Return how many other runs ended before this one on this cohort under these criteria.
+
+    They are counted from the record: a look stays spent when its folder is gone.
+    """
+    with site.database.reading() as transaction:
+        runs = transaction.governed_all(VALIDATION)
+    asked = {"cohort_digest": results.cohort_digest, "criteria_digest": results.criteria_digest}
+    return sum(
+        bool(item.content["results_digest"])
+        and item.name not in (results.run_id, baseline_run)
+        and item.recorded_at < results.evaluated_at
+        and {key: item.content["plan"].get(key) for key in asked} == asked
+        for item in runs
+    )
 
 
 def _same_plugin(site: Site, first: str, second: str) -> bool:

@@ -1,5 +1,6 @@
 """A release is compared with the one certified before it, case by case, and looks are counted."""
 
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -56,6 +57,8 @@ def test_a_release_is_held_against_the_certified_one(site: Site) -> None:
     third = _next(site, "1.3.0", "d" * 64, dsc=0.84)
     verdict, reason = _verdict(site, third)
     assert (verdict, reason) == ("insufficient", "ALPHA_SPENT look 3 of 2")
+    shutil.rmtree(worse.folder)  # what was looked at stays looked at
+    assert _verdict(site, third) == ("insufficient", "ALPHA_SPENT look 3 of 2")
     assert [baseline_of(site, run.results, run.criteria)[1] for run in (good, worse, third)] == [
         1, 2, 3,
     ]  # fmt: skip

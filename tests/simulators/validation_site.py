@@ -111,7 +111,8 @@ def finished_run(
         transaction.put_governed(
             BY_DIGEST, digest, canonical.decode(document), "engineer", run.criteria_recorded_at
         )
-        content = {"plan": {}, "results_digest": content_digest(run)}
+        plan = {"cohort_digest": run.cohort_digest, "criteria_digest": digest}
+        content = {"plan": plan, "results_digest": content_digest(run)}
         transaction.put_governed(VALIDATION, run.run_id, content, "service:node-a", now)
     return run
 

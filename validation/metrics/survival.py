@@ -1,7 +1,7 @@
 """Discrimination and calibration of a risk when some have not been followed to the end.
 
 Own code, since scikit-survival may not be part of the suite (GPL); the conformance pack has its
-values, worked out by hand, and tests compare Harrell's C with lifelines where that is installed.
+values, worked out by hand, and without censoring it gives the plain figures.
 
     C      pairs in which the one who failed first had the higher risk, of all comparable pairs
     AUC(t) cumulative cases (failed by t) against controls (alive after t), cases weighted by the
