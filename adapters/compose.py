@@ -38,12 +38,19 @@ from adapters.log_key import log_keys, settle_log_key
 from adapters.monitor import StatisticsMonitor
 from adapters.pacs import Pacs
 from adapters.passwords import add_account
+from adapters.prescriptions.finder import PrescriptionFinder
+from adapters.prescriptions.sources import PrescriptionSources
 from adapters.registry import ReleaseRegistry
 from adapters.rt.read_folder import FolderScan
 from adapters.seeds.finder import SeedFinder
 from adapters.site_cases import SiteCases
 from adapters.site_gates import site_gates
-from adapters.watches import corrections, seed_finder
+from adapters.watches import (
+    corrections,
+    prescription_finder,
+    prescription_sources,
+    seed_finder,
+)
 from audit.errors import StorageError
 from audit.log import Log
 from audit.pseudonym import Pseudonyms
@@ -83,6 +90,7 @@ class Site:
     house: House
     feed: StudyFeed
     seeds: SeedFinder
+    prescriptions: PrescriptionFinder
     corrections: Corrections
     executor: RunExecutor
     now: Callable[[], datetime]
@@ -287,7 +295,8 @@ def _build(stack: ExitStack, home: Home, configuration: Configuration, given: _G
         targets = build_targets(configuration.targets, archives, home)
     doors = _Doors(archives, tuple(targets), given.scans, given.now)
     house = _house(stack, home, configuration, ground, doors)
-    section = configuration.site
+    section, watched = configuration.site, _watched(configuration, archives)
+    sources = prescription_sources(stack, home, configuration, ground)
     return Site(
         home=home,
         configuration=configuration,
@@ -302,9 +311,10 @@ def _build(stack: ExitStack, home: Home, configuration: Configuration, given: _G
         registry=ground.registry,
         gates=site_gates(ground.registry, home, configuration),
         house=house,
-        feed=_feed(ground, configuration, archives, given.now),
-        seeds=seed_finder(stack, configuration, ground, _watched(configuration, archives)),
-        corrections=corrections(home, configuration, ground, _watched(configuration, archives)),
+        feed=_feed(ground, configuration, archives, sources, given.now),
+        seeds=seed_finder(stack, configuration, ground, watched),
+        prescriptions=prescription_finder(configuration, ground, watched, sources),
+        corrections=corrections(home, configuration, ground, watched),
         executor=RunExecutor(
             house,
             ground.database,
@@ -349,13 +359,14 @@ def _feed(
     ground: _Ground,
     configuration: Configuration,
     archives: Mapping[str, Pacs],
+    sources: PrescriptionSources,
     now: Callable[[], datetime],
 ) -> StudyFeed:
     oversight = configuration.oversight
     rota = Rota(ground.registry, ground.pseudonyms, ground.journal, _course(configuration), now)
     return StudyFeed(
         ground.database, ground.journal, _watched(configuration, archives), ground.registry, rota,
-        configuration.trigger, configuration.site.mode, now,
+        sources, configuration.trigger, configuration.site.mode, now,
         oversight.quiet_time_s if oversight.find_reviews else None,
     )  # fmt: skip
 

@@ -20,6 +20,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from adapters.attestation.sections import LogSection
 from adapters.config_audit import AuditRepositorySection, RetentionSection
+from adapters.config_monitoring import MonitoringSection
 from adapters.config_oversight import OversightSection
 from adapters.config_sections import (
     AnswersSection,
@@ -31,6 +32,7 @@ from adapters.config_sections import (
     NoticesSection,
     OidcSection,
     PacsSection,
+    PrescriptionsSection,
     Section,
     SeedsSection,
     SiteSection,
@@ -55,12 +57,14 @@ class Configuration(Section):
     governance: GovernanceSection = GovernanceSection()
     retention: RetentionSection = RetentionSection()
     seeds: SeedsSection = SeedsSection()
+    prescriptions: PrescriptionsSection = PrescriptionsSection()
     web: WebSection = WebSection()
     notices: NoticesSection = NoticesSection()
     oidc: OidcSection = OidcSection()
     incidents: IncidentsSection = IncidentsSection()
     log: LogSection = LogSection()
     oversight: OversightSection = OversightSection()
+    monitoring: MonitoringSection = MonitoringSection()
     pacs: list[PacsSection] = Field(default_factory=list)
     targets: list[TargetSection] = Field(default_factory=list)
     audit_repositories: list[AuditRepositorySection] = Field(default_factory=list)
@@ -77,8 +81,9 @@ class Configuration(Section):
             if target.kind == "pacs" and target.pacs not in archives:
                 raise ValueError(f"target {target.name!r} names unknown pacs {target.pacs!r}")
         servers = [item.name for item in self.targets if item.kind == "fhir"]
-        if self.seeds.fhir and self.seeds.fhir not in servers:
-            raise ValueError(f"seeds.fhir names no target of kind fhir: {self.seeds.fhir!r}")
+        for section, name in (("seeds", self.seeds), ("prescriptions", self.prescriptions)):
+            if name.fhir and name.fhir not in servers:
+                raise ValueError(f"{section}.fhir names no target of kind fhir: {name.fhir!r}")
         return self
 
 

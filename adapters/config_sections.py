@@ -32,13 +32,23 @@ class Section(BaseModel):
 class SiteSection(Section):
     """Who we are; ``mode`` decides whether anything may run without a certificate.
 
-    ``time_zone`` (IANA) is where calendar days of reporting terms are counted.
+    ``time_zone`` (IANA) is where calendar days of reporting terms are counted.  ``region`` is where
+    the site stands (such as EU or CN); with ``region_pinned`` nothing is given outside it, figures
+    for pooling included.
     """
 
     name: str = "research-site"
     node: str = Field(default_factory=_node, pattern=r"^[A-Za-z0-9][A-Za-z0-9.-]{0,31}$")
     mode: Literal["research", "clinical"] = "research"
     time_zone: str = "UTC"
+    region: str = Field(default="", pattern=r"^([A-Z]{2,8}|)$")
+    region_pinned: bool = False
+
+    @model_validator(mode="after")
+    def _pin(self) -> SiteSection:
+        if self.region_pinned and not self.region:
+            raise ValueError("region_pinned needs a region to be pinned to")
+        return self
 
     @model_validator(mode="after")
     def _zone(self) -> SiteSection:
@@ -147,6 +157,20 @@ class SeedsSection(Section):
     dicom: bool = True
     names: list[str] = Field(default_factory=lambda: ["SEED", "*_SEED", "SEED_*"])
     fhir: str = ""
+    poll_interval_s: float = Field(default=60.0, gt=0)
+    patience_days: float = Field(default=30.0, gt=0)
+
+
+class PrescriptionsSection(Section):
+    """Where a prescription may come from, for releases that ask for one.
+
+    ``dicom``: plans and physician's intents of the study.  ``fhir`` is the name of a target of
+    kind fhir that is asked.  ``protocols`` are files, relative to the home.
+    """
+
+    dicom: bool = True
+    fhir: str = ""
+    protocols: list[str] = Field(default_factory=list)
     poll_interval_s: float = Field(default=60.0, gt=0)
     patience_days: float = Field(default=30.0, gt=0)
 
@@ -306,7 +330,7 @@ class TargetSection(Section):
     peer_aet: str = ""
     peer_host: str = ""
     peer_port: int = Field(default=0, ge=0, le=65535)
-    documents: list[Literal["RTSTRUCT", "SEG", "SR", "PMAP", "SC", "FHIR"]] = Field(
+    documents: list[Literal["RTSTRUCT", "SEG", "SR", "PMAP", "SC", "RTDOSE", "FHIR"]] = Field(
         default_factory=list
     )
 

@@ -79,6 +79,9 @@ def _checks(site: Site) -> Iterator[tuple[str, Callable[[], str]]]:
         yield f"audit repository {repository.name}", partial(_repository, site, repository)
     if site.configuration.incidents.contacts or site.configuration.site.mode == "clinical":
         yield "incident contacts", lambda: _contacts(site)
+    if site.configuration.monitoring.named().accounts:
+        yield "alarm duties", lambda: _duties(site)
+    yield "monitors", lambda: _monitors(site)
     yield "releases", lambda: _releases(site)
     yield "worker", lambda: _worker(site)
     yield "sandbox", lambda: _sandbox(site)
@@ -123,6 +126,26 @@ def _contacts(site: Site) -> str:
             advice="Call each contact, then set verified_on in [[incidents.contacts]].",
         )
     return f"{len(contacts)} verified within {QUARTER_DAYS} days"
+
+
+def _monitors(site: Site) -> str:
+    """Return how many items of monitoring plans ran within their window; a fault if one did not."""
+    from adapters.monitoring.running import stopped, watched
+
+    found = watched(site)
+    late = [item.name for release in found for item in stopped(site, release, site.now())]
+    if late:
+        raise ConfigurationError(
+            f"expected every monitor to have run within its window, found: {', '.join(late)}",
+            advice="`osteon serve` runs them each minute; `osteon monitor run` does so once.",
+        )
+    return f"{sum(len(release.plan.items) for release in found)} items within their window"
+
+
+def _duties(site: Site) -> str:
+    from adapters.monitoring.telling import check_duties
+
+    return check_duties(site)
 
 
 def _engine(site: Site) -> str:

@@ -1,4 +1,4 @@
-"""What persons do by hand: queue, retry, force, discard a run; try the routing rules.
+"""What persons do by hand: queue, retry, force, discard a run.
 
 Every act changes state and writes its record in one transaction.
 
@@ -9,17 +9,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from adapters.database import Transaction
 from adapters.database.runs import ANSWERED, FOLDER, OPEN_STATUSES, RunRow
 from adapters.delivery.delivery import restart_failed
 from adapters.engine.waiting import WAITING
-from adapters.rt.read_folder import FolderScan, scan_folder
+from adapters.prescriptions.statements import Choice, with_prescription
+from adapters.rt.read_folder import FolderScan
 from adapters.seeds.points import parse_point, with_seed
-from adapters.study_facts import study_facts
 from adapters.successors import revised, seeded
 from audit.errors import (
     AnswerChangedError,
@@ -72,14 +71,16 @@ def queue_by_hand(
     """Queue a research run of one release on every study of a folder that it applies to."""
     manifest = site.registry.manifest(release_digest)
     parameters = _parameters(site, release_digest, held_out)
+    asks = manifest.envelope.prescription_required
     run_ids: list[str] = []
     reasons: list[str] = []
     for facts in scan.studies:
         decision = decide(facts, release_digest, manifest)
         if decision.applies:
-            run_ids.append(
-                _queue(site, facts, decision, manifest, parameters, seed_point_mm, again)
-            )
+            sources = site.prescriptions.sources
+            stated = sources.of_files(facts, scan.files) if asks else Choice()
+            given = _Given(with_seed(parameters, seed_point_mm), seed_point_mm, stated)
+            run_ids.append(_queue(site, facts, decision, manifest, given, again=again))
         else:
             uid = facts.study_instance_uid
             reasons += [_sentence(uid, decision, reason.code) for reason in decision.reasons[-1:]]
@@ -102,6 +103,15 @@ def _parameters(site: Site, digest: str, held_out: str | None) -> dict[str, str 
     return {"members": ",".join(sorted(fair))}
 
 
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """What a run on files is made with besides its release."""
+
+    parameters: Mapping[str, str | float | bool]
+    seed_point_mm: Vector3 | None
+    stated: Choice
+
+
 def _sentence(study_instance_uid: str, decision: Decision, code: str) -> str:
     return f"study {short(study_instance_uid)}: {decision.plugin} does not apply ({code})"
 
@@ -111,11 +121,12 @@ def _queue(
     facts: StudyFacts,
     decision: Decision,
     manifest: Manifest,
-    parameters: Mapping[str, str | float | bool],
-    seed_point_mm: Vector3 | None,
+    given: _Given,
+    *,
     again: bool,
 ) -> str:
-    chosen = with_seed(dict(manifest.parameters) | dict(parameters), seed_point_mm)
+    stated = given.stated
+    chosen = with_prescription({**manifest.parameters, **given.parameters}, stated.prescription)
 
     def named(revision: int) -> str:
         return run_id_for(decision.sop_instance_uids, decision.release_digest, chosen, revision)
@@ -145,14 +156,18 @@ def _queue(
             parameters=chosen,
             revision=revision,
             trigger="manual",
-            seed_point_mm=seed_point_mm,
+            seed_point_mm=given.seed_point_mm,
             requested_by="account:local",
             supersedes=before,
+            prescription=stated.prescription,
+            prescription_fault=stated.refusal,
         )
         site.journal.route_decision(
             transaction, facts.study_instance_uid, decision, "manual", mode="research"
         )
         transaction.add_run(request, FOLDER)
+        if stated.statement is not None:
+            site.journal.prescription_taken(transaction, request, stated.statement)
     return run_id
 
 
@@ -345,43 +360,3 @@ def decide_study(site: Site, study_instance_uid: str, action: str, person: str) 
                 site.journal.access(transaction, f"study-{state}", "by-hand", person)
                 return f"study {short(study_instance_uid)} is {state}"
     raise NotFoundError("expected a run, or a study of a watched archive, found neither")
-
-
-def try_routes(site: Site, subject: str) -> list[dict[str, Any]]:
-    """Return what routing would decide for a file, a folder or a study, for every release."""
-    studies = _subject(site, subject)
-    with site.database.reading() as transaction:
-        states = {d.release_digest: d.state for d in transaction.deployments()}
-        rows = transaction.releases()
-    if not rows:
-        raise NotFoundError("expected at least one release at this site, found none")
-    lines = []
-    for facts in studies:
-        uid = facts.study_instance_uid
-        with site.database.reading() as transaction:
-            own = transaction.own_series_uids(uid)
-        for row in rows:
-            decision = decide(facts, row.digest, site.registry.manifest(row.digest), own)
-            lines.append(
-                {
-                    "study": short(uid),
-                    "plugin": row.plugin,
-                    "version": row.version,
-                    "release_digest": row.digest,
-                    "state": states.get(row.digest, "unknown"),
-                    "applies": decision.applies,
-                    "series": {role: short(series) for role, series in decision.series.items()},
-                    "reasons": [asdict(reason) for reason in decision.reasons],
-                }
-            )
-    return lines
-
-
-def _subject(site: Site, subject: str) -> tuple[StudyFacts, ...]:
-    path = Path(subject)
-    if path.exists():
-        return scan_folder(path).studies
-    for archive in site.archives.values():
-        if "search" in archive.capabilities and archive.search_series(subject):
-            return (study_facts(archive, subject, set()),)
-    raise NotFoundError("expected a file, a folder or a study of a watched archive, found none")

@@ -1,8 +1,8 @@
 """The geometry known-answer test on this installation: write, read, outline, read back.
 
-    1  a phantom CT is written as DICOM and read as every study is
+    1  a phantom's CT and MR are written as DICOM and read as every study is
     2  its lesion is outlined as a structure set, which is read back as a mask
-    3  image, mask and the place of the lesion are compared with what is known
+    3  images, mask and the place of the lesion are compared with what is known
 
 Read next: `governance/known_answer.py`.
 """
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from governance.known_answer import KnownAnswer
 from plugins.host.findings import Segmentation
-from plugins.host.images import Code, Geometry
+from plugins.host.images import Code, Geometry, Volume
 from plugins.host.manifest import Input, Manifest, Output
 from plugins.host.ports import RunRequest
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from adapters.rt.equipment import WritingContext
 
 _RUN_ID = "0" * 32
-_ROUNDING_HU = 0.501
+_ROUNDING = 0.501
 """What is stored are whole numbers; the rest is single precision."""
 
 
@@ -48,12 +48,16 @@ def examine_geometry() -> KnownAnswer:
     from adapters.rt.write_structure_set import write_structure_set
     from validation.phantoms.limb import LimbParameters, limb
 
-    parameters = LimbParameters(has_pet=False, margin_mm=(20.0, 25.0, 25.0), noise_hu=0.0)
+    parameters = LimbParameters(
+        has_pet=False, margin_mm=(20.0, 25.0, 25.0), noise_hu=0.0, has_mr=True
+    )
     phantom = limb(parameters)  # without noise, which the stored range would cut
     # 1
     files = encode_limb(phantom, PhantomStudy(name="known-answer", patient_id="KNOWN-ANSWER"))
-    volume, source = read_series(tuple(files.values()), "CT")
-    image_differs = int((np.abs(volume.array - phantom.ct_hu) > _ROUNDING_HU).sum())
+    of_ct, of_mr = ([files[n] for n in files if n.startswith(kind)] for kind in ("CT-", "MR-"))
+    volume, source = read_series(of_ct, "CT")
+    seen, _ = read_series(of_mr, "MR")
+    image_differs = _differing(volume, phantom.ct_hu) + _differing(seen, phantom.mr)
     # 2
     context, region = _outlined(volume.geometry, phantom.tumour, source.first)
     written = encode(write_structure_set(context, source, [region]))
@@ -68,6 +72,11 @@ def examine_geometry() -> KnownAnswer:
         image_differs,
         int((mask != phantom.tumour).sum()),
     )
+
+
+def _differing(volume: Volume, written: NDArray[np.float32] | None) -> int:
+    """Return how many voxels of an image did not come back."""
+    return -1 if written is None else int((np.abs(volume.array - written) > _ROUNDING).sum())
 
 
 def _outlined(

@@ -16,14 +16,20 @@ from pathlib import Path
 
 from adapters.database import Database
 from adapters.governance import findings
+from plugins.host.observation import answer_numbers
 from plugins.host.ports import Answer, RunRequest
 
 
 def statistics_document(answer: Answer) -> tuple[str, str]:
-    """Return the statistics of an answer as canonical JSON text, and its digest."""
+    """Return the statistics of an answer as canonical JSON text, and its digest.
+
+    ``output`` is what every kind of finding says of itself (`plugins.host.observation`).
+    """
     import rfc8785
 
-    values = json.loads(json.dumps(asdict(answer.prediction.statistics)))
+    stated: dict[str, object] = asdict(answer.prediction.statistics)
+    stated["output"] = answer_numbers(answer.prediction, answer.explanation)
+    values = json.loads(json.dumps(stated))
     text = rfc8785.dumps(values)
     return text.decode(), f"sha256:{hashlib.sha256(text).hexdigest()}"
 

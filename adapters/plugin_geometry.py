@@ -3,7 +3,8 @@
     1  phantoms are drawn: a point-symmetric lesion at a random sub-voxel place, in anatomy that
        no mirror image resembles, in every handedness equally often
     2  each is written as DICOM, in one of eight patient positions, in some cases tilted, with
-       unequal voxels, with its files in reversed order, or with another field of view
+       unequal voxels, with its files in reversed order, or with another field of view: as CT
+       and PET, and as MR for a release that takes MR
     3  it is read as every study is, and the release answers in its worker process
     4  the signed distance of the answer's centroid to the known place is taken in voxels, along
        the axes of the image and along those of the patient
@@ -21,6 +22,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import lru_cache
 from io import BytesIO
 from itertools import product
 
@@ -28,6 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom import dcmread
 
+from adapters.phantom_roles import MODALITIES, phantom_roles
 from adapters.rt.equipment import encode
 from adapters.rt.read_series import read_series
 from adapters.rt.write_frames import decimal
@@ -55,7 +58,7 @@ class Presentation:
     ----------
     number : of the phantom; lesion, place, laterality and handedness follow from it.
     tilt_deg : turn of the scanned grid about the patient's x axis.
-    spacing_mm : of the CT (frames, rows, columns).
+    spacing_mm, mr_spacing_mm : of the CT and the MR (frames, rows, columns).
     margin_mm : field of view around the lesion (z, y, x), uneven so that a mirror shows.
     """
 
@@ -65,6 +68,7 @@ class Presentation:
     reversed_order: bool = False
     spacing_mm: tuple[float, float, float] = (5.0, 2.4, 2.4)
     margin_mm: tuple[float, float, float] = (40.0, 40.0, 40.0)
+    mr_spacing_mm: tuple[float, float, float] = (6.0, 1.8, 1.8)
 
 
 def presentations(count: int = 16) -> tuple[Presentation, ...]:
@@ -75,6 +79,7 @@ def presentations(count: int = 16) -> tuple[Presentation, ...]:
     handedness once.  Tilt, voxel shape, order of files and field of view change with the pair.
     """
     spacings = ((5.0, 2.4, 2.4), (4.0, 2.4, 1.8), (6.0, 2.0, 2.4))
+    mr_spacings = ((6.0, 1.8, 1.8), (5.0, 1.6, 2.1))
     margins = ((40.0, 40.0, 40.0), (50.0, 30.0, 45.0))
     return tuple(
         Presentation(
@@ -84,6 +89,7 @@ def presentations(count: int = 16) -> tuple[Presentation, ...]:
             reversed_order=number % 3 == 1,
             spacing_mm=spacings[number % len(spacings)],
             margin_mm=margins[(number // 2) % len(margins)],
+            mr_spacing_mm=mr_spacings[number % len(mr_spacings)],
         )
         for number in range(count // 2)
         for position in PAIRS[number % len(PAIRS)]
@@ -103,8 +109,11 @@ def examine_plugin(
     PluginError, ReleaseError, RefusalError : the release does not answer.
     """
     found = []
+    roles = phantom_roles(manifest)
     for item in shown:
-        case, place_mm = read_back(item)
+        series, place_mm = read_back(item, "MR" in roles.values())
+        images = {role: series[modality] for role, modality in roles.items()}
+        case = Case("1.2.3", Subject(age_years=56.0, sex="O"), images, body_part="EXTREMITY")
         request = _request(manifest, release_digest, case)
         answer = workers.run(request, case, explain=False)
         regions = [r for r in answer.prediction.findings if isinstance(r, Segmentation)]
@@ -112,24 +121,30 @@ def examine_plugin(
     return tuple(found)
 
 
-def read_back(shown: Presentation) -> tuple[Case, NDArray[np.float64]]:
-    """Return a phantom as it is read after it was written, and the LPS mm of its lesion."""
-    phantom = draw(shown)
+@lru_cache(maxsize=16)
+def read_back(
+    shown: Presentation, with_mr: bool = False
+) -> tuple[dict[str, Volume], NDArray[np.float64]]:
+    """Return a phantom's series by modality as they are read after they were written, and the
+    LPS mm of its lesion.
+
+    The last sixteen are kept (a megabyte each at most): every release is shown the same ones.
+    """
+    phantom = draw(shown, with_mr)
     study = PhantomStudy(shown.position, name=f"geometry-{shown.number}", patient_id="KNOWN-ANSWER")
     files = encode_limb(phantom, study)
-    images: dict[str, Volume] = {}
-    for role, modality, prefix in (("ct", "CT", "CT-"), ("pet", "PT", "PT-")):
-        raw = [content for name, content in files.items() if name.startswith(prefix)]
+    series: dict[str, Volume] = {}
+    for modality in MODALITIES if with_mr else MODALITIES[:2]:
+        raw = [content for name, content in files.items() if name.startswith(f"{modality}-")]
         turned = [_tilted(content, shown.tilt_deg) for content in raw]
-        images[role], _ = read_series(
+        series[modality], _ = read_series(
             tuple(turned[::-1] if shown.reversed_order else turned), modality
         )
-    case = Case("1.2.3", Subject(age_years=56.0, sex="O"), images, body_part="EXTREMITY")
     place = _turn(shown.tilt_deg) @ np.asarray(phantom.parameters.centre_mm)
-    return case, place
+    return series, place
 
 
-def draw(shown: Presentation) -> LimbPhantom:
+def draw(shown: Presentation, with_mr: bool = False) -> LimbPhantom:
     """Return the phantom of a presentation in its handedness."""
     generator = np.random.default_rng([shown.number, 1895])
     sides = "LR"[(shown.number // len(HANDEDNESS)) % 2]
@@ -143,6 +158,8 @@ def draw(shown: Presentation) -> LimbPhantom:
         centre_mm=(moved[0], moved[1], moved[2]),
         ct_spacing_mm=shown.spacing_mm,
         margin_mm=shown.margin_mm,
+        has_mr=with_mr,
+        mr_spacing_mm=shown.mr_spacing_mm,
     )
     phantom = limb(parameters)
     mirror_y, mirror_z = HANDEDNESS[shown.number % len(HANDEDNESS)]
@@ -162,31 +179,48 @@ def _mirrored(phantom: LimbPhantom, axis: int) -> LimbPhantom:
         origin[2 - axis] = round(2 * centre - last, 4)
         return replace(known, origin_mm=(origin[0], origin[1], origin[2]))
 
-    pet = phantom.pet_suv
+    def turned(values: NDArray[np.float32] | None) -> NDArray[np.float32] | None:
+        return None if values is None else np.flip(values, axis)
+
     return replace(
         phantom,
         ct_hu=np.flip(phantom.ct_hu, axis),
         ct_grid=grid(phantom.ct_grid),
-        pet_suv=None if pet is None else np.flip(pet, axis),
-        pet_grid=None if phantom.pet_grid is None else grid(phantom.pet_grid),
+        pet_suv=turned(phantom.pet_suv),
+        pet_grid=phantom.pet_grid and grid(phantom.pet_grid),
         tumour=np.flip(phantom.tumour, axis),
+        mr=turned(phantom.mr),
+        mr_grid=phantom.mr_grid and grid(phantom.mr_grid),
     )
 
 
 def _cut(phantom: LimbPhantom, generator: np.random.Generator) -> LimbPhantom:
-    """Cut one side of the CT on every axis by 12 to 20 mm, so that the lesion is off its middle."""
-    slices, origin = [], list(phantom.ct_grid.origin_mm)
+    """Cut one side of CT and MR on every axis by 12 to 20 mm: the lesion is off their middles."""
+    box, ct_grid = _box(phantom.ct_grid, generator)
+    ct = np.ascontiguousarray(phantom.ct_hu[box])
+    phantom = replace(phantom, ct_hu=ct, ct_grid=ct_grid, tumour=phantom.tumour[box])
+    if phantom.mr is None or phantom.mr_grid is None:
+        return phantom
+    box, mr_grid = _box(phantom.mr_grid, generator)
+    return replace(phantom, mr=np.ascontiguousarray(phantom.mr[box]), mr_grid=mr_grid)
+
+
+def _box(grid: Grid, generator: np.random.Generator) -> tuple[tuple[slice, ...], Grid]:
+    """Return what is left of a grid that loses one side on every axis, and that as a grid."""
+    slices, origin = [], list(grid.origin_mm)
     for axis in range(3):
-        step, size = phantom.ct_grid.spacing_mm[axis], phantom.ct_grid.shape[axis]
+        step, size = grid.spacing_mm[axis], grid.shape[axis]
         count = round(float(generator.uniform(12.0, 20.0)) / step)
         low = bool(generator.integers(2))
         slices.append(slice(count, size) if low else slice(0, size - count))
         origin[2 - axis] += count * step if low else 0.0
-    box = (slices[0], slices[1], slices[2])
-    ct = np.ascontiguousarray(phantom.ct_hu[box])
-    shape = (ct.shape[0], ct.shape[1], ct.shape[2])
-    grid = Grid(shape, phantom.ct_grid.spacing_mm, (origin[0], origin[1], origin[2]))
-    return replace(phantom, ct_hu=ct, ct_grid=grid, tumour=phantom.tumour[box])
+    shape = [item.stop - item.start for item in slices]
+    left = replace(
+        grid,
+        shape=(shape[0], shape[1], shape[2]),
+        origin_mm=(origin[0], origin[1], origin[2]),
+    )
+    return tuple(slices), left
 
 
 def _turn(degrees: float) -> NDArray[np.float64]:

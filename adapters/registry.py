@@ -23,6 +23,7 @@ from adapters.home import Home
 from audit.errors import NotFoundError
 from governance.certificate import ATTACHMENT
 from governance.certification import Office, Standing
+from governance.commissioning import commissioned
 from governance.components import SBOM
 from governance.deployment import Certified, Decision, is_authorised, known, register
 from governance.gates import Objection
@@ -144,7 +145,9 @@ class ReleaseRegistry:
             if request.trigger != "manual":
                 present = known(transaction, self.site, digest)
             reasons = barred(transaction, present, request.plugin, shadow=request.mode == "shadow")
-        return replace(found, barred=(*reasons, *self.signature_objections(digest)))
+            here = commissioned(transaction, digest, self.site, self.now(), self.trust())
+        barring = (*reasons, *self.signature_objections(digest))
+        return replace(found, barred=barring, commissioned=here)
 
     def attachment(self, release_digest: str, name: str) -> bytes | None:
         """Return an attachment of a release that lies here; None where it has none."""

@@ -4,7 +4,7 @@ A release that outlines the phantom's lesion is tried before it enters clinical 
 (`PluginGeometryGate`) and once a day while it is in use; what misplaces stops its plugin in
 clinical mode.  A process tries a release once for a gate: the same bytes answer the same.
 
-Read next: `plugin_geometry.py`.
+Read next: `phantom_roles.py`, `plugin_geometry.py`.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import structlog
 
 from adapters.governance.persons import GUARDIAN
 from adapters.governance.stopping import stop
+from adapters.phantom_roles import outlines_the_phantom
 from adapters.registry import ReleaseRegistry
 from governance.canary import COURSE_STATES
 from governance.known_answer import PLUGIN_FAILED, PluginAnswer
@@ -29,22 +30,11 @@ from plugins.host.runner import ReleaseWorkers
 if TYPE_CHECKING:
     from adapters.compose import Site
 
-LESION = "86049000"
-"""SNOMED CT: neoplasm, primary; what the phantom has one of."""
-ROLES = {"ct": "CT", "pet": "PT"}
-"""What the phantom can give."""
 DAY = timedelta(days=1)
 _PATIENCE = 5.0
 _tried: dict[str, PluginAnswer] = {}
 _lock = Lock()
 _log = structlog.get_logger(__name__)
-
-
-def outlines_the_phantom(manifest: Manifest) -> bool:
-    """Return whether a release outlines a lesion on what the phantom can give."""
-    wanted = {item.role: item.modality for item in manifest.inputs if item.required}
-    lesion = any(o.kind == "Segmentation" and o.code_value == LESION for o in manifest.outputs)
-    return lesion and wanted == {"ct": "CT"}
 
 
 def try_release(releases: Path, digest: str, manifest: Manifest) -> PluginAnswer:

@@ -14,6 +14,7 @@ from adapters.release_geometry import known_geometry
 from adapters.technical_file.site_sources import SourceRoom
 from governance.certification import CertificateGate
 from governance.change.gates import budget_gate, change_gate
+from governance.commissioning import CommissioningGate
 from governance.components import ComponentsGate
 from governance.gates import Gate
 from governance.holds import hold_gate
@@ -33,6 +34,7 @@ def site_gates(
         CertificateGate(registry.office),
         GeometryGate(known_answer),
         PluginGeometryGate(known_geometry(registry, home.releases)),
+        CommissioningGate(registry.trust),
         PromotionGate(Policy(section.minimum_pairs, section.agreement_floor)),
         change_gate,
         budget_gate,

@@ -1,9 +1,9 @@
-"""The run that follows from another one: the same input with a seed point, or its next revision.
+"""The run that follows from another one: with a seed point, a prescription, or as a revision.
 
 Pure: a request in, a request out.  Whoever queues it marks nothing; the earlier run is
 superseded when the later one stands (`journal.closed`).
 
-Read next: `hand.py`, `seeds/finder.py`, `corrections.py`.
+Read next: `hand.py`, `seeds/finder.py`, `prescriptions/finder.py`, `corrections.py`.
 """
 
 from __future__ import annotations
@@ -11,10 +11,12 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime
 
+from adapters.prescriptions.statements import with_prescription
 from adapters.seeds.points import with_seed
 from plugins.host.identity import SHADOW_REVISION, run_id_for
 from plugins.host.images import Vector3
 from plugins.host.ports import RunRequest
+from plugins.host.prescription import Prescription
 
 
 def seeded(
@@ -42,6 +44,26 @@ def seeded(
         trigger=_trigger(before, "seed"),
         seed_point_mm=point_mm,
         seed_frame_of_reference_uid=frame_of_reference_uid,
+        requested_by=requested_by,
+        supersedes=before.run_id,
+        opened_at=now,
+    )
+
+
+def prescribed(
+    before: RunRequest, prescription: Prescription, requested_by: str, now: datetime
+) -> RunRequest:
+    """Return the run of the same input with a prescription."""
+    parameters = with_prescription(before.parameters, prescription)
+    return replace(
+        before,
+        run_id=run_id_for(
+            before.sop_instance_uids, before.release_digest, parameters, before.revision
+        ),
+        parameters=parameters,
+        trigger=_trigger(before, "prescription"),
+        prescription=prescription,
+        prescription_fault="",
         requested_by=requested_by,
         supersedes=before.run_id,
         opened_at=now,

@@ -124,7 +124,13 @@ def require_own_place(
 
 def require_not_builder(row: Transition, person: str, builders: frozenset[str]) -> None:
     """Return unless the row wants four eyes and the person built or registered the release."""
-    if row.four_eyes and name_of(person) in builders:
+    if row.four_eyes:
+        require_no_builder(person, builders)
+
+
+def require_no_builder(person: str, builders: frozenset[str]) -> None:
+    """Return unless the person built or registered the release (BUILDER_MAY_NOT_DECIDE)."""
+    if name_of(person) in builders:
         raise _refused(
             "BUILDER_MAY_NOT_DECIDE",
             f"expected a person who neither built nor registered the release, found {person}",

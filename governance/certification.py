@@ -14,6 +14,7 @@ from datetime import datetime
 from typing import Any
 
 from governance.certificate import Certificate, decode, evidence_objections, objections
+from governance.commissioning import Commissioned, bars
 from governance.gates import Objection, Passage
 from governance.ports import GovernedStore
 from governance.signing import TrustedKey
@@ -35,11 +36,13 @@ class Standing:
     objections : why the release may not run on it; none when it may.
     certificate : what it says, where it holds.
     barred : what stands in the way in every mode: the release was stopped or suspended.
+    commissioned : how the release stands at the site that asks; None where nobody looked.
     """
 
     objections: tuple[Objection, ...]
     certificate: Certificate | None = None
     barred: tuple[Objection, ...] = ()
+    commissioned: Commissioned | None = None
 
     @property
     def holds(self) -> bool:
@@ -112,11 +115,13 @@ def suspended(documents: GovernedStore) -> tuple[str, ...]:
 
 
 def clear(standing: Standing, mode: str, facts: CaseFacts) -> tuple[tuple[str, ...], bool]:
-    """Return what a certificate says against a case, and whether the case is refused for it.
+    """Return what certificate and commissioning say against a case, and whether it is refused.
 
     In clinical mode the case is refused; in every other mode it is marked.
     """
     reasons = [item.code for item in standing.objections if mode == "clinical"]
+    if standing.commissioned is not None:
+        reasons += bars(standing.commissioned, facts)
     if standing.certificate is not None:
         reasons += uncovered(standing.certificate.strata, facts)
     return tuple(reasons), bool(reasons) and mode == "clinical"

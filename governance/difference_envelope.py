@@ -65,6 +65,11 @@ def _refused(old: Any, new: Any) -> bool:
     return bool(set(old or ()) - set(new or ()))
 
 
+def _asked(old: Any, new: Any) -> bool:
+    """Likewise for something that is asked for, or not."""
+    return bool(old) and not new
+
+
 _RULES: Mapping[str, Callable[[Any, Any], bool]] = {
     "body_parts": _allowed,
     "age_years": _range,
@@ -76,5 +81,6 @@ _RULES: Mapping[str, Callable[[Any, Any], bool]] = {
     "required_structures": _refused,
     "trained_field_mm": _largest,
     "oblique_deg": _largest,
+    "prescription_required": _asked,
 }
 """Limit -> does the second admit a case that the first refuses?"""

@@ -67,7 +67,7 @@ ARTICLES: Mapping[str, Article] = MappingProxyType(
                 "Menschen können das System verstehen, übersteuern und anhalten und bleiben sich "
                 "der Automatisierungsneigung bewusst.",
             ),
-            ("assessment", "stop", "by_hand", "seed", "refusal"),
+            ("assessment", "stop", "by_hand", "seed", "prescription", "what_if", "refusal"),
             ("overseers", "training", "staff_notice", "stop"),
             ("oversight",),
         ),
@@ -114,7 +114,10 @@ ARTICLES: Mapping[str, Article] = MappingProxyType(
                 "Data on performance are collected and analysed over the lifetime.",
                 "Daten zur Leistung werden über die Lebensdauer gesammelt und ausgewertet.",
             ),
-            ("inference", "assessment", "comparison", "incident", "fault", "refusal"),
+            (
+                "inference", "assessment", "plan_comparison", "comparison", "incident", "fault",
+                "refusal",
+            ),
             ("monitoring_plan", "alarm", "recall", "corrective_action", "safety_notice"),
             ("oversight", "incidents", "releases"),
         ),

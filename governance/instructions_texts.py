@@ -65,6 +65,7 @@ WORDS: Mapping[str, tuple[str, str]] = {
     "quality_flags_refused": ("Refused", "Abgelehnt bei"),
     "kernels_refused": ("Refused kernels", "Abgelehnte Kernel"),
     "required_structures": ("Structures needed", "Benötigte Strukturen"),
+    "prescription_required": ("Prescription needed", "Verordnung nötig"),
     "refused": (
         "A study outside these limits is refused with its reasons; it takes the manual path.",
         "Eine Studie außerhalb dieser Grenzen wird mit Gründen abgelehnt; sie geht den "

@@ -36,15 +36,19 @@ class Sealer:
         return f"Sealer({self.key_id})"
 
 
-def seal(content: Mapping[str, Any], sealer: Sealer, at: datetime) -> dict[str, Any]:
+def seal(
+    content: Mapping[str, Any], sealer: Sealer, at: datetime, purpose: str = PURPOSE
+) -> dict[str, Any]:
     """Return the content with its signature under ``signature``; an older one is replaced."""
     plain = unsealed(content)
     digest = digest_of(canonical.encode(plain))
-    attachment = sign(digest, sealer.key, sealer.key_id, PURPOSE, at)
+    attachment = sign(digest, sealer.key, sealer.key_id, purpose, at)
     return {**plain, SIGNATURE: canonical.decode(attachment)}
 
 
-def open_sealed(document: Mapping[str, Any], trust: tuple[TrustedKey, ...]) -> dict[str, Any]:
+def open_sealed(
+    document: Mapping[str, Any], trust: tuple[TrustedKey, ...], purpose: str = PURPOSE
+) -> dict[str, Any]:
     """Return the content of a sealed document.
 
     Raises
@@ -56,7 +60,7 @@ def open_sealed(document: Mapping[str, Any], trust: tuple[TrustedKey, ...]) -> d
         raise SignatureError("expected a sealed document, found one without a signature")
     content = unsealed(document)
     digest = digest_of(canonical.encode(content))
-    verify_signature(canonical.encode(dict(signature)), digest, trust, PURPOSE)
+    verify_signature(canonical.encode(dict(signature)), digest, trust, purpose)
     return content
 
 

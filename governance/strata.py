@@ -24,7 +24,9 @@ from audit.errors import RefusalError
 VERDICTS = ("pass", "fail", "insufficient")
 UNCOVERED = "STRATUM_INSUFFICIENT"
 UNKNOWN = "STRATUM_UNKNOWN"
-_KEYS = ("age_years", "sex", "body_part", "flag", "inputs")
+EQUIPMENT = ("manufacturer", "model", "station")
+"""Facts of the machine that made the reference image, compared by letters and digits alone."""
+_KEYS = ("age_years", "sex", "body_part", "flag", "inputs", *EQUIPMENT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +37,9 @@ class Stratum:
     ----------
     where : conditions that all hold for a member; empty means everybody.  ``age_years``:
         [from, below); ``sex`` and ``body_part``: permitted values; ``flag``: a quality flag
-        such as ``metal`` that is there; ``inputs``: exactly these roles were read.
+        such as ``metal`` that is there; ``inputs``: exactly these roles were read;
+        ``manufacturer``, ``model``, ``station``: permitted values, the last one as the word
+        that reading makes of a Station Name.
 
     Raises
     ------
@@ -74,6 +78,7 @@ class CaseFacts:
     ----------
     flags : quality flags of the case.
     inputs : roles that were read, sorted.
+    manufacturer, model, station : of the reference image's scanner.
     """
 
     age_years: float | None = None
@@ -81,6 +86,9 @@ class CaseFacts:
     body_part: str = ""
     flags: tuple[str, ...] = ()
     inputs: tuple[str, ...] = ()
+    manufacturer: str = ""
+    model: str = ""
+    station: str = ""
 
 
 def belongs(stratum: Stratum, facts: CaseFacts) -> bool | None:
@@ -110,9 +118,10 @@ def _holds(key: str, wanted: Any, facts: CaseFacts) -> bool | None:
         return None if facts.age_years is None else wanted[0] <= facts.age_years < wanted[1]
     if key == "sex":
         return None if facts.sex is None else facts.sex in _values(wanted)
-    if key == "body_part":
+    if key == "body_part" or key in EQUIPMENT:
+        found = str(getattr(facts, key))
         known = {_letters(item) for item in _values(wanted)}
-        return None if not facts.body_part else _letters(facts.body_part) in known
+        return None if not found else _letters(found) in known
     if key == "flag":
         return all(item in facts.flags for item in _values(wanted))
     return tuple(sorted(_values(wanted))) == tuple(sorted(facts.inputs))

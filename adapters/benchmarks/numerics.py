@@ -8,9 +8,7 @@ Read next: `validation/benchmarks/table.py` (how they take turns), `subjects.py`
 from __future__ import annotations
 
 import tempfile
-import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,7 +29,7 @@ from adapters.benchmarks.writing import (
     write_structures,
 )
 from audit.errors import SuiteError
-from validation.benchmarks.table import Measured, Row, measure
+from validation.benchmarks.table import Measured, Row, Spent, Turns, measure, spent
 
 WINDOWS = "sliding windows, CT 96 × 320²"
 
@@ -45,7 +43,6 @@ class Subject:
     script : the peer's environment and the script that runs it.
     ours : does the work once on the files of the folder.
     agreement : from our result and the folder in which the peer left its own.
-    most : repeats, where a run takes a minute.
     """
 
     function: str
@@ -54,34 +51,58 @@ class Subject:
     script: tuple[str, str]
     ours: Callable[[Path], Any]
     agreement: Callable[[Any, Path], str]
-    most: int = 99
 
 
-def numerics_table(repeats: int, peers: Path = FOLDER, only: str = "") -> Iterator[Measured]:
-    """Yield the figures of each row in turn; a peer that is not there is named."""
+def wanted(only: str, skip: Collection[str]) -> list[Subject]:
+    """Return the rows whose function holds ``only`` and whose names hold nothing of ``skip``."""
+    return [
+        subject
+        for subject in subjects()
+        if only in subject.function
+        and not any(word in f"{subject.function} {subject.peer}" for word in skip)
+    ]
+
+
+def numerics_table(
+    rows: Collection[Subject], turns: Turns, peers: Path = FOLDER, place: Path | None = None
+) -> Iterator[Measured]:
+    """Yield the figures of each row when it is measured; a peer that is not there is named.
+
+    Parameters
+    ----------
+    place : folder that keeps what both sides work on; one that is deleted where it is None.
+    """
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        make(folder)
-        if not only or only in WINDOWS:
-            make_windows(folder)
-        for subject in subjects():
-            if only and only not in subject.function:
-                continue
+        folder = place or Path(name)
+        if any(subject.function != WINDOWS for subject in rows):
+            _once("files", make, folder)
+        if any(subject.function == WINDOWS for subject in rows):
+            _once("windows", make_windows, folder)
+        for subject in rows:
             try:
-                with ExitStack() as stack:
-                    peer = stack.enter_context(Peer(*subject.script, folder, peers))
-                    yield measure(_row(subject, peer, folder), min(repeats, subject.most))
+                with Peer(*subject.script, folder, peers) as peer:
+                    yield measure(_row(subject, peer, folder), turns)
             except SuiteError as error:
                 yield Measured(subject.function, subject.peer, subject.goal, missing=str(error))
+
+
+def _once(name: str, maker: Callable[[Path], None], folder: Path) -> None:
+    """Make what is worked on, where it was not made before; a part of it is made anew."""
+    stamp = folder / f"{name}.done"
+    if not stamp.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        maker(folder)
+        stamp.touch()
 
 
 def _row(subject: Subject, peer: Peer, folder: Path) -> Row:
     found: list[Any] = [None]
 
-    def ours() -> float:
-        started = time.perf_counter()
+    def work() -> None:
         found[0] = subject.ours(folder)
-        return time.perf_counter() - started
+
+    def ours() -> Spent:
+        return spent(work)
 
     return Row(
         subject.function,
@@ -116,8 +137,8 @@ def subjects() -> tuple[Subject, ...]:
         ),
         Subject(surface, "surface-distance", 10, deepmind, _surface, _figures("surface")),
         Subject("DVH, 10 ROIs, 3 mm", "dicompyler-core", 50, histograms, _dvh, _volumes),
-        Subject(WINDOWS, "nnU-Net", 20, ("nnunet", "windows_nnunet"), labels_of, dice("nnunet"), 2),
-        Subject(WINDOWS, "MONAI", 1, ("own", "windows_monai"), labels_of, dice("monai"), 3),
+        Subject(WINDOWS, "nnU-Net", 20, ("nnunet", "windows_nnunet"), labels_of, dice("nnunet")),
+        Subject(WINDOWS, "MONAI", 1, ("own", "windows_monai"), labels_of, dice("monai")),
         Subject("RTSTRUCT to masks, 10 ROIs", "rt-utils", 20, rt_utils, _read, _masks),
         Subject("masks to RTSTRUCT, 10 ROIs", "rt-utils", 10, drawn, write_structures, round_trip),
         Subject("SEG write, 10 segments", "highdicom", 10, seg, write_segments, same_segments),

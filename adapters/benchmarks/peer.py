@@ -1,7 +1,8 @@
 """A peer at work in a process of its own.
 
 The script prints one line when it has loaded its input, then for every line it is sent does the
-work once and answers with the seconds it took.  What it found lies in the folder afterwards.
+work once and answers with the seconds it took, on the clock and of the processor.  What it found
+lies in the folder afterwards.
 
 Read next: `peers/`.
 """
@@ -14,6 +15,7 @@ from types import TracebackType
 
 from adapters.benchmarks.environments import FOLDER, python_of
 from audit.errors import NotFoundError, SuiteError
+from validation.benchmarks.table import Spent
 
 SCRIPTS = Path(__file__).parent / "peers"
 
@@ -41,12 +43,13 @@ class Peer:
         self._name = script
         self._answer()
 
-    def run(self) -> float:
-        """Do the work once and return the seconds it took."""
+    def run(self) -> Spent:
+        """Do the work once and return what it took."""
         assert self._process.stdin is not None
         self._process.stdin.write("run\n")
         self._process.stdin.flush()
-        return float(self._answer())
+        clock, processor = self._answer().split()
+        return Spent(float(clock), float(processor))
 
     def _answer(self) -> str:
         assert self._process.stdout is not None

@@ -35,7 +35,7 @@ PROPERTIES = {"mean": 80.0, "std": 250.0, "percentile_00_5": -200.0, "percentile
 def make_windows(folder: Path) -> None:
     """Write the CT and the model."""
     place = folder / "windows"
-    place.mkdir(exist_ok=True)
+    place.mkdir(parents=True, exist_ok=True)
     random = np.random.default_rng(20261126)
     truth, image = _limb(random, SHAPE, SPACING_MM)
     np.savez(place / "ct.npz", image=image, truth=truth, spacing=np.array(SPACING_MM))

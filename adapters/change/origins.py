@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from adapters.registry import ReleaseRegistry
 
 
-OF_THE_CASE = ("seed_point", "members", "recall")
+OF_THE_CASE = ("seed_point", "prescription", "members", "recall")
 RUNS_LOOKED_AT = 1000
 
 

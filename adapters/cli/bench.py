@@ -6,7 +6,6 @@ Read next: `adapters/bench.py`, `adapters/benchmarks/numerics.py`, `adapters/ben
 from __future__ import annotations
 
 import os
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,19 +15,26 @@ from adapters.cli.terminal import HomeOption, JsonOption, echo_json, echo_table,
 from audit.errors import ConfigurationError
 
 PARTS = ("overhead", "numerics", "log", "dose")
-COLUMNS = (
-    "function", "peer", "ours, s (least)", "peer, s (least)", "times faster", "goal", "agreement",
-)  # fmt: skip
 
 
 def bench(
     home: HomeOption = None,
     as_json: JsonOption = False,
-    repeats: Annotated[int, typer.Option(help="Runs of each side, alternating.")] = 7,
+    repeats: Annotated[int, typer.Option(min=1, help="Runs of each side, alternating.")] = 7,
     only: Annotated[
         str | None, typer.Option(help="One part: overhead, numerics, log or dose.")
     ] = None,
     function: Annotated[str, typer.Option(help="Only functions whose name holds this.")] = "",
+    skip: Annotated[
+        list[str] | None, typer.Option(help="No rows whose function or peer holds this.")
+    ] = None,
+    row_seconds: Annotated[
+        float, typer.Option(help="A row that has taken this long gets no further turn.")
+    ] = 60.0,
+    keep: Annotated[
+        Path | None,
+        typer.Option(help="File of measured rows: its rows are not measured again."),
+    ] = None,
     records: Annotated[int, typer.Option(help="Records of the large log.")] = 1_000_000,
     peers: Annotated[Path, typer.Option(help="Environments of `make peers`.")] = Path(".peers"),
 ) -> None:
@@ -44,7 +50,10 @@ def bench(
         if not as_json:
             show(document)
     if only in (None, "numerics"):
-        document["numerics"] = _numerics(repeats, peers, function, quiet=as_json)
+        from adapters.cli.bench_numerics import measured
+
+        which, how = (function, tuple(skip or ())), (repeats, row_seconds)
+        document["numerics"] = measured(which, how, (peers, keep), quiet=as_json)
     if only in (None, "log"):
         from adapters.bench_log import measure as measure_log
         from adapters.bench_log import show as lines_of
@@ -68,18 +77,3 @@ def _dose(turns: int) -> dict[str, Any]:
     if not (data / "validation").is_dir():
         raise ConfigurationError(f"expected OpenKBP in {data} (OSTEON_TEST_DATA), found none")
     return measure(data, weight_paths("dose")[0], turns, os.cpu_count() or 1, tell_stderr)
-
-
-def _numerics(repeats: int, peers: Path, function: str, *, quiet: bool) -> list[dict[str, Any]]:
-    from adapters.benchmarks.numerics import numerics_table
-    from validation.benchmarks.table import lines
-
-    table = []
-    for row in numerics_table(repeats, peers, function):
-        table.append(row)
-        typer.echo(f"measured {row.function} beside {row.peer}", err=True)
-    if not quiet:
-        loads = [row.load for row in table if not row.missing]
-        load = f", load {min(loads):.1f} to {max(loads):.1f}" if loads else ""
-        echo_table(f"Numerics, median of {repeats} turns{load}", COLUMNS, lines(table))
-    return [asdict(row) | {"ratio": row.ratio, "reached": row.reached} for row in table]

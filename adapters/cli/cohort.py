@@ -22,17 +22,39 @@ def build(
         Path | None, typer.Argument(help="Folder of arrays with clinical.csv and a plan.")
     ] = None,
     source: Annotated[
-        str, typer.Option("--from", help="A data set that the suite has a plan for: sts51.")
+        str,
+        typer.Option(
+            "--from", help="A folder of DICOM studies, or a data set with a plan: sts51, openkbp."
+        ),
     ] = "",
-    plan: Annotated[Path | None, typer.Option(help="The plan; else cohort-plan.json.")] = None,
+    plan: Annotated[
+        Path | None, typer.Option(help="The plan; else cohort-plan.json, or .toml for DICOM.")
+    ] = None,
+    release: Annotated[
+        str, typer.Option("--release", help="DICOM: whose inputs are read, whose training asked.")
+    ] = "",
+    structure: Annotated[
+        list[str] | None,
+        typer.Option(help="DICOM: NAME=FINDING of a region, beside those of the plan."),
+    ] = None,
+    leave_out: Annotated[
+        bool, typer.Option("--leave-out", help="DICOM: go on without studies that have a fault.")
+    ] = False,
     home: HomeOption = None,
     config: ConfigOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Build a cohort into the home: pseudonyms, digests, strata, coverage; on record."""
     from adapters.validation import building
 
     if bool(folder) == bool(source):
         raise ConfigurationError("expected a folder or --from, found both or neither")
+    if source and Path(source).is_dir() and not (building.PLANS / f"{source}-cohort.json").exists():
+        asked = (Path(source), plan, release, tuple(structure or ()), leave_out)
+        _build_dicom(asked, home, config, as_json=as_json)
+        return
+    if release or structure or leave_out:
+        raise ConfigurationError("expected --from with a folder of DICOM studies, found another")
     if source:
         plan = building.PLANS / f"{source}-cohort.json"
         folder = Path(os.environ.get("OSTEON_TEST_DATA", "../shared/data")) / source
@@ -40,8 +62,79 @@ def build(
     with deciding(home, config) as (site, person):
         kept = building.build(site, folder, person, plan)
     count = len({case.patient_group for case in kept.cohort.cases})
+    if as_json:
+        cases = len(kept.cohort.cases)
+        echo_json({"cohort": kept.cohort.name, "digest": kept.digest, "cases": cases,
+                   "patients": count})  # fmt: skip
+        return
     typer.echo(f"cohort {kept.cohort.name}: {len(kept.cohort.cases)} cases, {count} patients")
     typer.echo(f"  {kept.digest}")
+
+
+def _build_dicom(
+    asked: tuple[Path, Path | None, str, tuple[str, ...], bool],
+    home: Path | None,
+    config: Path | None,
+    *,
+    as_json: bool,
+) -> None:
+    """Build a cohort of a site's own studies, and say what is unknown of them."""
+    from adapters.validation.building_dicom import build_dicom
+    from adapters.validation.dicom_plan import read_plan, with_structures
+
+    folder, path, release, structures, leave_out = asked
+    if not release:
+        raise ConfigurationError("expected --release with a folder of DICOM studies, found none")
+    plan = with_structures(read_plan(path or folder / "cohort-plan.toml"), structures)
+    with deciding(home, config) as (site, person):
+        built = build_dicom(site, folder, plan, release, person, leave_out=leave_out)
+    cohort = built.kept.cohort
+    document = {
+        "cohort": cohort.name,
+        "digest": built.kept.digest,
+        "cases": len(cohort.cases),
+        "patients": len({case.patient_group for case in cohort.cases}),
+        "strata": [rule.name for rule in cohort.strata],
+        "unknown": built.unknown,
+        "left_out": built.left_out,
+        "patients_some_member_saw": built.seen,
+        "skipped_files": built.skipped,
+    }
+    if as_json:
+        echo_json(document)
+        return
+    rows = [(key, _said(value)) for key, value in document.items()]
+    echo_table(f"Cohort {cohort.name}", ("what", "found"), rows)
+
+
+def _said(value: object) -> str:
+    """Return a value of the table in one cell."""
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {count}" for key, count in value.items()) or "none"
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+@app.command("pseudonyms")
+def pseudonyms(
+    plan: Annotated[
+        Path | None, typer.Option(help="A plan, where it names the key of a public data set.")
+    ] = None,
+    home: HomeOption = None,
+    config: ConfigOption = None,
+) -> None:
+    """Read Patient IDs from standard input, one a line; print their pseudonyms in that order."""
+    import sys
+
+    from adapters.validation.cohorts import MAKERS, linkage_of, require
+    from adapters.validation.dicom_plan import linkage_named
+
+    named = linkage_named(plan) if plan else ""
+    with deciding(home, config) as (site, person):
+        require(person, MAKERS)
+        linkage = linkage_of(site.home, named)
+    for line in sys.stdin:
+        if line.strip():
+            typer.echo(linkage.pseudonym(line))
 
 
 @app.command("list")
@@ -125,7 +218,7 @@ def size(
     power: Annotated[float, typer.Option(help="Power.")] = 0.9,
 ) -> None:
     """Print how many patients a cohort needs."""
-    from validation.criteria.intervals import cases_for_margin, cases_for_share
+    from validation.statistics.looks import cases_for_margin, cases_for_share
 
     if margin > 0 and deviation > 0:
         n = cases_for_margin(margin, deviation, alpha, power)

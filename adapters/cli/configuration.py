@@ -73,13 +73,14 @@ def check(config: ConfigOption = None, home: HomeOption = None) -> None:
     """Check a configuration file; unknown keys are named with the nearest right one."""
     from adapters.config import load
     from adapters.home import locate, locate_configuration
+    from adapters.prescriptions.protocols import protocols_of
 
     place = locate(home)
     path = locate_configuration(place, config) or place.configuration
     configuration = load(path)
     typer.echo(
         f"{path}: good ({len(configuration.pacs)} archives, {len(configuration.targets)} targets, "
-        f"mode {configuration.site.mode})"
+        f"{len(protocols_of(place, configuration))} protocols, mode {configuration.site.mode})"
     )
 
 

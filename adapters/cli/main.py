@@ -32,6 +32,7 @@ from adapters.cli import (
     keeping,
     key,
     monitor,
+    monitor_pool,
     oversight,
     personnel,
     physics,
@@ -41,6 +42,7 @@ from adapters.cli import (
     serve,
     technical_file,
     validate,
+    validate_commission,
     validate_conformance,
     validate_criteria,
     validate_peers,
@@ -54,7 +56,11 @@ GOVERNANCE = (governance_back, governance_drill, governance_history)
 """Modules that add their commands to `osteon governance`."""
 AUDIT = (audit_consent, audit_keeping)
 """Modules that add their commands to `osteon audit`."""
-VALIDATE = (validate_conformance, validate_criteria, validate_report, validate_peers)
+MONITOR = (monitor_pool,)
+"""Modules that add their commands to `osteon monitor`."""
+VALIDATE = (
+    validate_commission, validate_conformance, validate_criteria, validate_report, validate_peers,
+)  # fmt: skip
 """Modules that add their commands to `osteon validate`."""
 
 app = typer.Typer(

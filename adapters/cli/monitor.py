@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -28,6 +29,7 @@ def status(
     from adapters.compose import open_site
     from adapters.home import locate
     from adapters.monitoring.standing import standing
+    from governance.monitoring.fatigue import document
 
     with open_site(locate(home), config) as site:
         found = standing(site)
@@ -36,7 +38,8 @@ def status(
             {
                 "items": [{**asdict(line), "item": asdict(line.item)} for line in found.lines],
                 "open": [{"name": item.name, **item.content} for item in found.open_items],
-                "fatigue": {**asdict(found.fatigue), "false_share": found.fatigue.false_share},
+                "fatigue": {digest: document(one) for digest, one in found.fatigue.items()},
+                "silences": [{"name": item.name, **item.content} for item in found.silences],
                 "covered": found.is_covered,
             }
         )
@@ -60,6 +63,8 @@ def status(
                 f"{item.name}: {stated['reason']}; {stated['owner']} decides by "
                 f"{str(stated['deadline'])[:10]}"
             )
+        for item in found.silences:
+            typer.echo(f"{item.name}: silent until {str(item.content['until'])[:16]}")
     raise typer.Exit(0 if found.is_covered else 1)
 
 
@@ -93,6 +98,37 @@ def decide(
     typer.echo(f"{name}: {decision}")
 
 
+@app.command("acknowledge")
+def acknowledge(
+    name: Annotated[str, typer.Argument(help="Name of the alarm, as status shows it.")],
+    home: HomeOption = None,
+    config: ConfigOption = None,
+) -> None:
+    """Take up an alarm: its deputy and compliance are not told any more, its deadline stays."""
+    from adapters.monitoring.answering import acknowledge as take_up
+
+    with deciding(home, config) as (site, person):
+        take_up(site, name, person)
+    typer.echo(f"{name}: taken up")
+
+
+@app.command("silence")
+def silence(
+    name: Annotated[str, typer.Argument(help="Name of the alarm: monitor:ITEM:DIGEST12.")],
+    reason: ReasonOption,
+    days: Annotated[float, typer.Option(help="From now on, at most 30.")] = 7.0,
+    home: HomeOption = None,
+    config: ConfigOption = None,
+) -> None:
+    """Tell nobody of an alarm for some days; never of one that suspends or asks for rollback."""
+    from adapters.monitoring.answering import silence_alarm
+
+    with deciding(home, config) as (site, person):
+        until = site.now() + timedelta(days=days)
+        silence_alarm(site, name, until, reason, person)
+    typer.echo(f"{name}: silent until {until:%Y-%m-%d %H:%M} UTC")
+
+
 @app.command("plan")
 def plan(
     name: NameArgument,
@@ -123,23 +159,39 @@ def plan(
 @app.command("report")
 def report(
     name: NameArgument,
-    out: Annotated[Path, typer.Option(help="Folder for report.json and report.html.")],
+    out: Annotated[Path, typer.Option(help="Folder for JSON, HTML and PDF.")],
+    kind: Annotated[
+        str, typer.Option(help="post-market (AI Act), psur or trend (MDR), or all.")
+    ] = "post-market",
     log_size: Annotated[
         int | None, typer.Option(help="From that many records of the log; all without.")
     ] = None,
+    after: Annotated[int, typer.Option(help="Records of earlier periods, left out.")] = 0,
+    pdf: Annotated[bool, typer.Option(help="Print it, too.")] = True,
     home: HomeOption = None,
     config: ConfigOption = None,
 ) -> None:
-    """Write the periodic report of a release; the same log size gives the same bytes."""
+    """Write a periodic report of a release; the same log size gives the same bytes."""
     from adapters.compose import open_site
     from adapters.home import locate
     from adapters.monitoring.reporting import make_report, write_report
+    from governance.monitoring.periodic import KINDS
 
+    kinds = tuple(KINDS) if kind == "all" else (kind,)
+    if set(kinds) - set(KINDS):
+        raise ConfigurationError(f"expected a kind of {', '.join(KINDS)} or all")
     with open_site(locate(home), config) as site:
-        document = make_report(site, site.registry.find(name).digest, log_size)
-    for path in write_report(document, out):
-        typer.echo(path)
-    typer.echo(f"from {document['log']['size']} records of the log")
+        digest = site.registry.find(name).digest
+        made = [make_report(site, digest, log_size, kind=one, after=after) for one in kinds]
+    for document in made:
+        try:
+            paths = write_report(document, out, pdf=pdf)
+        except ConfigurationError as error:  # JSON and HTML are there, and say the same
+            typer.echo(f"no PDF: {error}")
+            paths = write_report(document, out)
+        for path in paths:
+            typer.echo(path)
+    typer.echo(f"from {made[0]['log']['size']} records of the log")
 
 
 @app.command("simulate")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -76,6 +77,7 @@ def _run(site: Site, run_id: str) -> dict[str, Any]:
         "mode": row.mode,
         "outputs": outputs,
         "findings": facts.get("output", {}).get("rois", []),
+        "doses": facts.get("output", {}).get("doses", []),
         "uncertainty": facts.get("uncertainty", {}),
         "explanation": facts.get("explanation", {}),
         "fhir_bundle": bundle,
@@ -104,6 +106,8 @@ def show_results(document: dict[str, Any]) -> None:
                     for f in run["findings"]
                 ],
             )
+        for dose in run["doses"]:
+            _show_dose(dose)
         if run["outputs"]:
             echo_table(
                 "Written",
@@ -126,3 +130,34 @@ def show_results(document: dict[str, Any]) -> None:
         f"{document['seconds']:.1f} s in all"
     )
     typer.echo("Research use: nothing here is approved for treatment.")
+
+
+def _show_dose(dose: Mapping[str, Any]) -> None:
+    """Print the points of a predicted dose and the goals of the protocol."""
+    echo_table(
+        f"Predicted dose (unapproved, not for treatment), at most {dose['most_gy']:.1f} Gy",
+        ("structure", "point", "predicted", "90 % interval"),
+        [
+            (
+                point["region"],
+                point["point"],
+                f"{point['value']:.1f} {point['unit']}",
+                f"{point['low']:.1f} to {point['high']:.1f}" if "low" in point else "-",
+            )
+            for point in dose["points"]
+        ],
+    )
+    if dose["goals"]:
+        echo_table(
+            "Goals of the protocol",
+            ("structure", "goal", "predicted"),
+            [
+                (
+                    goal["region"],
+                    f"{goal['point']} {'<=' if goal['sense'] == 'at-most' else '>='} "
+                    f"{goal['limit']:g}",
+                    goal["verdict"],
+                )
+                for goal in dose["goals"]
+            ],
+        )

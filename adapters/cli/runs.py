@@ -174,8 +174,8 @@ def try_route(
 ) -> None:
     """Say which releases would run on a study, why the others not, and which tag failed."""
     from adapters.compose import open_site
-    from adapters.hand import try_routes
     from adapters.home import locate
+    from adapters.route_trial import try_routes
 
     with open_site(locate(home), config) as site:
         lines = try_routes(site, subject)

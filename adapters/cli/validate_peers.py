@@ -1,4 +1,4 @@
-"""`osteon validate export-report|pool`: evaluate at home, give aggregates, pool those of peers."""
+"""`osteon validate export-report|pool|adopt`: give away, pool, take over."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from adapters.cli.terminal import (
 )
 from adapters.cli.validate import app
 from adapters.cli.validate_report import CohortOption, RunArgument
+from audit.errors import ConfigurationError
 
 
 @app.command("export-report")
@@ -51,17 +52,31 @@ def export_report(
 def pool(
     reports: Annotated[list[Path], typer.Argument(help="Reports of sites.", exists=True)],
     trust: Annotated[
-        Path | None, typer.Option(help="Keys of the sites; else keys/trust.json of the home.")
+        list[Path] | None,
+        typer.Option(help="Keys of the sites, one file or several; else those of the home."),
     ] = None,
+    html: Annotated[
+        Path | None, typer.Option("--html", help="Write a page with forest plots, too.")
+    ] = None,
+    language: Annotated[str, typer.Option(help="Of the page: en or de.")] = "en",
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Pool the reports of several sites: means over sites, heterogeneity, prediction interval."""
+    if language not in ("en", "de"):
+        raise ConfigurationError(f"expected the language en or de, found {language[:16]}")
     from adapters.home import locate
     from adapters.validation.peers import pool_files
     from governance.signing import load_trust
 
-    found = pool_files(reports, load_trust(trust or locate(home).keys / "trust.json"))
+    files = trust or [locate(home).keys / "trust.json"]
+    found = pool_files(reports, tuple(key for file in files for key in load_trust(file)))
+    if html is not None:
+        from adapters.documents.report_html import report_html
+        from validation.pooling.page import pooled_report
+
+        page = pooled_report(found, "de" if language == "de" else "en")
+        html.write_text(report_html(page), encoding="utf-8")
     if as_json:
         echo_json(found)
         return
@@ -75,3 +90,32 @@ def pool(
             for r in found["pooled"]
         ],
     )  # fmt: skip
+
+
+@app.command("adopt")
+def adopt(
+    folder: Annotated[Path, typer.Argument(help="Folder of a published run.", exists=True)],
+    home: HomeOption = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Let the certificate of a run that was published elsewhere count here (needs its keys)."""
+    from adapters.cli.governance import deciding
+    from adapters.validation.adopting import adopt as take_over
+
+    with deciding(home, config) as (site, person):
+        found = take_over(site, folder, person)
+    stated = found.certificate
+    if as_json:
+        echo_json({
+            "run_id": found.run_id, "certificate_id": stated.certificate_id,
+            "release_digest": stated.release_digest, "verdict": stated.verdict,
+            "attached": found.attached, "folder": str(found.folder),
+        })  # fmt: skip
+        return
+    typer.echo(f"{stated.certificate_id}: adopted, verdict {stated.verdict}")
+    typer.echo(
+        f"it gates {stated.release_digest} here"
+        if found.attached
+        else "it opens no gate: only a pass does"
+    )

@@ -154,8 +154,8 @@ def compare_runs(
     from adapters.home import locate
     from adapters.validation.kept_runs import folder_of, recorded_results
     from validation.report.comparing import compare
-    from validation.report.intervals import of_mean
     from validation.report.metric_terms import MEASURED
+    from validation.statistics.resampling import of_mean
 
     with open_site(locate(home), config) as site:
         runs = [recorded_results(site, folder_of(site, name)) for name in (first, second)]

@@ -1,4 +1,4 @@
-"""Records of what persons do, or were refused, about keys and releases.
+"""Records of what persons do, or were refused, about keys, releases and predicted doses.
 
 Read next: `site_records.py`.
 """
@@ -8,14 +8,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from adapters.database import bodies, site_bodies
+from adapters.database.dose_bodies import doses
 from adapters.database.site_records import SiteRecords
 from adapters.database.transaction import Transaction
 from audit.kinds import NOT_EVALUATED
 from audit.record import Outcome
+from governance.oversight.plans import PlanComparison
+from plugins.host.findings import DoseGrid
+from plugins.host.ports import RunRequest
 
 
 class ActRecords(SiteRecords):
-    """Acts on keys, and acts that the table or a gate refused."""
+    """Acts on keys, plans that were made later, and acts that the table or a gate refused."""
 
     def key(
         self,
@@ -29,6 +33,32 @@ class ActRecords(SiteRecords):
         outcome = Outcome(4, body["tripped"][0]) if body["tripped"] else None
         actor = self._actor(transaction, person)
         return self._append(transaction, "key", body, actor=actor, outcome=outcome)
+
+    def plan_compared(
+        self, transaction: Transaction, request: RunRequest, item: PlanComparison
+    ) -> str:
+        """Record what a real plan that came back says of a predicted dose."""
+        body = site_bodies.plan_comparison(item) | {"plugin": bodies.plugin(request)}
+        return self._of_run(transaction, "plan_comparison", request, body)
+
+    def what_if(
+        self,
+        transaction: Transaction,
+        request: RunRequest,
+        edits: Iterable[tuple[str, float]],
+        dose: DoseGrid,
+        seconds: float,
+        person: str,
+    ) -> str:
+        """Record what somebody tried out about a run, and what the release answered."""
+        body = {
+            "plugin": bodies.plugin(request),
+            "edits": {bodies.coded(name): value for name, value in edits},
+            "doses": doses([dose]),
+            "seconds": round(seconds, 3),
+        }
+        actor = self._actor(transaction, person)
+        return self._of_run(transaction, "what_if", request, body, actor=actor, mode="what_if")
 
     def cohort(
         self,

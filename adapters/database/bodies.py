@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
+from adapters.database.dose_bodies import doses
 from adapters.database.terms import MODALITIES, could_number_a_person, is_class
 from adapters.database.terms import body_part as body_part
 from adapters.database.terms import coded as coded
@@ -42,6 +43,7 @@ _EQUIPMENT_TEXT = re.compile(r"[A-Za-z0-9][A-Za-z0-9 _.:+/()\\-]{0,63}")
 _EQUIPMENT = (
     "manufacturer",
     "model",
+    "station",
     "software_versions",
     "convolution_kernel",
     "filter_type",
@@ -171,6 +173,7 @@ def inference(
                 for finding in answer.prediction.findings
                 if isinstance(finding, Segmentation)
             ],
+            "doses": doses(answer.prediction.findings),
             "status": "UNAPPROVED",
             "answer_sha256": facts.get("answer_digest", NOT_EVALUATED),
             "statistics_sha256": statistics_digest,

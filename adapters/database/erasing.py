@@ -25,6 +25,7 @@ _EMPTY: dict[str, Any] = {
     "series": {},
     "sop_instance_uids": [],
     "seed_point_mm": None,
+    "prescription": None,
 }
 
 

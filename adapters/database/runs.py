@@ -14,11 +14,12 @@ from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Row, Select, and_, func, select, text, update
+from sqlalchemy import Row, Select, and_, func, or_, select, text, update
 
 from adapters.database.schema import RUN, RUN_MARK, RUN_STEP, STUDY, put_if_absent
 from adapters.database.session import Session
 from audit.errors import InputChangedError, NotFoundError
+from plugins.host import prescription as prescriptions
 from plugins.host.ports import RunRequest
 
 OPEN_STATUSES = ("queued", "running", "waiting", "delivering")
@@ -183,8 +184,10 @@ class Runs(Session):
         )
         return self._select(query.order_by(RUN.c.opened_at, RUN.c.run_id))
 
-    def waiting_for_seed(self, since: datetime) -> tuple[tuple[str, datetime, object], ...]:
-        """Return the standing refusals that a seed point would lift: id, opening, and what tells
+    def refused_for(
+        self, codes: Iterable[str], since: datetime
+    ) -> tuple[tuple[str, datetime, object], ...]:
+        """Return the standing refusals of which a reason begins so: id, opening, and what tells
         that something came to the study since.  It is asked often, so no request is read."""
         seen = (STUDY.c.state, STUDY.c.generation, STUDY.c.instance_count_seen)
         same = (STUDY.c.pacs == RUN.c.pacs, STUDY.c.study_instance_uid == RUN.c.study_instance_uid)
@@ -194,7 +197,7 @@ class Runs(Session):
             .where(
                 RUN.c.status == "refused",
                 RUN.c.superseded_by.is_(None),
-                RUN.c.reason.like("%SEED\\_%", escape="\\"),
+                or_(*(RUN.c.reason.contains(code, autoescape=True) for code in codes)),
                 RUN.c.opened_at >= since,
             )
             .order_by(RUN.c.opened_at, RUN.c.run_id)
@@ -340,6 +343,8 @@ def encode_request(request: RunRequest) -> str:
     """Return a request as JSON text; inverse of `decode_request`."""
     values = asdict(request)
     values["opened_at"] = request.opened_at.astimezone(UTC).isoformat()
+    stated = request.prescription
+    values["prescription"] = None if stated is None else prescriptions.encode(stated)
     return json.dumps(values, sort_keys=True)
 
 
@@ -354,6 +359,8 @@ def _request_values(text: str) -> dict[str, Any]:
     values["sop_instance_uids"] = tuple(values["sop_instance_uids"])
     if values["seed_point_mm"] is not None:
         values["seed_point_mm"] = tuple(values["seed_point_mm"])
+    if values.get("prescription") is not None:
+        values["prescription"] = prescriptions.decode(values["prescription"])
     return values
 
 

@@ -1,4 +1,5 @@
-"""The tables of monitoring: where each item of a plan stands, and outcomes that were reported.
+"""The tables of monitoring: where each item of a plan stands, outcomes that were reported, and
+the greatest use of each resource by day.
 
 Read next: `monitoring.py`.
 """
@@ -32,4 +33,13 @@ OUTCOME = Table(
     Column("seen_at", UtcTime, primary_key=True),
     Column("event", Boolean, primary_key=True),
     Column("stated", Float, nullable=False),
+    Column("file_digest", Text),
+)
+
+RESOURCE = Table(
+    "resource",
+    METADATA,
+    Column("day_at", UtcTime, primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("peak", Float, nullable=False),
 )

@@ -82,6 +82,17 @@ REVIEWED_OBJECT = Table(
     Column("found_at", UtcTime, nullable=False),
 )
 
+PLAN_COMPARISON = Table(
+    "plan_comparison",
+    METADATA,
+    Column("comparison_id", String(36), primary_key=True),
+    Column("run_id", String(32), nullable=False, index=True),
+    Column("release_digest", Text, nullable=False),
+    Column("found_at", UtcTime, nullable=False),
+    Column("content", Text, nullable=False),
+    Index("ix_plan_comparison_release", "release_digest", "found_at"),
+)
+
 RECORD_LINE = Table(
     "record_line",
     METADATA,

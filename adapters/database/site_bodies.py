@@ -13,6 +13,7 @@ from adapters.database.bodies import PseudonymOf, coded, digest_of_text, reason_
 from adapters.database.courses import ComparisonRow
 from audit.kinds import NOT_EVALUATED
 from governance.oversight.assessment import AIRAI, Assessment
+from governance.oversight.plans import PlanComparison
 from governance.ports import Deployment
 from plugins.host.ports import Json
 from plugins.host.routing import Decision
@@ -61,7 +62,7 @@ def comparison(row: ComparisonRow) -> Json:
 
 
 def assessment(item: Assessment) -> Json:
-    """Return what a person did with a result; dose figures come with dose plugins."""
+    """Return what a person did with a result; a later plan has its own kind of record."""
     return {
         "assessment": item.assessment_id,
         "structure": coded(item.structure),
@@ -82,6 +83,32 @@ def assessment(item: Assessment) -> Json:
         "seeded": NOT_EVALUATED if item.seeded is None else item.seeded,
         "adjudicated": item.adjudicated or NOT_EVALUATED,
         "version": item.version,
+    }
+
+
+def plan_comparison(item: PlanComparison) -> Json:
+    """Return what a real plan that came back says of a predicted dose; doses in Gy."""
+    same = item.same_prescription
+    return {
+        "comparison": item.comparison_id,
+        "plan_sop_uid_p": item.plan_sop_uid_p,
+        "dose_sop_uid_p": item.dose_sop_uid_p,
+        "same_prescription": NOT_EVALUATED if same is None else same,
+        "same_structures": item.same_structures,
+        "covered_share": item.covered_share,
+        "numbers": {name: round(value, 4) for name, value in item.numbers().items()},
+        "points": [
+            {
+                "region": coded(point.structure),
+                "roi_number": point.roi_number,
+                "point": coded(point.point),
+                "predicted_gy": point.predicted_gy,
+                "planned_gy": point.planned_gy,
+                "within": NOT_EVALUATED if point.within is None else point.within,
+            }
+            for point in item.points
+        ],
+        "inference_event_id": item.inference_event_id,
     }
 
 

@@ -18,6 +18,7 @@ from adapters.database import answer_bodies, bodies, site_bodies
 from adapters.database.courses import ComparisonRow
 from adapters.database.deployments import ReleaseRow
 from adapters.database.transaction import Transaction
+from adapters.prescriptions.statements import Choice, Statement
 from adapters.seeds.points import Seed
 from audit.kinds import NOT_EVALUATED
 from audit.log import Log
@@ -177,8 +178,8 @@ class SiteRecords:
 
     def seed_taken(self, transaction: Transaction, request: RunRequest, seed: Seed) -> str:
         """Record whose seed point a run takes, and from which object."""
-        pseudonym = self._uid_of(request.study_instance_uid)
-        body = answer_bodies.seed(seed, pseudonym) | {"supersedes": request.supersedes or ""}
+        body = answer_bodies.seed(seed, self._uid_of(request.study_instance_uid))
+        body |= {"supersedes": request.supersedes or ""}
         return self._of_run(transaction, "seed", request, body)
 
     def seed_refused(
@@ -190,6 +191,25 @@ class SiteRecords:
             "source": NOT_EVALUATED, "given_by": NOT_EVALUATED,
         }  # fmt: skip
         return self._of_run(transaction, "seed", request, body, outcome=Outcome(4, reason))
+
+    def prescription_taken(
+        self, transaction: Transaction, request: RunRequest, statement: Statement
+    ) -> str:
+        """Record whose prescription a run takes, and from which object."""
+        assert request.prescription is not None
+        pseudonym = self._uid_of(request.study_instance_uid)
+        body = answer_bodies.prescription(request.prescription, statement, pseudonym)
+        body["supersedes"] = request.supersedes or ""
+        return self._of_run(transaction, "prescription", request, body)
+
+    def prescription_refused(
+        self, transaction: Transaction, request: RunRequest, choice: Choice
+    ) -> str:
+        """Record that prescriptions were found and none could be taken."""
+        body = answer_bodies.prescription_fault(choice, self._uid_of(request.study_instance_uid))
+        return self._of_run(
+            transaction, "prescription", request, body, outcome=Outcome(4, choice.fault)
+        )
 
     def _of_run(
         self,

@@ -17,7 +17,7 @@ from typing import Protocol
 from audit.errors import NotFoundError, StorageError
 from plugins.host.ports import Document
 
-DICOM_KINDS = frozenset({"RTSTRUCT", "SEG", "SR", "PMAP", "SC"})
+DICOM_KINDS = frozenset({"RTSTRUCT", "SEG", "SR", "PMAP", "SC", "RTDOSE"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,7 @@ from adapters.rt.identity import inherit
 from adapters.rt.sources import SourceSeries
 from audit.errors import AnswerChangedError, MissingAttributeError
 from plugins.host.case import Case
-from plugins.host.findings import Segmentation
+from plugins.host.findings import DoseGrid, Segmentation
 from plugins.host.identity import RECALL
 from plugins.host.manifest import Manifest
 from plugins.host.ports import Answer, Document, RunRequest
@@ -195,11 +195,11 @@ class DocumentComposer:
 
 
 def _reference_role(manifest: Manifest, sources: Sources, answer: Answer | None) -> str:
-    """Return the role whose series the objects belong to: that of the first segmentation,
+    """Return the role whose series the objects belong to: that of the first segmentation or dose,
     else the first input of the manifest that was read."""
     if answer is not None and not answer.prediction.uncertainty.abstain:
         for finding in answer.prediction.findings:
-            if isinstance(finding, Segmentation) and finding.reference_role in sources:
+            if isinstance(finding, Segmentation | DoseGrid) and finding.reference_role in sources:
                 return finding.reference_role
     for item in manifest.inputs:
         if item.role in sources:

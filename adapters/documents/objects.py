@@ -1,8 +1,8 @@
 """Which DICOM objects an answer becomes, in a fixed order.
 
 For each reference series with segmentations: RTSTRUCT, SEG, and a secondary capture for
-each segmentation; then the maps of uncertainty and attribution; last the report, which
-refers to the SEG.
+each segmentation; then the maps of uncertainty and attribution, RT Dose and capture of each
+dose; last the report, which refers to SEG and RT Dose.
 
 Read next: `composer.py`, and `adapters/rt/write_*.py`.
 """
@@ -18,6 +18,7 @@ from pydicom import Dataset
 
 from adapters.documents.agreement import check_agreement, volume_ml
 from adapters.documents.canvas import Rgb
+from adapters.documents.dose_objects import draw_dose, rt_dose
 from adapters.documents.pictures import Overview, caption, draw_overview
 from adapters.rt.equipment import PRIVATE_SCHEME, WritingContext
 from adapters.rt.sources import SourceSeries
@@ -29,7 +30,7 @@ from adapters.rt.write_segmentation import write_segmentation
 from adapters.rt.write_structure_set import write_structure_set
 from audit.errors import PluginOutputError
 from plugins.host.case import Case
-from plugins.host.findings import Segmentation
+from plugins.host.findings import DoseGrid, Segmentation
 from plugins.host.identity import RECALL
 from plugins.host.images import Code, Geometry
 from plugins.host.ports import Answer, RunRequest
@@ -97,8 +98,14 @@ def objects_of(
     for number, voxel_map in enumerate(maps, start=1):
         dataset = write_parametric_map(context, grid(role), voxel_map, number)
         yield Written("PMAP", number, dataset)
+    doses: list[tuple[DoseGrid, Dataset]] = []
+    for number, dose in enumerate(_doses(answer), start=1):
+        dataset = rt_dose(context, case, dose, number)
+        doses.append((dose, dataset))
+        yield Written("RTDOSE", number, dataset)
+        yield _dose_capture(context, case, dose, next(captures))
     marks = prediction.uncertainty.reasons
-    content = ReportContent("done", marks, prediction, answer.explanation, segmented)
+    content = ReportContent("done", marks, prediction, answer.explanation, segmented, doses)
     yield Written("SR", 1, write_report(context, sources[role], content))
 
 
@@ -157,7 +164,7 @@ def _by_role(
 
 def _maps(answer: Answer, grid: Geometry) -> list[VoxelMap]:
     """Return the maps of an answer: uncertainty, then attribution."""
-    maps = []
+    maps = [_expected_error(dose) for dose in _doses(answer) if dose.error_gy is not None]
     uncertainty, explanation = answer.prediction.uncertainty, answer.explanation
     if uncertainty.voxels is not None:
         meaning = Code("uncertainty-map", PRIVATE_SCHEME, "Voxel uncertainty")
@@ -184,6 +191,16 @@ def _maps(answer: Answer, grid: Geometry) -> list[VoxelMap]:
     return maps
 
 
+def _expected_error(dose: DoseGrid) -> VoxelMap:
+    """Return the error to be expected of each voxel of a dose, in Gy."""
+    if dose.error_gy is None:
+        raise PluginOutputError("expected a dose with its error, found none")
+    meaning = Code("expected-dose-error", PRIVATE_SCHEME, "Expected absolute error of the dose")
+    gray = Code("Gy", "UCUM", "gray")
+    text = "Absolute error to be expected of each voxel of the predicted dose"
+    return VoxelMap("expected_error", text, dose.error_gy, dose.geometry, meaning, gray)
+
+
 def _capture(
     context: WritingContext, case: Case, answer: Answer, item: Segmentation, number: int
 ) -> Written:
@@ -208,6 +225,19 @@ def _capture(
     )
     picture = draw_overview(overview)
     dataset = write_capture(context, picture, f"{item.name} overview", number)
+    return Written("SC", number, dataset, picture)
+
+
+def _doses(answer: Answer) -> list[DoseGrid]:
+    return [item for item in answer.prediction.findings if isinstance(item, DoseGrid)]
+
+
+def _dose_capture(context: WritingContext, case: Case, dose: DoseGrid, number: int) -> Written:
+    """Return the secondary capture of a dose, with its picture."""
+    request = context.request
+    text = caption((f"{request.plugin} {request.plugin_version}", f"run {request.run_id[:12]}"))
+    picture = draw_dose(case, dose, _mark(context), text)
+    dataset = write_capture(context, picture, f"{dose.name} overview", number)
     return Written("SC", number, dataset, picture)
 
 

@@ -91,16 +91,16 @@ def draw_overview(overview: Overview) -> Rgb:
     canvas.text((10, 8), overview.mark, size=20, colour=(255, 210, 60))
     canvas.text((10, 34), overview.caption, size=14)
     centre = lesion_point(overview.segmentation)
-    pixel_mm = _pixel_mm(overview.segmentation)
+    pixel_mm = pixel_size_mm(overview.segmentation)
     for column, view in enumerate(VIEWS):
-        plane = _plane(view, centre, pixel_mm)
+        plane = plane_of(view, centre, pixel_mm)
         grey = grey_image(overview.reference, plane)
         outline = outline_of(overview.segmentation, plane)
         for line, row in enumerate(rows):
             tile = tile_of(grey, outline, row, plane)
             top, left = HEADER + line * TILE, column * TILE
             canvas.paste((left, top), tile)
-            _annotate(canvas, (left, top), view, pixel_mm, row if column == 0 else None)
+            annotate(canvas, (left, top), view, pixel_mm, row if column == 0 else None)
     canvas.text(
         (10, HEADER + TILE * len(rows) + 5),
         f"contour of {overview.segmentation.name}; made by software, to be checked by a person",
@@ -143,7 +143,7 @@ def _rows(overview: Overview) -> list[Row]:
     return rows
 
 
-def _pixel_mm(segmentation: Segmentation) -> float:
+def pixel_size_mm(segmentation: Segmentation) -> float:
     """Return the size of a pixel: the lesion's largest extent and a margin fill a tile."""
     mask, spacing_mm = segmentation.mask, segmentation.geometry.spacing_mm
     extents = []
@@ -155,7 +155,7 @@ def _pixel_mm(segmentation: Segmentation) -> float:
     return (max(extents) + 2 * MARGIN_MM) / TILE
 
 
-def _plane(view: View, centre: NDArray[np.float64], pixel_mm: float) -> Plane:
+def plane_of(view: View, centre: NDArray[np.float64], pixel_mm: float) -> Plane:
     """Return the view's pixels as points of the patient, (TILE, TILE)."""
     right, down = np.asarray(view.right) * pixel_mm, np.asarray(view.down) * pixel_mm
     return Plane(centre - (TILE - 1) / 2 * (down + right), down, right, TILE)
@@ -193,7 +193,7 @@ def tile_of(grey: NDArray[np.float32], outline: NDArray[np.bool_], row: Row, pla
     return tile
 
 
-def _annotate(
+def annotate(
     canvas: Canvas, corner: tuple[int, int], view: View, pixel_mm: float, row: Row | None
 ) -> None:
     """Write the letters, the scale bar and, in the first column, the row's title."""

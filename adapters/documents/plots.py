@@ -12,7 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from adapters.documents.canvas import Rgb
 from models.physics.dvh import DoseVolumeHistogram
+
+DOTS_PER_INCH = 100
 
 
 def gamma_png(gamma: NDArray[np.float64], title: str) -> bytes:
@@ -34,7 +37,22 @@ def gamma_png(gamma: NDArray[np.float64], title: str) -> bytes:
 
 def dvh_png(histograms: Mapping[str, DoseVolumeHistogram]) -> bytes:
     """Return the cumulative histograms of regions by name, volume in percent."""
-    figure, (axis,) = _figure(1, 1, (9.0, 5.0))
+    return _png(_dvh_figure(histograms, (9.0, 5.0)))
+
+
+def dvh_picture(histograms: Mapping[str, DoseVolumeHistogram], width: int) -> Rgb:
+    """Return the same as a picture of a width in pixels, about 2 to 1."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    figure = _dvh_figure(histograms, (width / DOTS_PER_INCH, width / 2 / DOTS_PER_INCH))
+    figure.set_dpi(DOTS_PER_INCH)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.array(np.asarray(canvas.buffer_rgba())[:, :width, :3], dtype=np.uint8)
+
+
+def _dvh_figure(histograms: Mapping[str, DoseVolumeHistogram], inches: tuple[float, float]) -> Any:
+    figure, (axis,) = _figure(1, 1, inches)
     for name, histogram in histograms.items():
         edges, above = histogram.cumulative_mm3()
         if above[0] > 0:
@@ -44,7 +62,7 @@ def dvh_png(histograms: Mapping[str, DoseVolumeHistogram]) -> bytes:
     axis.grid(alpha=0.3)
     if histograms:
         axis.legend(fontsize=8, ncols=2 if len(histograms) > 12 else 1)
-    return _png(figure)
+    return figure
 
 
 def _figure(rows: int, columns: int, inches: tuple[float, float]) -> tuple[Any, tuple[Any, ...]]:

@@ -67,28 +67,13 @@ def inside(picture: Picture) -> str:
     return f"data:image/png;base64,{base64.b64encode(picture.png).decode()}"
 
 
-def report_body(report: Report, source: Source = inside) -> Markup:
-    """Return what stands inside ``main``: head, contents, sections.
-
-    Parameters
-    ----------
-    source : where a page of a site finds its pictures, whose policy forbids those inside it.
-    """
-    numbered = [(str(index), section) for index, section in enumerate(report.sections, 1)]
-    parts = [_head(report)]
-    if len(numbered) > 2:
-        parts.append(_contents(numbered, report.language))
-    drawn = _Drawn(report.language, source)
-    parts += [_section(section, number, 2, drawn) for number, section in numbered]
-    return Markup("\n").join(parts)
+def report_body(report: Report) -> Markup:
+    """Return what stands inside ``main``: head, contents, sections."""
+    return Markup("\n").join((report_head(report), report_sections(report)))
 
 
-def anchor(section: Section, number: str) -> str:
-    """Return the fragment that names a section: its key, else its number."""
-    return section.key or f"section-{number}"
-
-
-def _head(report: Report) -> Markup:
+def report_head(report: Report) -> Markup:
+    """Return kind, title, standing and facts of a report."""
     standing = Markup("")
     if report.standing.text:
         standing = Markup('<p class="standing {}">{}</p>').format(
@@ -97,6 +82,25 @@ def _head(report: Report) -> Markup:
     return Markup('<header class="title"><p class="kind">{}</p><h1>{}</h1>{}{}</header>').format(
         report.kind, report.title, standing, _facts(Facts(report.facts), report.language)
     )
+
+
+def report_sections(report: Report, source: Source = inside) -> Markup:
+    """Return contents and sections of a report.
+
+    Parameters
+    ----------
+    source : where a page of a site finds its pictures, whose policy forbids those inside it.
+    """
+    numbered = [(str(index), section) for index, section in enumerate(report.sections, 1)]
+    parts = [_contents(numbered, report.language)] if len(numbered) > 2 else []
+    drawn = _Drawn(report.language, source)
+    parts += [_section(section, number, 2, drawn) for number, section in numbered]
+    return Markup("\n").join(parts)
+
+
+def anchor(section: Section, number: str) -> str:
+    """Return the fragment that names a section: its key, else its number."""
+    return section.key or f"section-{number}"
 
 
 def _contents(numbered: list[tuple[str, Section]], language: Language) -> Markup:

@@ -29,6 +29,8 @@ from adapters.database.runs import REROUTED, RunRow
 from adapters.database.studies import StudyRow
 from adapters.governance.rota import Rota
 from adapters.pacs import Change, ChangeBatch, Pacs
+from adapters.prescriptions.sources import PrescriptionSources
+from adapters.prescriptions.statements import Choice, with_prescription
 from adapters.registry import ReleaseRegistry
 from adapters.study_facts import study_facts
 from audit.errors import SuiteError
@@ -58,6 +60,7 @@ class StudyFeed:
     archives: Mapping[str, Pacs]
     releases: ReleaseRegistry
     rota: Rota
+    sources: PrescriptionSources
     trigger: TriggerSection
     mode: str
     now: Callable[[], datetime]
@@ -231,8 +234,9 @@ class StudyFeed:
         }
         if not settled and waits:
             return []
+        choice = self.sources.asked_by((manifests[digest] for digest in settled), pacs, uid)
         routing = _Routing(
-            pacs.name, study, facts, plans, manifests, own, settled, finished=not waits
+            pacs.name, study, facts, plans, manifests, own, settled, choice, finished=not waits
         )
         return self.database.run(lambda transaction: self._route(transaction, routing))
 
@@ -293,6 +297,8 @@ class StudyFeed:
             return []
         if not transaction.add_run(request, routing.pacs):
             transaction.set_run_status(request.run_id, "queued")  # it was rerouted, and comes back
+        elif request.prescription is not None and routing.choice.statement is not None:
+            self.journal.prescription_taken(transaction, request, routing.choice.statement)
         return [request.run_id]
 
     def _tell_unserved(self, transaction: Transaction, uid: str, plan: Plan) -> None:
@@ -312,7 +318,9 @@ class StudyFeed:
     ) -> RunRequest | None:
         """Return the run that a decision asks for; None when it exists already."""
         shadow = assignment.kind == SHADOW
-        chosen, facts = dict(manifest.parameters), routing.facts
+        facts = routing.facts
+        stated = routing.choice if manifest.envelope.prescription_required else Choice()
+        chosen = with_prescription(manifest.parameters, stated.prescription)
         revision = SHADOW_REVISION if shadow else 1
         run_id = run_id_for(decision.sop_instance_uids, decision.release_digest, chosen, revision)
         known = transaction.run(run_id)
@@ -340,6 +348,8 @@ class StudyFeed:
             priority=self._priority(facts),
             trigger=trigger,
             supersedes=before,
+            prescription=stated.prescription,
+            prescription_fault=stated.refusal,
         )
 
     def _priority(self, facts: StudyFacts) -> str:
@@ -360,6 +370,7 @@ class _Routing:
     manifests: Mapping[str, Manifest]
     own: set[str]
     settled: Mapping[str, Readiness]
+    choice: Choice
     finished: bool
 
 

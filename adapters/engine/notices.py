@@ -61,10 +61,19 @@ class Notices:
         }
         self._tell(notice, f"Osteon: results of {recall['plugin']} recalled")
 
-    def alarmed(self, facts: Mapping[str, str], *, overdue: bool) -> None:
-        """Tell of an alarm of a monitor: item, owner and deadline, and no patient."""
-        event = "re-evaluation overdue" if overdue else "monitor alarm"
+    def alarmed(self, event: str, facts: Mapping[str, str], address: str = "") -> None:
+        """Tell of an alarm of a monitor: item, owner and deadline, and no patient.
+
+        Parameters
+        ----------
+        address : of the person it is for; empty, or where it fails, tells as the site does.
+        """
         notice: Json = {"event": event, "site": self.site, **facts}
+        if address:
+            outcome = send(self.settings, address, notice)
+            if outcome == SENT:
+                return
+            _log.warning("notice not sent", way="person", error=outcome)
         self._tell(notice, f"Osteon: {event} ({facts['plugin']}, {facts['item']})")
 
     def _tell(self, notice: Json, subject: str) -> None:

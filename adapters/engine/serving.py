@@ -19,6 +19,7 @@
     notices     incident notices that nobody acknowledged        60 s, in a thread of its own:
                                                                  a silent recipient takes time
     seeds       points that refused studies wait for             1 s, likewise
+    prescriptions  what states the doses of refused studies      1 s, likewise
     corrections inputs that came again, or are due to be reread  1 s, likewise
     forward     checkpoints to witnesses, authorities, anchors   5 s, in the thread of notices
     clocks      our clock against NTP servers, on record         1 h, in the thread of notices
@@ -119,6 +120,7 @@ def _start(stack: ExitStack, site: Site) -> WorkEngine:
             stack.enter_context(Schedule((_feeding(site, repository),)))
         for name, pause_s, look in (
             ("seeds", 1.0, site.seeds.look),
+            ("prescriptions", 1.0, site.prescriptions.look),
             ("corrections", 1.0, site.corrections.look),
         ):
             line = Periodic(name, pause_s, partial(submit_found, site, engine, look))

@@ -1,6 +1,7 @@
 """What a plugin found and how sure it is, as FHIR R4 Observations.
 
-One Observation for each measurement (UCUM), one for each classification, one for the
+One Observation for each measurement (UCUM), one for each classification, for each point of a
+predicted dose and each goal of the protocol, one for the
 case-level uncertainty with its 90 % interval, and one that states an abstention.  What an
 abstaining plugin found is withheld, here as everywhere.
 
@@ -29,14 +30,24 @@ from adapters.fhir.terminology import (
 )
 from plugins.host.findings import (
     Classification,
+    DoseGrid,
     Finding,
+    Goal,
     Measurement,
     Prediction,
+    RegionDose,
     Segmentation,
     Uncertainty,
 )
 from plugins.host.manifest import Manifest
 from plugins.host.ports import RunRequest
+
+PREDICTED: Json = {"text": "Predicted by software; not for treatment"}
+VERDICT_TEXT = {
+    "met": "Met as predicted",
+    "not-met": "Not met as predicted",
+    "uncertain": "Within the interval of the prediction",
+}
 
 
 def observations(
@@ -89,6 +100,9 @@ def _of_finding(finding: Finding) -> Iterator[Json]:
     if isinstance(finding, Segmentation):
         for item in finding.measurements:
             yield _measurement(item, finding)
+    elif isinstance(finding, DoseGrid):
+        for part in finding.regions:
+            yield from _dose(part)
     elif isinstance(finding, Classification):
         yield _classification(finding)
     else:
@@ -116,6 +130,34 @@ def _measurement(item: Measurement, region: Segmentation | None = None) -> Json:
     if item.interval is not None:
         components.append(_interval90(item.interval, item.unit))
     return body | ({"component": components} if components else {})
+
+
+def _dose(region: RegionDose) -> Iterator[Json]:
+    """Yield the points of one structure's predicted histogram, then the protocol's goals."""
+    for item in region.measurements:
+        body = _measurement(item)
+        body["code"]["text"] = f"{item.code.meaning} of {region.name}, predicted"
+        tracking = {
+            "code": concept("112039", DCM, "Tracking Identifier"),
+            "valueString": region.name,
+        }
+        yield body | {"component": [tracking, *body.get("component", [])], "note": [PREDICTED]}
+    for goal in region.goals:
+        yield _goal(region, goal)
+
+
+def _goal(region: RegionDose, goal: Goal) -> Json:
+    """Return whether a goal is met as predicted, with the limit as reference range."""
+    item = goal.measured
+    bound = {"high" if goal.at_most else "low": quantity(goal.limit, item.unit)}
+    text = f"Goal for {item.code.meaning} of {region.name}, predicted"
+    body: Json = {
+        "code": concept(slug(f"goal-{item.code.value}"), CONCEPT, "Goal of the protocol", text),
+        "valueCodeableConcept": concept(goal.verdict, CONCEPT, VERDICT_TEXT[goal.verdict]),
+        "referenceRange": [bound | ({"text": goal.source} if goal.source else {})],
+        "note": [PREDICTED],
+    }
+    return body
 
 
 def _interval90(bounds: tuple[float, float], unit: str) -> Json:

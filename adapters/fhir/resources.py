@@ -45,7 +45,10 @@ from plugins.host.ports import Document, RunRequest
 REPLACES = "http://hl7.org/fhir/StructureDefinition/diagnosticReport-replaces"
 _NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "urn:osteon:fhir/1")
 # Modality (0008,0060) of the objects that a run writes.
-_MODALITY = {"RTSTRUCT": "RTSTRUCT", "SEG": "SEG", "SR": "SR", "PMAP": "OT", "SC": "OT"}
+_MODALITY = {
+    **{"RTSTRUCT": "RTSTRUCT", "RTDOSE": "RTDOSE", "SEG": "SEG", "SR": "SR"},
+    **{"PMAP": "OT", "SC": "OT"},
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,23 +69,25 @@ def heed_alarms(site: Site) -> tuple[str, ...]:
         return ()
     with site.database.reading() as transaction:
         alarmed = [
-            item
+            (item, alarms[0])
             for item in transaction.deployments()
             if item.site == site.configuration.site.name
             and item.state in _AT_WORK
-            and any(_is_new(alarm, item) for alarm in open_alarms(transaction, item.release_digest))
+            and (alarms := _new_alarms(transaction, item))
         ]
-    return tuple(item.release_digest for item in alarmed if _suspend(site, item))
+    return tuple(item.release_digest for item, alarm in alarmed if _suspend(site, item, alarm))
 
 
-def _is_new(alarm: GovernedDocument, item: Deployment) -> bool:
-    """Tell whether an alarm came after the release did: a person may go on in spite of an older."""
-    return alarm.recorded_at >= item.since
+def _new_alarms(transaction: Transaction, item: Deployment) -> list[GovernedDocument]:
+    """Return open alarms that came after the release did: a person may go on in spite of older."""
+    found = open_alarms(transaction, item.release_digest)
+    return [alarm for alarm in found if alarm.recorded_at >= item.since]
 
 
-def _suspend(site: Site, item: Deployment) -> bool:
+def _suspend(site: Site, item: Deployment, alarm: GovernedDocument) -> bool:
+    evidence = {"reason": SUSPENDED_BY, "alarm": alarm.name, "alarm_sha256": alarm.digest}
     try:
-        act(site, "suspend", item.release_digest, GUARDIAN, {"reason": SUSPENDED_BY})
+        act(site, "suspend", item.release_digest, GUARDIAN, evidence)
     except RefusalError:  # a person was faster
         _log.warning("release not suspended", plugin=item.plugin)
         return False

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from adapters.database import Transaction
 from adapters.database.runs import FOLDER, REROUTED, RunRow
+from adapters.prescriptions.statements import with_prescription
 from adapters.seeds.points import with_seed
 from audit.errors import SuiteError
 from governance.rollback import CANCEL, FINISH, fate
@@ -110,6 +111,7 @@ def _redirected(site: Site, row: RunRow, target: str) -> RunRequest | None:
     if any(item.required and item.role not in row.series for item in manifest.inputs):
         return None
     parameters = with_seed(manifest.parameters, row.seed_point_mm)
+    parameters = with_prescription(parameters, row.prescription)
     run_id = run_id_for(row.sop_instance_uids, target, parameters)
     return replace(
         row.request,

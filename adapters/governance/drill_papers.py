@@ -3,7 +3,7 @@
     1  what holds for the site and the plugin: provider, standards, quality map, register, ...
     2  what holds for each release: measured accuracy, test log, statements, certificate
     3  the change from the first to the second: baseline, classification, new certificate
-    4  the technical file, two approvals, the declaration, the file once more
+    4  the technical file, two approvals, the declaration, the file once more; the commissioning
 
 Every text says that it is a drill's.  Nothing is left out: each gate is passed, none is
 taken away.
@@ -28,7 +28,9 @@ from adapters.governance.persons import Somebody
 from adapters.personnel import acknowledge, assess, record_training
 from adapters.technical_file import acts
 from adapters.technical_file.build import look, write
+from adapters.validation import commissioning
 from governance import accuracy, classification, personnel, provider, risk
+from governance import commissioning as commissioned
 from governance.certificate import Certificate, issue
 from governance.change.ledger import Baseline, Reference
 from governance.declaration import Signer
@@ -134,6 +136,26 @@ def approve_release(site: Site, digest: str, folder: Path) -> None:
     acts.declare(site, digest, SIGNER, APPROVER)
     write(site, look(site, digest), folder, ENGINEER, pdf=False)
     acknowledge(site, digest, PHYSICIST, "en")
+    commission_release(site, digest)
+
+
+def commission_release(site: Site, digest: str) -> None:
+    """Sign the commissioning of a release of the drill for the phantoms' scanner, for a day.
+
+    It rests on the drill's own certificate: no patient of a site was judged, and it says so.
+    """
+    now, row = site.now(), site.registry.row(digest)
+    scanner = {"manufacturer": "Osteon", "model": "Limb phantom"}
+    content = {
+        "site": site.configuration.site.name, "plugin": row.plugin, "release_digest": digest,
+        "plan_id": f"drill-{row.version}", "plan_digest": digest_of(drill_measure.criteria()),
+        "report_digest": digest_of(drill_measure.criteria()), "scanners": [scanner],
+        "ran_by": ENGINEER.account_id, "signed_by": PHYSICIST.account_id,
+        "role": PHYSICIST.role, "reason": "drill: phantoms, no patient", "state": "valid",
+        "signed_at": now.isoformat(), "expires_at": (now + timedelta(days=1)).isoformat(),
+        "routine_days": 1,
+    }  # fmt: skip
+    commissioning.record(site, commissioned.SIGNED, digest, content, PHYSICIST)
 
 
 def certificate(site: Site, digest: str, begun: Any, measured: dict[str, Any]) -> bytes:

@@ -14,6 +14,7 @@ import os
 import threading
 import zipfile
 import zlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,11 +24,12 @@ from numpy.typing import NDArray
 
 from audit.errors import StorageError
 from governance.agreement import agreement_of_masks, agreement_of_numbers
-from plugins.host.findings import Classification, Measurement, Segmentation
+from plugins.host.findings import Classification, DoseGrid, Finding, Measurement, Segmentation
 from plugins.host.ports import Answer
 
 NAME = "findings.npz"
 _DIGITS = 6
+Part = Segmentation | Measurement | Classification | tuple[str, Measurement]
 _DAMAGE = (ValueError, KeyError, TypeError, OSError, EOFError, zipfile.BadZipFile, zlib.error)
 
 
@@ -48,9 +50,11 @@ def save(outbox: Path, run_id: str, answer: Answer) -> None:
     """
     arrays: dict[str, NDArray[np.uint8]] = {}
     rows = []
-    for number, item in enumerate(answer.prediction.findings):
+    for number, item in enumerate(_parts(answer.prediction.findings)):
         row: dict[str, Any] = {"name": _name(item), "grid": "", "numbers": {}}
-        if isinstance(item, Segmentation):
+        if isinstance(item, tuple):
+            row["numbers"] = {"value": float(item[1].value)}
+        elif isinstance(item, Segmentation):
             arrays[f"mask-{number}"] = np.packbits(item.mask)
             row |= {"grid": _grid(item), "mask": f"mask-{number}"}
         elif isinstance(item, Measurement):
@@ -126,7 +130,19 @@ def _alike(first: Kept | None, second: Kept | None) -> float:
     return max(0.0, 1.0 - max((abs(p - q) for p, q in pairs), default=0.0))
 
 
-def _name(item: Segmentation | Measurement | Classification) -> str:
+def _parts(findings: Sequence[Finding]) -> Iterator[Part]:
+    """Yield what is compared: of a dose, each point of each structure by itself."""
+    for item in findings:
+        if isinstance(item, DoseGrid):
+            for region in item.regions:
+                yield from ((region.name, point) for point in region.measurements)
+        else:
+            yield item
+
+
+def _name(item: Part) -> str:
+    if isinstance(item, tuple):
+        return f"{item[0]} {item[1].code.value}"
     if isinstance(item, Segmentation):
         return item.name
     return item.code.value if isinstance(item, Measurement) else item.question.value

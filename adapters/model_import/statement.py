@@ -172,6 +172,8 @@ def _envelope(values: Mapping[str, Any]) -> Envelope:
                 raise ModelImportError(f"{place}.{key}", "low before high", list(value))
         elif key == "oblique_deg":
             found[key] = fields.number(value, f"{place}.{key}", 0.0, 90.0)
+        elif key == "prescription_required":
+            found[key] = fields.flag(values, key, place, False)
         else:
             found[key] = tuple(str(item) for item in fields.listed(value, f"{place}.{key}"))
     return Envelope(**found)

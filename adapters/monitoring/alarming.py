@@ -2,47 +2,49 @@
 
     alarm    governed document and re-evaluation item in the transaction of the sums; the same
              item raises no second one while it is open (silence)
-    notice   once when raised, once a day when overdue (escalation); never patient data
-    action   `suspend` takes the release out of work by itself; `ask-rollback` asks a person
+    notice   owner, deputy, compliance (`telling.py`), once a day when overdue
+    action   what the plan states, by the service (`acting.py`)
 
-Nothing is ever activated here.  A decision closes item and alarm together and starts the sums anew.
+A decision closes item, alarm and request together and starts the sums anew.
 
-Read next: `governance/monitoring/reevaluation.py`.
+Read next: `acting.py`, `governance/monitoring/reevaluation.py`.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import structlog
 
-from adapters.engine.notices import Notices
-from adapters.governance.acts import act, refusals_recorded
+from adapters.governance.acts import refusals_recorded
 from adapters.governance.persons import GUARDIAN, Person, decision_of
-from audit.errors import NotFoundError, RefusalError
+from adapters.monitoring.acting import act_by_policy, answer_request, suspend
+from adapters.monitoring.telling import tell
+from audit.errors import NotFoundError
 from governance import alarms
+from governance.approvals import builders, require_no_builder
+from governance.deployment import registered_by
+from governance.monitoring import actions
 from governance.monitoring import watch as watches
-from governance.monitoring.plan import ROLLBACK, SUSPEND, Item
+from governance.monitoring.escalation import promises
+from governance.monitoring.plan import Item
 from governance.monitoring.reevaluation import (
     DECIDED,
     KIND,
     OPEN,
-    is_overdue,
     opened,
     require_decision,
 )
+from governance.monitoring.watch import Beyond
 from governance.ports import Deployment, GovernedDocument
 
 if TYPE_CHECKING:
     from adapters.compose import Site
     from adapters.database import Transaction
 
-STOPPED = "stopped"
-_AT_WORK = ("shadow", "canary", "active")
 _log = structlog.get_logger(__name__)
 
 
@@ -58,8 +60,14 @@ def alarm(
     item: Item,
     about: str,
     told: str,
+    beyond: Beyond | None = None,
 ) -> str:
-    """Open an alarm and its re-evaluation item, on record; empty when one is open already."""
+    """Open an alarm and its re-evaluation item, on record; empty when one is open already.
+
+    Parameters
+    ----------
+    beyond : the detector that passed its threshold; None where a monitor stopped.
+    """
     name, now = alarm_name(about, deployment.release_digest), site.now()
     known = transaction.governed(KIND, name)
     if known is not None and known.content["state"] == OPEN:
@@ -75,6 +83,8 @@ def alarm(
         "action": item.action,
         "about": about,
         "opened_at": now.isoformat(),
+        **promises(now, site.configuration.monitoring.times()),
+        **_passed(beyond),
     }
     for kind, stated in ((alarms.KIND, content), (KIND, about_item)):
         document = transaction.put_governed(kind, name, stated, GUARDIAN.account_id, now)
@@ -84,23 +94,32 @@ def alarm(
     return name
 
 
+def _passed(beyond: Beyond | None) -> dict[str, str]:
+    if beyond is None:
+        return {}
+    return {
+        "detector": beyond.name,
+        "way": beyond.way,
+        "evidence": f"{beyond.evidence:.4g}",
+        "threshold": f"{beyond.threshold:.4g}",
+    }
+
+
 def follow_up(site: Site) -> None:
-    """Tell of open items that nobody was told of, tell again when overdue, and act by policy."""
+    """Act by policy on open items, and tell people of them."""
     with site.database.reading() as transaction:
         found = [item for item in transaction.governed_all(KIND) if item.content["state"] == OPEN]
         states = {item.release_digest: item for item in transaction.deployments()}
     for item in found:
-        _tell(site, item)
-        present = states.get(str(item.content["release_digest"]))
-        is_new = present is not None and item.recorded_at >= present.since
-        if present is not None and is_new and present.state in _AT_WORK:
-            _act(site, item, present)
+        act_by_policy(site, item, states.get(str(item.content["release_digest"])))
+        tell(site, item)
 
 
 def decide(site: Site, name: str, decision: str, reason: str, person: Person) -> GovernedDocument:
     """Close a re-evaluation item and its alarm by a decision; the sums of the item start anew.
 
-    A decision to suspend suspends at once; a rollback is an act of its own.
+    A decision to suspend suspends at once; one for a rollback closes when it was done, since that
+    is an act of its own.
 
     Raises
     ------
@@ -115,8 +134,9 @@ def decide(site: Site, name: str, decision: str, reason: str, person: Person) ->
     stated = decision_of(site, person)
     with refusals_recorded(site, "reevaluation", digest, person):
         require_decision(stated.role, decision, reason)
+        _require_right(site, found, decision, stated.person)
     if decision == "suspend":
-        _suspend(site, digest, person, reason)
+        suspend(site, digest, person, {**actions.evidence(found), "reason": reason.strip()})
 
     def write(transaction: Transaction) -> GovernedDocument:
         words = {"state": DECIDED, "decision": decision, "decision_reason": reason.strip()}
@@ -124,10 +144,29 @@ def decide(site: Site, name: str, decision: str, reason: str, person: Person) ->
         document = transaction.put_governed(KIND, name, closed, stated.person, stated.decided_at)
         site.journal.governed(transaction, document)
         _close_alarm(site, transaction, name, stated.person, stated.decided_at, reason)
+        answer_request(site, transaction, document, stated.person)
         _restart(transaction, digest, str(found.content["item"]), stated.decided_at)
         return document
 
     return site.database.run(write)
+
+
+def _require_right(site: Site, item: GovernedDocument, decision: str, person: str) -> None:
+    """Return when nothing of the table of actions stands against a decision."""
+    plugin, digest = str(item.content["plugin"]), str(item.content["release_digest"])
+    with site.database.reading() as transaction:
+        here = [
+            one
+            for one in transaction.deployments(plugin)
+            if one.site == site.configuration.site.name
+        ]
+        present = next(one for one in here if one.release_digest == digest)
+        by = registered_by(transaction, present)
+    if actions.policy_of(item).four_eyes:
+        manifest = json.loads(site.registry.row(digest).manifest)
+        require_no_builder(person, builders(manifest, by))
+    if decision == "rollback":
+        actions.require_rolled_back(item, here)
 
 
 def _close_alarm(
@@ -152,49 +191,3 @@ def _restart(transaction: Transaction, digest: str, item: str, at: datetime) -> 
     transaction.put_monitor(
         replace(row, state=fresh, condition=watches.WATCHING, nearest=0.0, cursor_at=cursor_at)
     )
-
-
-def _tell(site: Site, item: GovernedDocument) -> None:
-    """Send a notice once for each item, and once a day when it is overdue."""
-    now = site.now()
-    late = is_overdue(item, now)
-    told = f"{item.content['opened_at']}:{now.date().isoformat() if late else 'raised'}"
-    name = f"alarm-told:{item.name}"
-    with site.database.reading() as transaction:
-        before = transaction.cursor(name) or ""
-    if before == told or (not late and before.startswith(str(item.content["opened_at"]))):
-        return
-    Notices(site.configuration.notices, site.configuration.site.name).alarmed(
-        _notice(item.content), overdue=late
-    )
-    with site.database.transaction() as transaction:
-        transaction.set_cursor(name, told)
-
-
-def _notice(content: Mapping[str, Any]) -> dict[str, str]:
-    asks = {
-        SUSPEND: "The release is suspended by the plan. Decide: osteon monitor decide.",
-        ROLLBACK: "The plan asks for a rollback: osteon governance rollback; then decide.",
-    }
-    advice = asks.get(str(content["action"]), "Look at the page of alarms and decide.")
-    keys = ("plugin", "release_digest", "item", "reason", "owner", "deadline")
-    return {**{key: str(content[key]) for key in keys}, "advice": advice}
-
-
-def _act(site: Site, item: GovernedDocument, present: Deployment) -> None:
-    stopped = str(item.content["about"]).startswith(STOPPED)
-    if item.content["action"] == SUSPEND and not stopped:
-        _suspend(site, present.release_digest, GUARDIAN, alarms.SUSPENDED_BY)
-
-
-def _suspend(site: Site, digest: str, person: Person, reason: str) -> None:
-    with site.database.reading() as transaction:
-        states = {item.release_digest: item.state for item in transaction.deployments()}
-    if states.get(digest) not in _AT_WORK:
-        return
-    try:
-        act(site, "suspend", digest, person, {"reason": reason})
-    except RefusalError:
-        if person is not GUARDIAN:
-            raise
-        _log.warning("release not suspended", release=digest[:19])  # a person was faster

@@ -47,17 +47,18 @@ def import_outcomes(site: Site, person: Person, text: str) -> int:
         )
     stated = decision_of(site, person)
     lines = [line for line in text.splitlines() if line.strip()]
+    file_digest = digest_of(text.encode())
 
     def write(transaction: Transaction) -> int:
         kept = 0
         for number, line in enumerate(lines, 1):
             try:
-                kept += _keep(transaction, json.loads(line), stated.decided_at)
+                kept += _keep(transaction, json.loads(line), stated.decided_at, file_digest)
             except (ValueError, KeyError, TypeError, AttributeError) as error:
                 raise ConfigurationError(
                     f"expected an outcome in line {number}, found {type(error).__name__}"
                 ) from error
-        content = {"lines": len(lines), "new": kept, "sha256": digest_of(text.encode())}
+        content = {"lines": len(lines), "new": kept, "sha256": file_digest}
         name = stated.decided_at.date().isoformat()
         document = transaction.put_governed(KIND, name, content, stated.person, stated.decided_at)
         site.journal.governed(transaction, document)
@@ -66,7 +67,9 @@ def import_outcomes(site: Site, person: Person, text: str) -> int:
     return site.database.run(write)
 
 
-def _keep(transaction: Transaction, line: Mapping[str, Any], now: datetime) -> bool:
+def _keep(
+    transaction: Transaction, line: Mapping[str, Any], now: datetime, file_digest: str
+) -> bool:
     strange = sorted(set(line) - set(KNOWN))
     if strange or not isinstance(line["event"], bool):
         raise ValueError("an unknown key, or an event that is neither true nor false")
@@ -80,7 +83,9 @@ def _keep(transaction: Transaction, line: Mapping[str, Any], now: datetime) -> b
     seen = _time(line["seen_at"])
     if not run.opened_at <= seen <= told <= now:
         raise ValueError("a time before the run, or in the future")
-    return transaction.put_outcome(Outcome(run.run_id, line["event"], seen, told), probability)
+    return transaction.put_outcome(
+        Outcome(run.run_id, line["event"], seen, told), probability, file_digest
+    )
 
 
 def _time(text: Any) -> datetime:

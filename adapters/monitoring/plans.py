@@ -18,7 +18,8 @@ from adapters.governance.persons import Person, decision_of
 from audit.errors import RefusalError, SuiteError
 from governance.monitoring import plan as plans
 from governance.monitoring import reference as references
-from governance.monitoring.plan import Plan, default_plan
+from governance.monitoring.default_plan import default_plan
+from governance.monitoring.plan import Plan
 from governance.monitoring.reference import ReferenceWindow
 from governance.ports import GovernedDocument
 

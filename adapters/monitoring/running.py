@@ -10,19 +10,22 @@ Read next: `alarming.py`.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 import structlog
 
 from adapters.database.monitoring import MonitorRow
-from adapters.monitoring.alarming import STOPPED, alarm, alarm_name, follow_up
+from adapters.monitoring.alarming import alarm, alarm_name, follow_up
 from adapters.monitoring.plans import plan_of, window_of
 from adapters.monitoring.reading import BATCH, read
+from adapters.monitoring.resources import keep_resources
 from audit import canonical
 from audit.errors import SuiteError
+from governance.monitoring import plan as plans
 from governance.monitoring import watch as watches
+from governance.monitoring.actions import STOPPED
 from governance.monitoring.plan import OUTCOME, Item, Plan
 from governance.monitoring.reference import ReferenceWindow
 from governance.monitoring.watch import State
@@ -61,6 +64,7 @@ def watched(site: Site) -> tuple[Watched, ...]:
 def run_monitors(site: Site) -> tuple[str, ...]:
     """Run every item of every plan once, and do what alarms ask for; return the new alarms."""
     raised: list[str] = []
+    _keep_resources(site)
     for release in watched(site):
         raised += raise_stopped(site, release)  # before they run: an outage is seen, too
         for item in release.plan.items:
@@ -74,6 +78,13 @@ def run_monitors(site: Site) -> tuple[str, ...]:
     return tuple(raised)
 
 
+def _keep_resources(site: Site) -> None:
+    try:
+        keep_resources(site)
+    except (SuiteError, OSError) as error:  # measuring must not keep the monitors from running
+        _log.warning("resources not measured", error=type(error).__name__)
+
+
 def run_item(site: Site, release: Watched, item: Item) -> tuple[str, ...]:
     """Fold what came since the last run into an item; return the name of an alarm it raised."""
     for _ in range(_TURNS):
@@ -85,7 +96,7 @@ def run_item(site: Site, release: Watched, item: Item) -> tuple[str, ...]:
 
 def item_digest(item: Item) -> str:
     """Return the digest of an item; another item of the same name begins anew."""
-    return digest_of(canonical.encode(json.loads(json.dumps(asdict(item)))))
+    return digest_of(canonical.encode(json.loads(json.dumps(plans.stated(item)))))
 
 
 def _turn(site: Site, transaction: Transaction, release: Watched, item: Item) -> tuple[bool, str]:
@@ -109,7 +120,8 @@ def _turn(site: Site, transaction: Transaction, release: Watched, item: Item) ->
     if after.beyond is None or before.beyond is not None:
         return len(batch.cases) == BATCH, ""
     told = f"{after.beyond.name} after {after.n} cases"
-    return False, alarm(site, transaction, release.deployment, item, item.name, told)
+    name = alarm(site, transaction, release.deployment, item, item.name, told, after.beyond)
+    return False, name
 
 
 def _summary(release: Watched, item: Item, state: State) -> tuple[str, int, float]:

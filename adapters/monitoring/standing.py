@@ -5,19 +5,26 @@ Read next: `running.py`; the page and `osteon monitor status` show it.
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from adapters.database.monitoring import MonitorRow
 from adapters.monitoring.plans import plan_of
-from adapters.monitoring.running import Watched, stopped, watched
+from adapters.monitoring.running import AT_WORK, Watched, item_digest, stopped, watched
+from governance.monitoring import silence
+from governance.monitoring.fatigue import Fatigue, episodes, fatigue
 from governance.monitoring.plan import Item
-from governance.monitoring.reevaluation import KIND, OPEN, Fatigue, fatigue
+from governance.monitoring.reevaluation import KIND, OPEN
+from governance.monitoring.state import decode
+from governance.monitoring.strata import Part, parts
 from governance.ports import GovernedDocument
 
 if TYPE_CHECKING:
     from adapters.compose import Site
+    from adapters.database import Transaction
 
 NOT_RUN = "not-run"
 STOPPED = "stopped"
@@ -44,11 +51,19 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Everything about monitoring here."""
+    """Everything about monitoring here.
+
+    Parameters
+    ----------
+    items : every alarm as it stands, open ones first, then the newest first.
+    fatigue : by release digest, of each that is at work or has had an alarm.
+    silences : those that are in force, also of alarms that were not raised yet.
+    """
 
     lines: tuple[Line, ...]
     items: tuple[GovernedDocument, ...]
-    fatigue: Fatigue
+    fatigue: Mapping[str, Fatigue]
+    silences: tuple[GovernedDocument, ...] = ()
 
     @property
     def open_items(self) -> tuple[GovernedDocument, ...]:
@@ -68,10 +83,40 @@ def standing(site: Site) -> Standing:
     for release in watched(site):
         lines += _lines(site, release, now)
     with site.database.reading() as transaction:
-        items = transaction.governed_all(KIND)
-        histories = [transaction.governed_history(KIND, item.name) for item in items]
-    ordered = tuple(sorted(items, key=lambda item: (item.content["state"] != OPEN, item.name)))
-    return Standing(tuple(lines), ordered, fatigue(histories, now))
+        names = [item.name for item in transaction.governed_all(KIND)]
+        alarms = [
+            alarm for name in names for alarm in episodes(transaction.governed_history(KIND, name))
+        ]
+        silences = tuple(
+            one for one in transaction.governed_all(silence.KIND) if silence.is_silent(one, now)
+        )
+        weights = _weights(site, transaction, alarms, {line.release_digest for line in lines}, now)
+    ordered = sorted((alarm[-1] for alarm in alarms), key=lambda item: item.name)
+    ordered.sort(key=lambda item: str(item.content["opened_at"]), reverse=True)
+    ordered.sort(key=lambda item: item.content["state"] != OPEN)
+    return Standing(tuple(lines), tuple(ordered), weights, silences)
+
+
+def _weights(
+    site: Site,
+    transaction: Transaction,
+    alarms: Sequence[Sequence[GovernedDocument]],
+    at_work: set[str],
+    now: datetime,
+) -> dict[str, Fatigue]:
+    """Return how the alarms of each release weigh, since it first came to work here."""
+    by_release: dict[str, list[Sequence[GovernedDocument]]] = {one: [] for one in at_work}
+    for alarm in alarms:
+        by_release.setdefault(str(alarm[-1].content["release_digest"]), []).append(alarm)
+    since: dict[str, datetime] = {}
+    for plugin in sorted({item.plugin for item in transaction.deployments()}):
+        for item in transaction.deployment_history(plugin):
+            if item.site == site.configuration.site.name and item.state in AT_WORK:
+                since.setdefault(item.release_digest, item.since)
+    return {
+        digest: fatigue(found, now, since.get(digest))
+        for digest, found in sorted(by_release.items())
+    }
 
 
 def lines_of(site: Site, release_digest: str) -> tuple[Line, ...]:
@@ -84,6 +129,20 @@ def lines_of(site: Site, release_digest: str) -> tuple[Line, ...]:
         plan = plan_of(site, transaction, plugin, release_digest)
         rows = {row.item: row for row in transaction.last_monitored([release_digest])}
     return tuple(_line(plugin, release_digest, item, rows.get(item.name)) for item in plan.items)
+
+
+def parts_of(site: Site, release_digest: str) -> tuple[tuple[Item, tuple[Part, ...]], ...]:
+    """Return every split item of a release with where its strata stand."""
+    plugin = site.registry.row(release_digest).plugin
+    with site.database.reading() as transaction:
+        plan = plan_of(site, transaction, plugin, release_digest)
+        rows = {row.item: row for row in transaction.last_monitored([release_digest])}
+    found = []
+    for item in plan.items:
+        row = rows.get(item.name)
+        if item.by and row is not None and row.item_digest == item_digest(item):
+            found.append((item, parts(item, decode(json.loads(row.state)))))
+    return tuple(found)
 
 
 def _lines(site: Site, release: Watched, now: datetime) -> list[Line]:

@@ -5,9 +5,9 @@ Read next: `finding.py`, which finds reviews in the archive.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from adapters.database import Transaction
 from adapters.database.oversight import About
@@ -141,7 +141,13 @@ def assessable(transaction: Transaction, run_id: str) -> tuple[RunRow, Record]:
 
 def structures_of(record: Record) -> tuple[str, ...]:
     """Return the names of the structures of a result, as its record has them."""
-    return tuple(str(item["name"]) for item in record.body.get("output", {}).get("rois", ()))
+    return names_in(record.body)
+
+
+def names_in(inference: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the names of structures and doses of a record's body: what is assessed."""
+    output = inference.get("output", {})
+    return tuple(str(item["name"]) for key in ("rois", "doses") for item in output.get(key, ()))
 
 
 def tell_staff(

@@ -25,7 +25,7 @@ from adapters.rt.contour_planes import (
 from adapters.rt.raster import mask_from_contours
 from governance.oversight.assessment import Figures
 from governance.oversight.comparison import Region
-from models.physics.agreement import Difference, compare_masks
+from models.physics.agreement import Difference, centre_shift_mm, compare_masks
 from plugins.host.images import Contour, Geometry, RegionOfInterest, Vector3
 
 PIXEL_MM = 1.0
@@ -55,7 +55,10 @@ class MaskComparison:
     def figures(self, ours: Region, theirs: Region) -> Figures:
         """Return every figure of two regions."""
         first, second, spacing_mm = common_masks(_contours(ours), _contours(theirs))
-        return figures_of(compare_masks(first, second, spacing_mm, self.tolerance_mm))
+        found = compare_masks(first, second, spacing_mm, self.tolerance_mm)
+        along = centre_shift_mm(first, second, spacing_mm)
+        axes = np.asarray(plane_axes(_contours(ours)))
+        return figures_of(found, None if along is None else _triple(np.asarray(along) @ axes))
 
 
 def regions(rois: Iterable[RegionOfInterest]) -> tuple[Region, ...]:
@@ -67,8 +70,9 @@ def regions(rois: Iterable[RegionOfInterest]) -> tuple[Region, ...]:
     )
 
 
-def figures_of(found: Difference) -> Figures:
-    """Return a difference as an assessment keeps it: six digits."""
+def figures_of(found: Difference, shift_mm: Vector3 | None) -> Figures:
+    """Return a difference as an assessment keeps it: six digits, shifts in LPS to a micrometre."""
+    x, y, z = (None, None, None) if shift_mm is None else (round(value, 3) for value in shift_mm)
     return Figures(
         dsc=round(found.dsc, 6),
         surface_dice=_rounded(found.surface_dice),
@@ -77,6 +81,9 @@ def figures_of(found: Difference) -> Figures:
         added_path_length_mm=round(found.added_path_length_mm, 3),
         volume_difference_ml=round(found.volume_difference_ml, 6),
         volume_ml=round(found.volume_ml, 6),
+        shift_x_mm=x,
+        shift_y_mm=y,
+        shift_z_mm=z,
     )
 
 

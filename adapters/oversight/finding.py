@@ -1,4 +1,4 @@
-"""Reviews that nobody typed: approved structure sets that come back to the archive.
+"""Reviews that nobody typed: approved structure sets, and plans, that come back to the archive.
 
 A study in which something of others arrived is looked at once it is still.  A set that was
 here before the result is no answer to it.  A set counts as
@@ -12,7 +12,7 @@ system is not known, unless it was on our pages before.
 
 Source: PS3.3 C.7.6 Approval Module (300E,0002); IHE RAD AIRAI (what the words mean).
 
-Read next: `governance/oversight/comparison.py`.
+Read next: `governance/oversight/comparison.py`, then `plans.py`.
 """
 
 from __future__ import annotations
@@ -30,8 +30,10 @@ from adapters.database.oversight import Look
 from adapters.database.runs import RunRow
 from adapters.oversight.acts import assessable, keep
 from adapters.oversight.contours import MaskComparison, regions
+from adapters.oversight.plans import compare_plans
+from adapters.oversight.results import foreign, know_patient, results_before
 from adapters.pacs import InstanceReference, Pacs
-from adapters.rt.read_part10 import Instance, as_instance
+from adapters.rt.read_part10 import as_instance
 from adapters.rt.read_plan import read_plan
 from adapters.rt.read_structures import read_structures
 from audit.errors import GeometryError, InputError, RefusalError, SuiteError
@@ -41,7 +43,6 @@ from audit.record import new_event_id
 from governance.oversight.assessment import NO_REASON, NOT_STATED, Assessment, Viewing
 from governance.oversight.comparison import APPROVED, Finding, judge
 from plugins.host.images import StructureSet
-from plugins.host.steps import LEAVES
 
 if TYPE_CHECKING:
     from adapters.compose import Site
@@ -61,7 +62,7 @@ class Approved:
 
 
 def find_reviews(site: Site) -> int:
-    """Look at every study that is due; return how many assessments were found."""
+    """Look at every study that is due; return how many assessments and comparisons were found."""
     found = 0
     with site.database.reading() as transaction:
         due = transaction.due_review_looks(site.now())
@@ -82,14 +83,15 @@ def _again(transaction: Transaction, look: Look, due: datetime) -> None:
 
 
 def look(site: Site, item: Look) -> int:
-    """Read the approved sets of a study; return how many assessments they gave."""
+    """Read the approved sets and plans of a study; return how much they said of our results."""
     archive, study = site.archives.get(item.pacs), item.study_instance_uid
     if archive is None or not archive.capabilities >= _NEEDED:
         return 0
     found = 0
     for approved in _approved_sets(site, archive, item):
-        for row in _results(site, approved, study):
+        for row in results_before(site, study, approved.first_at):
             found += _compared(site, approved, row)
+    found += compare_plans(site, archive, item)
     if found:
         site.log.seal(site.database)
     return found
@@ -105,9 +107,9 @@ def _approved_sets(site: Site, archive: Pacs, look: Look) -> Iterator[Approved]:
     with site.database.reading() as transaction:
         every = [item.sop_instance_uid for items in references.values() for item in items]
         ours = transaction.own_sop_uids(every)
-    planned = _planned_sets(archive, [r for r in references["RTPLAN"] if _foreign(r, ours)])
+    planned = _planned_sets(archive, [r for r in references["RTPLAN"] if foreign(r, ours)])
     for reference in references["RTSTRUCT"]:
-        if not _foreign(reference, ours):
+        if not foreign(reference, ours):
             continue
         try:
             instance = as_instance(archive.retrieve_instance(reference))
@@ -121,12 +123,8 @@ def _approved_sets(site: Site, archive: Pacs, look: Look) -> Iterator[Approved]:
         )
         by_itself = structures.approval_status.upper() == APPROVED
         if by_itself or uid in planned:
-            _know(site, study, instance)
+            know_patient(site, study, instance)
             yield Approved(structures, "rtstruct" if by_itself else "plan", first)
-
-
-def _foreign(reference: InstanceReference, ours: set[str]) -> bool:
-    return reference.sop_instance_uid not in ours
 
 
 def _planned_sets(archive: Pacs, references: list[InstanceReference]) -> set[str]:
@@ -140,26 +138,6 @@ def _planned_sets(archive: Pacs, references: list[InstanceReference]) -> set[str
         if plan.approval_status.upper() == APPROVED and plan.referenced_structure_set_uid:
             planned.add(plan.referenced_structure_set_uid)
     return planned
-
-
-def _know(site: Site, study: str, instance: Instance) -> None:
-    """Note whose study it is, where nobody did yet: a set may lie in a study of its own."""
-    if site.pseudonyms.subject(study) == NOT_EVALUATED:
-        header = instance.dataset
-        patient, issuer = header.get("PatientID"), header.get("IssuerOfPatientID")
-        site.journal.enrol(study, str(patient or ""), str(issuer or ""))
-
-
-def _results(site: Site, approved: Approved, study: str) -> list[RunRow]:
-    """Return the results of the patient that left, stand, and were there before the set came."""
-    with site.database.reading() as transaction:
-        return [
-            row
-            for uid in site.pseudonyms.studies_with(study)
-            for row in transaction.runs(study=uid)
-            if row.status == "done" and row.mode in LEAVES and row.superseded_by is None
-            if row.closed_at is not None and row.closed_at <= approved.first_at
-        ]
 
 
 def _compared(site: Site, approved: Approved, row: RunRow) -> int:

@@ -21,6 +21,7 @@ from pydicom import Dataset
 from adapters.documents.pictures import Row
 from adapters.documents.slices import Stack
 from adapters.rt.raster import mask_from_contours
+from adapters.rt.read_dose import read_dose
 from adapters.rt.read_structures import read_structures
 from audit.errors import NotFoundError
 from plugins.host.case import Case
@@ -32,8 +33,15 @@ if TYPE_CHECKING:
 
 KEPT = 2
 _LIMITS = {"uncertainty": (0.0, 1.0)}
-_SCHEMES = {"uncertainty": "heat", "attribution": "signed", "dose": "heat"}
-_TITLES = {"uncertainty": "uncertainty [0-1]", "attribution": "attribution", "dose": "dose [Gy]"}
+_SCHEMES = {
+    **{"uncertainty": "heat", "attribution": "signed"},
+    **{"expected_error": "heat", "dose": "heat"},
+}
+_TITLES = {
+    **{"uncertainty": "uncertainty [0-1]", "attribution": "attribution"},
+    **{"expected_error": "expected error [Gy]", "dose": "dose [Gy]"},
+}
+_SHOWN = ("RTSTRUCT", "RTDOSE")
 
 
 class Stacks:
@@ -49,7 +57,7 @@ class Stacks:
 
         Raises
         ------
-        NotFoundError : no such run, or it wrote no structure set.
+        NotFoundError : no such run, or it wrote neither structure set nor dose.
         UnavailableError : the archive does not answer.
         """
         with self._lock:
@@ -62,8 +70,8 @@ class Stacks:
 
 
 def can_be_shown(documents: Sequence[Document]) -> bool:
-    """Return whether a run wrote contours that are still in the outbox."""
-    return any(item.kind == "RTSTRUCT" and item.path.is_file() for item in documents)
+    """Return whether a run wrote contours or a dose that are still in the outbox."""
+    return any(item.kind in _SHOWN and item.path.is_file() for item in documents)
 
 
 def _load(site: Site, run_id: str) -> Stack:
@@ -80,7 +88,32 @@ def _load(site: Site, run_id: str) -> Stack:
                 for roi in structures.rois
             }
             return Stack(reference, masks, _maps(documents, case, reference))
-    raise NotFoundError(f"expected contours of run {run_id[:32]} in the outbox, found none")
+    if any(item.kind == "RTDOSE" and item.path.is_file() for item in documents):
+        return _dose_stack(documents, case)
+    raise NotFoundError(f"expected contours or a dose of run {run_id[:32]}, found none")
+
+
+def _dose_stack(documents: Sequence[Document], case: Case) -> Stack:
+    """Return a predicted dose over the image, with the contours that it was predicted for."""
+    named = {structures.sop_instance_uid: structures for structures in case.structure_sets.values()}
+    for item in documents:
+        if item.kind != "RTDOSE" or not item.path.is_file():
+            continue
+        content = item.path.read_bytes()
+        dataset = pydicom.dcmread(item.path, stop_before_pixels=True)
+        uid = str(dataset.ReferencedStructureSetSequence[0].ReferencedSOPInstanceUID)
+        if uid in named:
+            structures = named[uid]
+            reference = _reference(case, structures.referenced_series_instance_uids)
+            masks = {
+                roi.name: mask_from_contours(roi.contours, reference.geometry)
+                for roi in structures.rois
+            }
+            volume, _ = read_dose(content)
+            maps = {**_maps(documents, case, reference)}
+            maps["dose"] = _row("dose", volume.array, volume.geometry)
+            return Stack(reference, masks, maps)
+    raise NotFoundError("expected the structure set that the dose refers to, found it not")
 
 
 def _fetched(site: Site, request: RunRequest) -> Case:

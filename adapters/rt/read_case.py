@@ -123,6 +123,7 @@ def read_case(
         body_part=body_part_of(flat_header(reference)) or None,
         notes=tuple(parts.notes),
         radiographs=parts.radiographs,
+        prescription=request.prescription,
     )
     return LoadedCase(case, parts.sources)
 

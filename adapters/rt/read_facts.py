@@ -11,6 +11,7 @@ Read next: `read_series.py`.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -73,6 +74,9 @@ def acquisition_facts(dataset: Dataset) -> dict[str, str | float]:
             number = _number(_first(dataset.get(keyword)))
             if number is not None:
                 facts[name] = number
+    station = _text(dataset.get("StationName"))
+    if station:
+        facts["station"] = station_word(station)
     part = _text(body_part_of(dataset))
     if part:
         facts["body_part"] = part
@@ -82,6 +86,20 @@ def acquisition_facts(dataset: Dataset) -> dict[str, str | float]:
     if tracer:
         facts["tracer"] = tracer
     return facts
+
+
+def station_word(name: str) -> str:
+    """Return twelve letters from the digest of a station's name: it tells stations apart.
+
+    Letters, since digits in a row could be a number of somebody.
+
+    Examples
+    --------
+    >>> station_word("CT01") == station_word("CT01"), station_word("CT01").isalpha()
+    (True, True)
+    """
+    digest = hashlib.sha256(name.encode()).hexdigest()[:12]
+    return digest.translate(str.maketrans("0123456789", "ghijklmnop"))
 
 
 def has_contrast(dataset: Dataset) -> bool:

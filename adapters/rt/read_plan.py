@@ -68,6 +68,7 @@ def read_plan(source: Source | Instance) -> tuple[Plan, SourceSeries]:
         ),
         beams=tuple(beams),
         notes=tuple(sorted(notes)),
+        target_doses=_target_doses(dataset),
     )
     return plan, SourceSeries(plan.series_instance_uid, (dataset,))
 
@@ -91,6 +92,18 @@ def _prescriptions(dataset: Dataset) -> tuple[float, ...]:
         item.get("TargetPrescriptionDose") for item in dataset.get("DoseReferenceSequence") or ()
     ]
     return tuple(float(value) for value in values if value not in (None, ""))
+
+
+def _target_doses(dataset: Dataset) -> tuple[tuple[int, float], ...]:
+    """Return ROI Number and dose of every dose reference that is a target's volume."""
+    found = []
+    for item in dataset.get("DoseReferenceSequence") or ():
+        number, dose = _integer(item.get("ReferencedROINumber")), item.get("TargetPrescriptionDose")
+        if number is None or dose in (None, ""):
+            continue
+        if str(item.get("DoseReferenceType") or "") == "TARGET" and math.isfinite(float(dose)):
+            found.append((number, float(dose)))
+    return tuple(found)
 
 
 def _beam(item: Dataset, metersets: Mapping[int, float]) -> Beam:

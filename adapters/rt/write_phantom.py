@@ -1,13 +1,13 @@
-"""Phantoms as DICOM: CT and PET series that a scanner could have sent.
+"""Phantoms as DICOM: CT, PET and MR series that a scanner could have sent.
 
 `encode_limb` turns the arrays of `validation.phantoms.limb` into Part 10 files of one
-study: CT in HU, PET in Bq/ml with everything that SUV needs.  The patient is named
+study: CT in HU, PET in Bq/ml with everything that SUV needs, MR as it is.  The patient is named
 SYNTHETIC; nothing in it belongs to a person.  For each patient position the arrays are
 turned so that patient coordinates stay the same and only rows and columns run otherwise.
 
-CT numbers are rounded to whole HU; PET keeps 15 bits of each frame's range.
+CT numbers are rounded to whole HU, MR to whole units; PET keeps 15 bits of each frame's range.
 
-Source: PS3.3 A.3 (CT IOD), A.21 (PET IOD), C.8.9.1 and C.8.9.2 (PET series, isotope);
+Source: PS3.3 A.3 (CT IOD), A.4 (MR IOD), A.21 (PET IOD), C.8.9.1 and C.8.9.2 (PET series, isotope);
 C.7.3.1.1.2 (patient position).
 Read next: `validation/phantoms/limb.py`.
 """
@@ -21,10 +21,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset
-from pydicom.uid import CTImageStorage, PositronEmissionTomographyImageStorage
+from pydicom.uid import CTImageStorage, MRImageStorage, PositronEmissionTomographyImageStorage
 
 from adapters.rt.equipment import encode, file_meta
 from adapters.rt.write_frames import decimal
+from adapters.rt.write_phantom_mr import mr_frame
 from adapters.rt.write_phantom_pet import pet_frame, pet_series
 from plugins.host.identity import uid_for
 from validation.phantoms.limb import Grid, LimbPhantom
@@ -41,6 +42,22 @@ ORIENTATIONS = {
     "FFDL": ((0, 1, 0), (1, 0, 0)),
 }
 CT_SLOPE, CT_INTERCEPT = 1, -1024
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """What tells the series of a modality apart; minutes after the study's start."""
+
+    sop_class_uid: str
+    series_number: int
+    minutes: int
+
+
+_KINDS = {
+    "CT": _Kind(CTImageStorage, 2, 0),
+    "PT": _Kind(PositronEmissionTomographyImageStorage, 3, 4),
+    "MR": _Kind(MRImageStorage, 4, 45),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +100,16 @@ def write_limb(phantom: LimbPhantom, folder: Path, study: PhantomStudy | None = 
 def encode_limb(phantom: LimbPhantom, study: PhantomStudy | None = None) -> dict[str, bytes]:
     """Return file name -> Part 10 bytes of all instances, CT first."""
     chosen = study or PhantomStudy()
-    ct = _series(phantom, chosen, phantom.ct_hu, phantom.ct_grid, "CT")
-    files = {f"CT-{number:03d}.dcm": encode(item) for number, item in enumerate(ct, start=1)}
-    if phantom.pet_suv is not None and phantom.pet_grid is not None:
-        pet = _series(phantom, chosen, phantom.pet_suv, phantom.pet_grid, "PT")
-        files |= {f"PT-{number:03d}.dcm": encode(item) for number, item in enumerate(pet, start=1)}
+    files: dict[str, bytes] = {}
+    for modality, values, grid in (
+        ("CT", phantom.ct_hu, phantom.ct_grid),
+        ("PT", phantom.pet_suv, phantom.pet_grid),
+        ("MR", phantom.mr, phantom.mr_grid),
+    ):
+        if values is None or grid is None:
+            continue
+        series = _series(phantom, chosen, values, grid, modality)
+        files |= {f"{modality}-{n:03d}.dcm": encode(item) for n, item in enumerate(series, 1)}
     return files
 
 
@@ -115,6 +137,8 @@ def _series(
         if modality == "CT":
             dataset.ImagesInAcquisition = len(turned)
             _ct_frame(dataset, plane)
+        elif modality == "MR":
+            mr_frame(dataset, plane, grid.spacing_mm[0])
         else:
             pet_frame(dataset, plane, index, suv_to_activity(study), study.half_life_s)
             pet_series(dataset, study, len(turned))
@@ -151,12 +175,11 @@ def _turn(
 
 def _common(phantom: LimbPhantom, study: PhantomStudy, modality: str, index: int) -> Dataset:
     """Return patient, study, series, equipment and SOP common attributes."""
-    acquired = study.acquired_at + timedelta(minutes=0 if modality == "CT" else 4)
+    acquired = study.acquired_at + timedelta(minutes=_KINDS[modality].minutes)
     date, time = acquired.strftime("%Y%m%d"), acquired.strftime("%H%M%S")
     dataset = Dataset()
     dataset.SpecificCharacterSet = "ISO_IR 100"
-    sop_class = CTImageStorage if modality == "CT" else PositronEmissionTomographyImageStorage
-    dataset.SOPClassUID = sop_class
+    dataset.SOPClassUID = sop_class = _KINDS[modality].sop_class_uid
     dataset.SOPInstanceUID = study.uid(phantom, modality, index)
     dataset.StudyInstanceUID = study.uid(phantom, "study")
     dataset.SeriesInstanceUID = study.uid(phantom, modality)
@@ -173,7 +196,7 @@ def _common(phantom: LimbPhantom, study: PhantomStudy, modality: str, index: int
     dataset.StudyDescription = "Synthetic limb sarcoma"
     dataset.ReferringPhysicianName = None
     dataset.Modality = modality
-    dataset.SeriesNumber = 2 if modality == "CT" else 3
+    dataset.SeriesNumber = _KINDS[modality].series_number
     dataset.SeriesDescription = f"Synthetic {modality} of a limb"
     dataset.SeriesDate = dataset.AcquisitionDate = dataset.ContentDate = date
     dataset.SeriesTime = dataset.AcquisitionTime = dataset.ContentTime = time

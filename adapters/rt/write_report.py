@@ -1,9 +1,10 @@
 """Structured report: measurements and evaluations of a run (TID 1500).
 
-One group for each segmentation (TID 1411: volume, diameter, reference to the segment),
-one for the case (TID 1501: outcome, mode, approval, uncertainty, other findings) and one
-for the explanation.  An abstention or a refusal is a report too: the case group then says
-so with its reasons, and there is no segmentation.
+One group for each segmentation (TID 1411: volume, diameter, reference to the segment), one
+for each structure of a predicted dose (TID 1501: points of its histogram, goals), one for the
+case (TID 1501: outcome, mode, approval, uncertainty, other findings) and one for the
+explanation.  An abstention or a refusal is a report too: the case group then says so with its
+reasons, and there is no segmentation.
 A run that replaces another names the earlier report as its predecessor.
 
 Concepts that no standard scheme holds are coded in ``99OSTEON`` (listed in `CONCEPTS`).
@@ -21,9 +22,14 @@ from pydicom import Dataset
 
 from adapters.rt.equipment import MANUFACTURER, PRIVATE_SCHEME, Label, WritingContext, stamp
 from adapters.rt.sources import SourceSeries
-from adapters.rt.write_report_groups import case_group, explanation_group, segment_group
+from adapters.rt.write_report_groups import (
+    case_group,
+    dose_group,
+    explanation_group,
+    segment_group,
+)
 from adapters.rt.write_segmentation import coded
-from plugins.host.findings import Explanation, Prediction, Segmentation
+from plugins.host.findings import DoseGrid, Explanation, Prediction, Segmentation
 from plugins.host.images import Code
 from plugins.host.ports import Document
 
@@ -40,6 +46,7 @@ class ReportContent:
     outcome : done | abstained | refused | withdrawn (the result that it replaces).
     prediction : None for a refusal.
     segmented : (segmentation, SEG object, segment number) of each written segment.
+    doses : (dose, RT Dose object) of each written dose.
     """
 
     outcome: str
@@ -47,6 +54,7 @@ class ReportContent:
     prediction: Prediction | None = None
     explanation: Explanation | None = None
     segmented: Sequence[tuple[Segmentation, Dataset, int]] = ()
+    doses: Sequence[tuple[DoseGrid, Dataset]] = ()
 
 
 def write_report(
@@ -62,6 +70,7 @@ def write_report(
 
     label = Label("SR", number, "report")
     groups = [segment_group(context, source, *item) for item in content.segmented]
+    groups += [dose_group(context, region) for dose, _ in content.doses for region in dose.regions]
     groups.append(case_group(context, content.outcome, content.reasons, content.prediction))
     if content.explanation is not None:
         groups.append(explanation_group(context, content.explanation))
@@ -116,11 +125,12 @@ def _observer(context: WritingContext) -> object:
 def _evidence(
     context: WritingContext, source: SourceSeries, content: ReportContent
 ) -> list[Dataset]:
-    """Return headers of the SEG objects and of every instance of the source series.
+    """Return headers of the SEG and RT Dose objects and of every instance of the source series.
 
     The first one gives patient and study, so it carries the inherited ones.
     """
     written = [dataset for _, dataset, _ in content.segmented]
+    written += [dataset for _, dataset in content.doses]
     images = []
     for header in source.datasets:
         image = Dataset()

@@ -17,7 +17,14 @@ from adapters.rt.equipment import PRIVATE_SCHEME, WritingContext
 from adapters.rt.repair import repair_long
 from adapters.rt.sources import SourceSeries
 from adapters.rt.write_segmentation import coded, tracking_id, tracking_uid
-from plugins.host.findings import Classification, Explanation, Measurement, Prediction, Segmentation
+from plugins.host.findings import (
+    Classification,
+    Explanation,
+    Measurement,
+    Prediction,
+    RegionDose,
+    Segmentation,
+)
 from plugins.host.images import Code
 
 CONCEPTS = {
@@ -29,9 +36,15 @@ CONCEPTS = {
     "contribution": "Contribution of an input",
     "faithfulness": "Faithfulness of the explanation",
     "method": "Method of the explanation",
+    "status": "Status of the dose",
+    "predicted-not-for-treatment": "Predicted dose, not for treatment",
+    "met": "Goal met as predicted",
+    "not-met": "Goal not met as predicted",
+    "uncertain": "Goal within the interval of the prediction",
 }
 """Private concepts, scheme 99OSTEON: code value -> meaning."""
 UNIT_MEANINGS = {"mL": "milliliter", "mm": "millimeter", "cm3": "cubic centimeter", "1": "no units"}
+UNIT_MEANINGS |= {"Gy": "gray", "%": "percent"}
 UNIT_SPELLINGS = {"ml": "mL", "": "1"}
 
 
@@ -78,6 +91,17 @@ def segment_group(
         algorithm_id=_algorithm(context),
         measurements=[_measurement(item) for item in segmentation.measurements],
     )
+
+
+def dose_group(context: WritingContext, region: RegionDose) -> Any:
+    """Return the group of one structure: points of its predicted histogram, and goals."""
+    evaluations = [(concept("status"), concept("predicted-not-for-treatment"))]
+    for goal in region.goals:
+        sign = "at most" if goal.at_most else "at least"
+        text = f"{goal.measured.code.value} {sign} {goal.limit:g} {goal.measured.unit}"
+        evaluations.append((Code("goal", PRIVATE_SCHEME, f"Goal: {text}"), concept(goal.verdict)))
+    points = [_measurement(item) for item in region.measurements]
+    return _group(context, f"dose-{region.name}", evaluations, points)
 
 
 def case_group(

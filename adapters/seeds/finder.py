@@ -9,19 +9,14 @@ what gave the point is recorded with the run; so is a point that was meant and c
 used.  Everything follows from what lies in the archive and on the server, so a crash
 anywhere only means another look.
 
-A study of which something came is looked at at once, others ever more rarely: each poll
-interval in the first hour of waiting, 24 times as rarely after a day.
-
-Read next: `adapters/engine/serving.py`, whose table calls `look`.
+Read next: `adapters/refusal_watch.py` (when), `adapters/engine/serving.py` (who calls `look`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-
-import structlog
+from dataclasses import dataclass
+from datetime import datetime
 
 from adapters.config_sections import SeedsSection
 from adapters.database import Database, Transaction
@@ -30,23 +25,21 @@ from adapters.database.runs import RunRow
 from adapters.engine.notices import Notices
 from adapters.fhir.client import FhirClient
 from adapters.pacs import Pacs
-from adapters.registry import ReleaseRegistry
+from adapters.refusal_watch import RefusalWatch, foreign_objects
 from adapters.seeds.in_dicom import MODALITIES, seeds_in
 from adapters.seeds.in_fhir import search_seeds
 from adapters.seeds.points import OTHER_FRAME, Seed, Unusable, distinct
 from adapters.successors import seeded
-from audit.errors import NotFoundError, SuiteError
 from audit.pseudonym import Pseudonyms
 from plugins.host.ports import RunRequest
 
+CODES = ("SEED_",)
+"""Beginnings of the reasons that a seed point would lift."""
 AMBIGUOUS, UNUSABLE = "SEED_AMBIGUOUS", "SEED_UNUSABLE"
-OBJECTS_LIMIT = 64
-"""Most objects of one study that are looked into; a study with more is no place for a seed."""
 _ADVICE = {
     AMBIGUOUS: "Leave one seed point, or mark it on the page of the run.",
     UNUSABLE: "Correct the seed where it was left; docs/seed-points.md has its shape.",
 }
-_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,52 +53,19 @@ class SeedFinder:
     pseudonyms : names frames of reference as the record of the input does.
     """
 
+    watch: RefusalWatch
     database: Database
     journal: SiteJournal
     archives: Mapping[str, Pacs]
     server: FhirClient | None
     settings: SeedsSection
     notices: Notices
-    releases: ReleaseRegistry
     pseudonyms: Pseudonyms
     now: Callable[[], datetime]
-    _looked: dict[str, tuple[object, datetime]] = field(default_factory=dict)
 
     def look(self) -> tuple[str, ...]:
         """Look wherever something is new; return the ids of the runs that were queued."""
-        queued: list[str] = []
-        since = self.now() - timedelta(days=self.settings.patience_days)
-        with self.database.reading() as transaction:
-            waiting = transaction.waiting_for_seed(since)
-        for run_id in self._looked.keys() - {item[0] for item in waiting}:
-            del self._looked[run_id]
-        for run_id, opened_at, seen in waiting:
-            if not self._is_due(run_id, opened_at, seen):
-                continue
-            try:
-                row = self._answerable(run_id)
-                queued += [] if row is None else self._look_for(row)
-            except SuiteError as error:  # one archive or server must not hold up the others
-                _log.warning("seed not looked for", run_id=run_id, code=error.code)
-            self._looked[run_id] = (seen, self.now())
-        return tuple(queued)
-
-    def _answerable(self, run_id: str) -> RunRow | None:
-        """Return a refusal that could run again now; None where its release or archive could not,
-        or where a run in its place is at work."""
-        with self.database.reading() as transaction:
-            row = transaction.run(run_id)
-            if row is None or row.pacs not in self.archives or transaction.has_open_successor(row):
-                return None
-            return row if self.releases.may_run(transaction, row.request) else None
-
-    def _is_due(self, run_id: str, opened_at: datetime, seen: object) -> bool:
-        before, looked_at = self._looked.get(run_id, (None, None))
-        if looked_at is None or before != seen:
-            return True
-        waited_h = (self.now() - opened_at).total_seconds() / 3600
-        age_s = (self.now() - looked_at).total_seconds()
-        return age_s >= self.settings.poll_interval_s * max(1.0, waited_h)
+        return self.watch.look(self._look_for)
 
     def _look_for(self, row: RunRow) -> list[str]:
         found: list[Seed | Unusable] = []
@@ -140,24 +100,9 @@ class SeedFinder:
 
     def _in_archive(self, row: RunRow) -> list[Seed | Unusable]:
         """Return the seeds in the reports and structure sets of the study that are not ours."""
-        pacs, study = self.archives[row.pacs], row.study_instance_uid
-        references = [
-            reference
-            for series in pacs.search_series(study)
-            if series.modality in MODALITIES
-            for reference in pacs.search_instances(study, series.series_instance_uid)
-        ]
-        with self.database.reading() as transaction:
-            ours = transaction.own_sop_uids(item.sop_instance_uid for item in references)
-        others = [item for item in references if item.sop_instance_uid not in ours]
-        seeds: list[Seed | Unusable] = []
-        for reference in others[:OBJECTS_LIMIT]:
-            try:
-                data = pacs.retrieve_instance(reference)
-            except NotFoundError:  # gone since the search
-                continue
-            seeds += seeds_in(data, self.settings.names, study)
-        return seeds
+        study = row.study_instance_uid
+        objects = foreign_objects(self.database, self.archives[row.pacs], study, MODALITIES)
+        return [seed for data in objects for seed in seeds_in(data, self.settings.names, study)]
 
     def _settle(
         self,

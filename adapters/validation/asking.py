@@ -11,13 +11,14 @@ Read next: `opening.py`, `running.py`.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from adapters.governance.persons import Person
-from adapters.release_geometry import outlines_the_phantom
+from adapters.phantom_roles import outlines_the_phantom
+from adapters.validation.album import keep_worst
 from adapters.validation.cohorts import linkage_of, load
 from adapters.validation.criteria import fixed
 from adapters.validation.judging import UnderTest
@@ -33,12 +34,14 @@ from audit.errors import ConfigurationError, NotFoundError, RefusalError
 from plugins.host import manifest as manifests
 from validation.cohort.linkage import Linkage
 from validation.cohort.manifest import Cohort
-from validation.conformance.pack import require_conformance
+from validation.conformance.pack import pack_for, require_conformance
 from validation.criteria.document import CriteriaError
 from validation.harness import plan as plans
 from validation.harness.evaluate import fair_members
-from validation.harness.plan import RunPlan, sweeps_of
+from validation.harness.plan import RunPlan, givens_of, sweeps_of
 from validation.harness.results import RunResults, content_digest
+from validation.metrics.registry import measured_of
+from validation.report.subject import headline_of
 
 if TYPE_CHECKING:
     from adapters.compose import Site
@@ -95,14 +98,16 @@ def ask(
             f"expected the criteria that are fixed, {held.digest}, found others",
             reasons=(UNFIXED_CRITERIA,),
         )
+    require_conformance()
     plan = RunPlan(
         release_digest=row.digest,
         cohort_digest=kept.digest,
         criteria_digest=held.digest,
-        metric_pack=require_conformance(),
+        metric_pack=pack_for(measured_of(item.kind for item in under_test.manifest.outputs)),
         method=method,
         seed=wish.seed,
         jitter_mm=wish.jitter_mm,
+        givens=givens_of(under_test.manifest.inputs),
         sweeps=sweeps_of(wish.sweeps),
         sweep_cases=wish.sweep_cases,
         repeat_cases=wish.repeat_cases,
@@ -122,7 +127,8 @@ def ask(
             plan, kept.cohort, found.files, linkage, under_test, found.fixed.recorded_at
         )
         results = run_harness(question, place, now=site.now, say=say)
-    _record(site, plan, content_digest(results), person)
+    pictures = keep_worst(place.of(plan.run_id), results, headline_of(held.criteria))
+    _record(site, plan, content_digest(results), person, pictures)
     return results, place.of(plan.run_id)
 
 
@@ -174,9 +180,17 @@ def _place(site: Site, wish: Wish) -> Place:
     return Place(site.home.root / "validations", site.node, url, wish.workers)
 
 
-def _record(site: Site, plan: RunPlan, results_digest: str, person: Person) -> None:
+def _record(
+    site: Site,
+    plan: RunPlan,
+    results_digest: str,
+    person: Person,
+    pictures: Mapping[str, str] | None = None,
+) -> None:
     """Put the run on record, in the tree; the same twice is one record."""
-    content = {"plan": plans.encode(plan), "results_digest": results_digest}
+    content: dict[str, Any] = {"plan": plans.encode(plan), "results_digest": results_digest}
+    if pictures:
+        content["pictures"] = dict(pictures)
     with site.database.transaction() as transaction:
         known = transaction.governed(VALIDATION, plan.run_id)
         if known is not None and not results_digest:

@@ -15,6 +15,7 @@ from adapters.validation.asking import VALIDATION
 from adapters.validation.kept_runs import manifest_of, recorded_results, run_folders
 from audit.errors import SuiteError
 from validation.criteria.document import Criteria
+from validation.criteria.spending import RELATIVE
 from validation.harness.results import RunResults
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
 ISSUED = "validation-certificate"
 """Kind of the governed document of a certificate, by its id."""
-RELATIVE = ("superiority", "non-inferiority")
 
 
 def baseline_of(

@@ -26,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adapters.governance.persons import Person
+from adapters.validation.building_doses import build_doses
 from adapters.validation.cohorts import Kept, keep, linkage_of
 from audit.errors import InputError
 from governance.release import digest_of
@@ -75,7 +76,12 @@ def build(site: Site, folder: Path, person: Person, plan: Path | None = None) ->
 
 
 def build_files(folder: Path, words: Mapping[str, Any], linkage: Linkage, building: Path) -> Cohort:
-    """Write the files of a cohort below ``building`` and return its manifest's values."""
+    """Write the files of a cohort below ``building`` and return its manifest's values.
+
+    A plan that says ``"reference": "dose"`` is of OpenKBP's packs (`building_doses.py`).
+    """
+    if words.get("reference") == "dose":
+        return build_doses(folder, words, linkage, building)
     rows = {row["patient_id"]: row for row in _table(folder / CLINICAL)}
     patients = {linkage.pseudonym(path.stem): path for path in sorted(folder.glob("*.npz"))}
     try:

@@ -26,6 +26,7 @@ from validation.cohort.strata import with_mandatory
 from validation.cohort.wear import Opening
 from validation.criteria.document import Criteria, CriteriaError
 from validation.criteria.reading import digest_of_document, read_criteria
+from validation.criteria.spending import alpha_planned
 
 if TYPE_CHECKING:
     from adapters.compose import Site
@@ -58,7 +59,8 @@ def fix(site: Site, raw: bytes, release_digest: str, kept: Kept, person: Person)
     ------
     RefusalError : the role may not.
     CriteriaError : malformed (CRITERIA_MALFORMED), of another plugin (CRITERIA_OTHER_PLUGIN),
-        a stratum named that is nowhere defined, or a look was taken (CRITERIA_LATE).
+        a stratum named that is nowhere defined, more error than the cohort's seal allows
+        (CRITERIA_ALPHA), or a look was taken (CRITERIA_LATE).
     """
     require(person, FIXERS)
     criteria, row = read_criteria(raw), site.registry.row(release_digest)
@@ -68,6 +70,11 @@ def fix(site: Site, raw: bytes, release_digest: str, kept: Kept, person: Person)
     asked = {item.stratum for item in criteria.criteria} - {"all", "every"}
     if asked - known:
         raise _refused("CRITERIA_STRATUM_UNKNOWN", "strata that criteria or cohort define")
+    budget = kept.cohort.seal
+    if budget.state == "sealed" and alpha_planned(criteria) > budget.alpha + 1e-9:
+        raise _refused(
+            "CRITERIA_ALPHA", f"looks that spend at most the {budget.alpha:g} of the cohort's seal"
+        )
     digest = digest_of_document(raw)
 
     def write(transaction: Transaction) -> None:
@@ -76,7 +83,7 @@ def fix(site: Site, raw: bytes, release_digest: str, kept: Kept, person: Person)
         if before is not None and before.content["criteria_digest"] == digest:
             return
         looks = openings(transaction, kept.content_digest)
-        if any(item.release_digest == release_digest for item in looks) or _has_run(
+        if any(item.release_digest == release_digest for item in looks) or has_run(
             transaction, release_digest, kept
         ):
             raise _refused("CRITERIA_LATE", "criteria fixed before the first result")
@@ -131,6 +138,19 @@ def fixed(site: Site, release_digest: str, kept: Kept, raw: bytes | None = None)
     return Fixed(digest, at, read_criteria(whole), whole)
 
 
+def recorded_criteria(transaction: Transaction, digest: str) -> Criteria:
+    """Return criteria that were fixed, by their digest.
+
+    Raises
+    ------
+    CriteriaError : none of that digest are on record (CRITERIA_MISSING).
+    """
+    document = transaction.governed(BY_DIGEST, digest)
+    if document is None:
+        raise _refused("CRITERIA_MISSING", "the criteria of an earlier look on record")
+    return read_criteria(canonical.encode(document.content))
+
+
 def openings(transaction: Transaction, content_digest: str) -> tuple[Opening, ...]:
     """Return every look at the cases of a cohort, oldest first."""
     return tuple(
@@ -139,7 +159,7 @@ def openings(transaction: Transaction, content_digest: str) -> tuple[Opening, ..
     )
 
 
-def _has_run(transaction: Transaction, release_digest: str, kept: Kept) -> bool:
+def has_run(transaction: Transaction, release_digest: str, kept: Kept) -> bool:
     """Return whether a run of the release on the cohort is on record."""
     same = {kept.digest, kept.content_digest}
     plans = [item.content.get("plan", item.content) for item in transaction.governed_all(RUN)]

@@ -15,6 +15,7 @@ from threading import Lock
 from typing import Any
 
 from adapters.plugin_geometry import examine_plugin, presentations
+from adapters.validation.album import Album
 from governance.certification import runtime_of
 from plugins.host.case import Case
 from plugins.host.manifest import Manifest
@@ -25,8 +26,9 @@ from validation.cohort.linkage import Linkage
 from validation.cohort.manifest import Cohort
 from validation.cohort.strata import strata_of, with_mandatory
 from validation.harness.cases import Evaluation, read_evaluation
+from validation.harness.conditions import BASELINE
 from validation.harness.evaluate import Bench, Subject, fair_members, judge_case, peak_memory_mb
-from validation.harness.plan import PHANTOM, RunPlan
+from validation.harness.plan import LABORATORY, PHANTOM, RunPlan
 from validation.harness.results import CaseResult, Condition, Measured, encode_case
 
 CENTROID_ERRORS = tuple(
@@ -96,6 +98,7 @@ class CohortJudge:
         self._kept: dict[str, Evaluation] = {}
         self._lock = Lock()
         self.node = ""
+        self.album: Album | None = None
 
     def judge(self, case_id: str, condition: Condition) -> Json:
         """Return result, measurements and runtime of one case under one condition."""
@@ -113,6 +116,8 @@ class CohortJudge:
 
     def _judge(self, case_id: str, condition: Condition, workers: ReleaseWorkers) -> Json:
         noting = NotingWorkers(workers)
+        plain = condition.name == BASELINE and condition.repeat == 0
+        album = self.album if plain else None
         bench = Bench(
             self._under_test.manifest,
             self._under_test.digest,
@@ -120,6 +125,7 @@ class CohortJudge:
             self._plan.seed,
             self._plan.jitter_mm,
             self._plan.explained,
+            seen=album.page(case_id, condition.given) if album else None,
         )
         evaluation = self._evaluation(case_id, condition)
         result, measured = judge_case(
@@ -143,7 +149,7 @@ class CohortJudge:
         outcome, reasons = ("done", ()) if metrics else ("abstained", ("NOT_FOUND",))
         result = CaseResult(
             f"{PHANTOM}-{shown.number}-{shown.position.lower()}", f"{PHANTOM}-{shown.number}",
-            "laboratory", (), condition, outcome, reasons, metrics,
+            LABORATORY, (), condition, outcome, reasons, metrics,
         )  # fmt: skip
         measured = Measured(result.case_id, condition, 0.0, peak_memory_mb(), self.node)
         return {
@@ -164,7 +170,8 @@ class CohortJudge:
         if condition.name == "missing-pet":
             roles.add("pet")  # the sweep itself takes it away
         images = {role: item for role, item in whole.case.images.items() if role in roles}
-        return replace(whole, case=replace(whole.case, images=images))
+        drawn = {role: item for role, item in whole.case.structure_sets.items() if role in roles}
+        return replace(whole, case=replace(whole.case, images=images, structure_sets=drawn))
 
     def _subject(self, case_id: str, condition: Condition) -> Subject:
         item = self._cohort.case(case_id)

@@ -5,7 +5,7 @@
                               certificate.json
 
 The audit log holds the digest of the results since the harness ended, and the criteria since
-before it began: what lies in the folder counts only where it is that.
+before it began: what lies in the folder counts only where it is that; pictures as well.
 
 Read next: `reporting.py`.
 """
@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from adapters.validation.album import pictures_of
 from adapters.validation.asking import VALIDATION
 from adapters.validation.criteria import BY_DIGEST
 from adapters.validation.running import RESULTS
@@ -36,7 +37,7 @@ from validation.report.document import tampered
 if TYPE_CHECKING:
     from adapters.compose import Site
 
-REPORT, CERTIFICATE, PICTURES = "report.json", "certificate.json", "pictures"
+REPORT, CERTIFICATE = "report.json", "certificate.json"
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{5,127}")
 
 
@@ -153,13 +154,16 @@ def find_cohort(site: Site, results: RunResults, named: Path | None) -> Cohort:
     )
 
 
-def pictures_of(folder: Path) -> Mapping[str, bytes]:
-    """Return the pictures that the harness kept of cases, by ``case/given``."""
-    found: dict[str, bytes] = {}
-    for path in sorted((folder / PICTURES).glob("*.png")):
-        case, _, given = path.stem.rpartition("--")
-        found[f"{case}/{given}"] = path.read_bytes()
-    return found
+def recorded_pictures(site: Site, run: KeptRun) -> Mapping[str, bytes]:
+    """Return the pictures that the harness kept of cases, by ``case/given``.
+
+    Raises
+    ------
+    ReportTamperedError : a picture was changed since the run (PICTURE_CHANGED).
+    """
+    with site.database.reading() as transaction:
+        record = transaction.governed(VALIDATION, run.results.run_id)
+    return pictures_of(run.folder, record.content.get("pictures", {}) if record else {})
 
 
 def manifest_of(site: Site, release_digest: str) -> Mapping[str, Any]:

@@ -2,7 +2,8 @@
 
 1. Criteria are fixed, and the file at hand is still what was fixed.
 2. No case's patient is among those that the release learned from.
-3. A sealed cohort is not worn, and whoever asks has no part in making the release.
+3. A sealed cohort is not worn, its error budget holds one more look, and whoever asks has no part
+   in making the release.
 4. The opening and its audit record are written in one transaction, and are in the tree.
 5. Only then is the data key unwrapped.  Plaintext stays in memory, and the key is forgotten.
 
@@ -15,6 +16,7 @@ Read next: `cohorts.py`.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -23,7 +25,7 @@ from typing import TYPE_CHECKING
 from adapters.database import Transaction
 from adapters.governance.persons import Person
 from adapters.validation.cohorts import KEY, SEAL, Kept, linkage_of, require, sealed_bytes
-from adapters.validation.criteria import OPENING, Fixed, fixed, openings
+from adapters.validation.criteria import OPENING, Fixed, fixed, openings, recorded_criteria
 from audit.errors import RefusalError
 from audit.keys import symmetric_key
 from governance.approvals import builders
@@ -32,6 +34,7 @@ from validation.cohort.leakage import Member, members_of, require_no_leak
 from validation.cohort.manifest import CohortError, Seal
 from validation.cohort.seal import OpenedFiles, decode, unwrap
 from validation.cohort.wear import Opening, require_unworn
+from validation.criteria.spending import alpha_of_run, require_alpha
 
 if TYPE_CHECKING:
     from adapters.compose import Site
@@ -77,7 +80,7 @@ def opened(site: Site, kept: Kept, asked: Asked, person: Person) -> Iterator[Ope
     Raises
     ------
     CriteriaError : none are fixed, or they were changed (CRITERIA_MISSING, CRITERIA_CHANGED).
-    CohortError : LEAKED_PATIENT, SEAL_WORN, SEAL_OTHER_KEY, SEAL_TAMPERED.
+    CohortError : LEAKED_PATIENT, SEAL_WORN, SEAL_ALPHA_SPENT, SEAL_OTHER_KEY, SEAL_TAMPERED.
     RefusalError : the role may not (ROLE_NOT_PERMITTED), or the person made the release
         (BUILDER_MAY_NOT_OPEN).
     """
@@ -124,6 +127,7 @@ def _record(site: Site, kept: Kept, asked: Asked, held: Fixed, person: Person) -
         )
         is_again = any(item.run_id == asked.run_id for item in before)
         if not is_again:
+            _require_alpha(transaction, seals, before, held)
             at = site.now()
             document = transaction.put_governed(
                 OPENING, kept.content_digest, asdict(opening), person.account_id, at
@@ -150,6 +154,20 @@ def _seals(transaction: Transaction, kept: Kept, person: Person, site: Site) -> 
         site.journal.governed(transaction, document)
         known.append(content)
     return [Seal(str(c["state"]), int(c["openings"]), float(c["alpha"])) for c in known]
+
+
+def _require_alpha(
+    transaction: Transaction, seals: list[Seal], before: tuple[Opening, ...], held: Fixed
+) -> None:
+    """Return unless the looks at the plugin's releases would spend more error than was sealed."""
+    looks: Counter[str] = Counter()
+    spent = 0.0
+    for item in before:
+        criteria = recorded_criteria(transaction, item.criteria_digest)
+        if criteria.plugin == held.criteria.plugin:
+            looks[item.criteria_digest] += 1
+            spent += alpha_of_run(criteria, looks[item.criteria_digest])
+    require_alpha(seals, spent, alpha_of_run(held.criteria, looks[held.digest] + 1))
 
 
 def _require_no_builder(

@@ -26,23 +26,24 @@ from adapters.validation.kept_runs import (
     REPORT,
     KeptRun,
     manifest_of,
-    pictures_of,
+    recorded_pictures,
 )
 from audit.errors import ConfigurationError, NotFoundError, RefusalError
 from governance.certificate import Certificate, issue
 from governance.release import digest_of
 from governance.report import LANGUAGES
 from governance.strata import Stratum
+from validation.cohort.coverage import coverage
 from validation.conformance.pack import require_pack
 from validation.criteria.judging import judge
 from validation.criteria.verdict import strata_verdicts, verdict_of
 from validation.report.content import Made, report_of
 from validation.report.document import ReportDocument, decode, require_signed, signed, tampered
-from validation.report.intervals import of_mean
 from validation.report.issuing import LASTS, certificate_of
 from validation.report.metric_terms import MEASURED
 from validation.report.subject import groups_of, headline_of, verdicts_of
 from validation.report.summary import Subject, measured, summarise
+from validation.statistics.resampling import of_mean
 
 if TYPE_CHECKING:
     from adapters.compose import Site
@@ -97,7 +98,7 @@ def write_report(site: Site, run: KeptRun, *, pdf: bool = True) -> Written:
     """Write report.json, both pages and the PDF into the run's folder, and record the digest."""
     document, _ = compute(site, run)
     _put(run.folder / REPORT, signed(document, site.keys.sealer, site.now()))
-    made, names, advice = Made(document, pictures_of(run.folder)), [REPORT], ""
+    made, names, advice = Made(document, recorded_pictures(site, run)), [REPORT], ""
     for language in LANGUAGES:
         html = report_html(report_of(made, language))
         _put(run.folder / f"report-{language}.html", html.encode())
@@ -174,12 +175,9 @@ def read_report(site: Site, run: KeptRun) -> ReportDocument:
 
 
 def _gaps(run: KeptRun) -> tuple[str, ...]:
-    """Return levels of the intended population without a case."""
-    found = []
-    for axis, levels in sorted(run.cohort.target.items()):
-        here = {case.facts.on(axis) for case in run.cohort.cases}
-        found += [f"{axis}: {level}" for level in levels if level not in here]
-    return tuple(found)
+    """Return levels of the intended population without a patient, by axis."""
+    empty = coverage(run.cohort).not_covered
+    return tuple(f"{axis}: {level}" for axis, level in sorted(empty, key=lambda item: item[0]))
 
 
 def _record(site: Site, kind: str, name: str, content: dict[str, str], person: str) -> None:

@@ -21,6 +21,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from adapters.validation.album import PICTURES, Album
 from adapters.validation.judging import PATIENCE, CohortJudge, UnderTest
 from adapters.validation.queue import QueueSettings, validation_queue
 from audit import canonical
@@ -122,6 +123,7 @@ def run_harness(
             plan, question.cohort, question.files, question.linkage, under_test, workers
         )
         judge.node = place.node
+        judge.album = Album(place.of(plan.run_id) / PICTURES)
         with validation_queue(settings, judge, say) as queue:
             for case_id in sorted(conditions):
                 queue.submit(case_id, conditions[case_id])

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable
+from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Annotated
 
 from fastapi import FastAPI, Form, Request
@@ -21,6 +22,7 @@ from starlette.responses import Response
 
 from adapters.web import access, metrics, pages
 from adapters.web.access import COOKIE, ROUTES, Session
+from adapters.web.alarms import alarm_routes
 from adapters.web.audit import audit_routes
 from adapters.web.evidence import evidence_routes
 from adapters.web.history import history_routes
@@ -38,6 +40,7 @@ from adapters.web.sign_in_provider import provider_routes
 from adapters.web.slices import slice_routes
 from adapters.web.technical_files import technical_file_routes
 from adapters.web.texts import LANGUAGES
+from adapters.web.validation import validation_routes
 from adapters.web.visit import note_access
 from audit.errors import SuiteError
 
@@ -54,6 +57,8 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
 }
+SCRIPTED = HEADERS["Content-Security-Policy"] + "; script-src 'self'; connect-src 'self'"
+"""Of the one page whose sliders ask anew by themselves; our own script file, and no other."""
 Next = Callable[[Request], Awaitable[Response]]
 
 
@@ -81,10 +86,14 @@ def build_app(site: Site, act: Act) -> FastAPI:
     oversight_routes(app, view)
     evidence_routes(app, view)
     monitoring_routes(app, view)
+    alarm_routes(app, view)
     incident_routes(app, view)
     technical_file_routes(app, view)
     release_routes(app, view)
     history_routes(app, view)
+    validation_routes(app, view)
+    for point in entry_points(group="osteon.pages"):  # pages that plugins bring
+        point.load()(app, view)
     _act_routes(app, view)  # last: its path takes any word
     return app
 
@@ -96,6 +105,8 @@ def _guard(view: Pages) -> Callable[[Request, Next], Awaitable[Response]]:
         refused = too_large(request) or limiter.refusal(request, time.monotonic())
         response = refused or await _answer(view, request, call_next)
         response.headers.update(HEADERS)
+        if request.url.path.endswith("/trade-off"):
+            response.headers["Content-Security-Policy"] = SCRIPTED
         if request.url.scheme == "https":
             response.headers["Strict-Transport-Security"] = "max-age=31536000"
         return response

@@ -17,6 +17,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from adapters.audit_repository.feeder import progress
+from adapters.monitoring.standing import standing
 from audit.errors import SuiteError
 
 if TYPE_CHECKING:
@@ -106,20 +107,50 @@ class _SiteCollector:
             deliveries.add_metric((target, state), count)
         yield deliveries
         yield GaugeMetricFamily("osteon_audit_tree_size", "Records in the audit tree.", tree_size)
-        behind = GaugeMetricFamily(
-            "osteon_audit_repository_behind_records",
-            "Records that an audit repository is not known to have.",
-            labels=("repository",),
-        )
-        failures = GaugeMetricFamily(
-            "osteon_audit_repository_failures",
-            "Attempts in a row that failed, by audit repository.",
-            labels=("repository",),
-        )
-        for item in progress(self.site):
-            behind.add_metric((item.name,), item.behind)
-            failures.add_metric((item.name,), item.failures)
-        yield behind
-        yield failures
+        yield from _repositories(self.site)
+        yield from _monitors(self.site)
         free = shutil.disk_usage(self.site.home.root).free
         yield GaugeMetricFamily("osteon_disk_free_bytes", "Free space of the home.", free)
+
+
+def _repositories(site: Site) -> Iterator[Metric]:
+    """Yield how far each audit repository is behind."""
+    from prometheus_client.core import GaugeMetricFamily
+
+    behind = GaugeMetricFamily(
+        "osteon_audit_repository_behind_records",
+        "Records that an audit repository is not known to have.",
+        labels=("repository",),
+    )
+    failures = GaugeMetricFamily(
+        "osteon_audit_repository_failures",
+        "Attempts in a row that failed, by audit repository.",
+        labels=("repository",),
+    )
+    for item in progress(site):
+        behind.add_metric((item.name,), item.behind)
+        failures.add_metric((item.name,), item.failures)
+    yield behind
+    yield failures
+
+
+def _monitors(site: Site) -> Iterator[Metric]:
+    """Yield how the items of the monitoring plans stand, and how many alarms are open."""
+    from prometheus_client.core import GaugeMetricFamily
+
+    found = standing(site)
+    items = GaugeMetricFamily(
+        "osteon_monitor_items",
+        "Items of monitoring plans by plugin and condition; not-run and stopped see nothing.",
+        labels=("plugin", "condition"),
+    )
+    for labels, count in sorted(Counter((i.plugin, i.condition) for i in found.lines).items()):
+        items.add_metric(labels, count)
+    yield items
+    alarms = GaugeMetricFamily(
+        "osteon_alarms_open", "Alarms of monitors without a decision.", labels=("plugin",)
+    )
+    opened = Counter(str(item.content["plugin"]) for item in found.open_items)
+    for plugin in sorted({line.plugin for line in found.lines} | set(opened)):
+        alarms.add_metric((plugin,), opened[plugin])
+    yield alarms

@@ -1,35 +1,38 @@
-"""The pages of monitoring: every item that is watched, one release in charts, and the alarms.
+"""The pages of monitoring: every item that is watched, and one release in charts.
 
-Read next: `templates/monitoring.html`.
+Read next: `templates/monitoring.html`, `alarms.py`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
-from urllib.parse import quote
+from typing import TYPE_CHECKING
 
 import numpy as np
-from fastapi import FastAPI, Form, Request
-from fastapi.responses import RedirectResponse
+from fastapi import FastAPI, Request
 from markupsafe import Markup
 from starlette.responses import Response
 
 from adapters.documents.report_figures import plot_svg
-from adapters.monitoring.alarming import decide
+from adapters.monitoring.chains import upstream_of
 from adapters.monitoring.plans import plan_of, window_of
 from adapters.monitoring.running import watched
 from adapters.monitoring.standing import Line, lines_of, standing
-from adapters.web.access import ROUTES, Session
 from adapters.web.formats import moment, percent
-from adapters.web.shell import Pages, csrf_holds, language_of
+from adapters.web.monitoring_parts import (
+    PartLine,
+    PerformanceLines,
+    UpstreamLine,
+    part_lines,
+    performance_lines,
+    upstream_lines,
+)
+from adapters.web.shell import Pages, language_of
 from governance.monitoring.charts import FIRST_CASES, chart
 from governance.monitoring.plan import INPUT
-from governance.monitoring.reevaluation import DECISIONS, OPEN, Fatigue, is_overdue
 from governance.monitoring.reference import ReferenceWindow
-from governance.monitoring.watch import chosen
-from governance.ports import GovernedDocument
+from governance.monitoring.state import chosen
 from governance.report import Language, Plot, Series
 from plugins.host.observation import stored
 
@@ -88,35 +91,10 @@ class MonitoringPage:
     charts: tuple[tuple[str, Markup], ...] = ()
     worst: tuple[tuple[str, str, str], ...] = ()
     metrics: tuple[str, ...] = ()
+    parts: tuple[PartLine, ...] = ()
+    upstream: tuple[UpstreamLine, ...] = ()
+    performance: tuple[PerformanceLines, ...] = ()
     is_at_work: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class AlarmLine:
-    """One re-evaluation item."""
-
-    name: str
-    plugin: str
-    digest: str
-    reason: str
-    owner: str
-    opened: str
-    deadline: str
-    is_open: bool
-    is_late: bool
-    decision: str
-    why: str
-
-
-@dataclass(frozen=True, slots=True)
-class AlarmsPage:
-    """Every alarm of a monitor, open ones first."""
-
-    rows: tuple[AlarmLine, ...]
-    fatigue: Fatigue
-    days: str
-    may_decide: bool
-    decisions: tuple[str, ...]
 
 
 def overview(site: Site) -> MonitoringPage:
@@ -154,25 +132,14 @@ def release_page(site: Site, digest: str, language: str) -> MonitoringPage:
         charts=_charts(values, "de" if language == "de" else "en"),
         worst=_worst(values),
         metrics=tuple(sorted({item.metric for item in plan.items})),
-    )
-
-
-def alarms_page(site: Site, session: Session) -> AlarmsPage:
-    """Return every alarm, and what the reader may do."""
-    found = standing(site)
-    roles = ROUTES[("POST", "/alarms/{name}/decide")]
-    days = found.fatigue.median_days
-    return AlarmsPage(
-        tuple(_alarm(site, item) for item in found.items),
-        found.fatigue,
-        "–" if days is None else f"{days:.1f}",
-        isinstance(roles, frozenset) and session.role in roles,
-        DECISIONS,
+        parts=part_lines(site, digest),
+        upstream=upstream_lines(upstream_of(site, digest)),
+        performance=performance_lines(site, digest, plan, "de" if language == "de" else "en"),
     )
 
 
 def monitoring_routes(app: FastAPI, view: Pages) -> None:
-    """Add the pages of monitoring and alarms."""
+    """Add the pages of monitoring."""
 
     @app.get("/monitoring")
     def monitoring(request: Request) -> Response:
@@ -183,24 +150,6 @@ def monitoring_routes(app: FastAPI, view: Pages) -> None:
         page = release_page(view.site, digest, language_of(request))
         return view.render(request, "monitoring.html", page=page)
 
-    @app.get("/alarms")
-    def alarms(request: Request) -> Response:
-        page = alarms_page(view.site, request.state.session)
-        return view.render(request, "alarms.html", page=page)
-
-    @app.post("/alarms/{name}/decide")
-    def decided(
-        request: Request,
-        name: str,
-        csrf: Annotated[str, Form()],
-        decision: Annotated[str, Form()],
-        reason: Annotated[str, Form()] = "",
-    ) -> Response:
-        if not csrf_holds(request, csrf):
-            return view.message(request, 403, "forbidden")
-        decide(view.site, name, decision, reason, request.state.session)
-        return RedirectResponse(f"/alarms#{quote(name)}", 303)
-
 
 def _item(line: Line, zone: str) -> ItemLine:
     item = line.item
@@ -209,15 +158,6 @@ def _item(line: Line, zone: str) -> ItemLine:
         item.window, f"{item.limit:g}", item.action, item.owner, line.condition,
         TONES.get(line.condition, "wait"), line.cases, percent(min(line.nearest, 1.0)),
         moment(line.last_run_at, zone) if line.last_run_at else "–",
-    )  # fmt: skip
-
-
-def _alarm(site: Site, item: GovernedDocument) -> AlarmLine:
-    stated: Mapping[str, str] = item.content
-    return AlarmLine(
-        item.name, stated["plugin"], stated["release_digest"], stated["reason"], stated["owner"],
-        stated["opened_at"][:10], stated["deadline"][:10], stated["state"] == OPEN,
-        is_overdue(item, site.now()), stated.get("decision", ""), stated.get("decision_reason", ""),
     )  # fmt: skip
 
 

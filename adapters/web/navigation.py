@@ -14,6 +14,7 @@ _PAGES = (
     ("/runs", "runs"),
     ("/patients", "patients"),
     ("/releases", "releases"),
+    ("/validation", "validation"),
     ("/oversight", "oversight"),
     ("/monitoring", "monitoring"),
     ("/alarms", "alarms"),

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from fastapi import FastAPI, Request
 from starlette.responses import Response
@@ -20,6 +21,7 @@ from adapters.oversight.due import waiting_for_review
 from adapters.web.formats import moment, short_digest
 from adapters.web.pages import RunLine, run_line
 from adapters.web.shell import Pages
+from governance.monitoring.reevaluation import KIND, OPEN, is_overdue
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -81,6 +83,7 @@ def overview_page(site: Site) -> OverviewPage:
         tree_size = transaction.tree_size()
         wrong = _wrong(transaction, now)
         waiting = waiting_for_review(transaction, now)
+        alarms = _alarms(transaction, now)
     signed = checkpoint.signed_at if checkpoint else None
     if tree_size and (signed is None or now - signed > CHECKPOINT_LATE):
         wrong.append(Item("wrong_checkpoint", moment(signed, zone), "/audit/verify", "wait"))
@@ -91,7 +94,7 @@ def overview_page(site: Site) -> OverviewPage:
         ),
         latest=tuple(run_line(row, zone) for row in latest),
         wrong=tuple(wrong),
-        due=(*_incidents(site), *_ending(deployments, now), *_reviews(waiting)),
+        due=(*_incidents(site), *alarms, *_ending(deployments, now), *_reviews(waiting)),
         tree_size=tree_size,
         checkpoint_at=moment(signed, zone),
     )
@@ -139,6 +142,22 @@ def _incidents(site: Site) -> list[Item]:
                 Item("due_incident", f"{name}: {found.first_due}", f"/incidents/{name}", tone)
             )
     return items[:8]
+
+
+def _alarms(transaction: Transaction, now: datetime) -> list[Item]:
+    """Return alarms of monitors that wait for a decision, the nearest deadline first."""
+    found = [item for item in transaction.governed_all(KIND) if item.content["state"] == OPEN]
+    found.sort(key=lambda item: str(item.content["deadline"]))
+    return [
+        Item(
+            "due_alarm",
+            f"{item.content['plugin']}: {item.content['reason']}, "
+            f"{str(item.content['deadline'])[:10]}",
+            f"/alarms#{quote(item.name)}",
+            "bad" if is_overdue(item, now) else "wait",
+        )
+        for item in found[:8]
+    ]
 
 
 def _ending(deployments: tuple[Deployment, ...], now: datetime) -> list[Item]:

@@ -5,7 +5,7 @@ Read next: `app.py`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
@@ -13,10 +13,14 @@ from urllib.parse import urlencode
 from adapters.database.delivery import DeliveryRow
 from adapters.database.runs import STATUSES, RunRow
 from adapters.hand import PERMITTED
+from adapters.monitoring.chains import feeding
 from adapters.oversight.stacks import can_be_shown
 from adapters.run_record import explanation_body, inference_body, unwritten_refusal
 from adapters.web.access import INCIDENT_REPORTERS, OPERATORS, SEEDERS, Session
+from adapters.web.dose_sentences import Sentence, sentences
 from adapters.web.formats import key_of, moment, read_key, short_digest
+from adapters.web.later_plans import LaterPlan, later_plans
+from adapters.web.monitoring_parts import UpstreamLine, upstream_lines
 from adapters.web.reviews import ReviewPart, review_part
 from audit.errors import NotFoundError
 from audit.kinds import NOT_EVALUATED
@@ -110,6 +114,7 @@ class RunPage:
     why: str
     unwritten: str
     marks: tuple[str, ...]
+    upstream: tuple[UpstreamLine, ...]
     superseded_by: str | None
     tone: str
     release_digest: str
@@ -120,9 +125,12 @@ class RunPage:
     findings: tuple[FindingLine, ...]
     uncertainty: str
     explanation: tuple[tuple[str, str], ...]
+    sentences: tuple[Sentence, ...]
+    bounded: bool
     faithfulness: tuple[tuple[str, str], ...]
     method: str
     review: ReviewPart
+    later_plans: tuple[LaterPlan, ...]
     deliveries: tuple[DeliveryLine, ...]
     records: tuple[RecordLine, ...]
     may_act: bool
@@ -131,6 +139,7 @@ class RunPage:
     may_force: bool
     may_seed: bool
     may_report: bool
+    may_explore: bool
 
 
 def runs_page(site: Site, status: str, plugin: str, before: str) -> RunsPage:
@@ -185,7 +194,9 @@ def run_page(site: Site, run_id: str, session: Session) -> RunPage:
         marks = transaction.marks(run_id)
         shown = can_be_shown(transaction.documents(run_id))
         reviewed = review_part(transaction, row, inference, session)
+        plans = transaction.plan_comparisons_of(run_id)
     zone = site.configuration.site.time_zone
+    told = sentences(explanation, inference)
     return RunPage(
         run_id=run_id,
         facts=_facts(row, zone),
@@ -194,6 +205,7 @@ def run_page(site: Site, run_id: str, session: Session) -> RunPage:
         why=row.reason,
         unwritten=unwritten,
         marks=tuple(f"mark_{code}" for code in marks),
+        upstream=upstream_lines(feeding(site, row.request)),
         superseded_by=row.superseded_by,
         tone=TONES.get(row.status, "wait"),
         release_digest=row.release_digest,
@@ -204,9 +216,12 @@ def run_page(site: Site, run_id: str, session: Session) -> RunPage:
         findings=_findings(inference, f"{row.plugin} {row.plugin_version}"),
         uncertainty=_uncertainty(inference),
         explanation=_numbers(explanation, "contributions"),
+        sentences=told,
+        bounded=any(item.key == "dose_lowest" for item in told),
         faithfulness=_numbers(explanation, "faithfulness"),
         method=str(explanation.get("method", "")),
         review=reviewed,
+        later_plans=later_plans(plans, zone),
         deliveries=tuple(_delivery(item) for item in deliveries),
         records=tuple(_record(leaf, zone) for leaf in leaves),
         may_act=session.role in OPERATORS,
@@ -215,6 +230,7 @@ def run_page(site: Site, run_id: str, session: Session) -> RunPage:
         may_force=row.status in PERMITTED["force"],
         may_seed=session.role in SEEDERS and _needs_seed(row),
         may_report=session.role in INCIDENT_REPORTERS,
+        may_explore=row.status == "done" and _has_dose(inference),
     )
 
 
@@ -241,6 +257,10 @@ def overview_path(site: Site, run_id: str) -> Any:
     folder = site.home.outbox / run_id
     pictures = sorted(folder.glob("*.png")) if run_id.isalnum() and folder.is_dir() else []
     return pictures[0] if pictures else None
+
+
+def _has_dose(inference: Mapping[str, Any]) -> bool:
+    return bool(inference.get("output", {}).get("doses"))
 
 
 def _needs_seed(row: RunRow) -> bool:
@@ -294,7 +314,21 @@ def _findings(inference: Mapping[str, Any], release: str) -> tuple[FindingLine, 
                 limits = region.get(f"{key}_interval")
                 interval = f"{limits[0]:.1f}–{limits[1]:.1f} {unit}" if limits else ""
                 lines.append(FindingLine(region["name"], quantity, value, interval, release))
-    return tuple(lines)
+    return (*lines, *_dose_findings(inference, release))
+
+
+def _dose_findings(inference: Mapping[str, Any], release: str) -> Iterator[FindingLine]:
+    """Yield each point of a predicted dose, and whether the protocol's goal is met."""
+    for dose in inference.get("output", {}).get("doses", ()):
+        for point in dose["points"]:
+            name, unit = f"{point['region']} {point['point']}", point["unit"]
+            value = f"{float(point['value']):.1f} {unit}"
+            limits = f"{point['low']:.1f}–{point['high']:.1f} {unit}" if "low" in point else ""
+            yield FindingLine(name, "predicted_dose", value, limits, release)
+        for goal in dose["goals"]:
+            sign = "≤" if goal["sense"] == "at-most" else "≥"
+            name = f"{goal['region']} {goal['point']} {sign} {goal['limit']:g}"
+            yield FindingLine(name, f"goal_{goal['verdict']}", "", "", release)
 
 
 def _uncertainty(inference: Mapping[str, Any]) -> str:

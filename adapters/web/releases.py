@@ -21,7 +21,14 @@ from starlette.responses import Response
 
 from adapters.governance.figures import figures_of
 from adapters.governance.histories import release_lines
+from adapters.validation.commissioning import standing
 from adapters.web.access import ROUTES, Session
+from adapters.web.commissionings import (
+    CommissioningRow,
+    ValidationRun,
+    commissioning_rows,
+    validation_runs,
+)
 from adapters.web.formats import NONE, moment
 from adapters.web.history import Line, printed
 from adapters.web.recall import recall_page
@@ -117,6 +124,10 @@ class ReleasePage:
     has_results: bool
     recalled_at: str
     history: tuple[Line, ...]
+    mode: str
+    is_commissioned: bool
+    commissionings: tuple[CommissioningRow, ...]
+    validations: tuple[ValidationRun, ...]
     zone: str
 
 
@@ -255,6 +266,10 @@ def release_page(site: Site, digest: str, session: Session) -> ReleasePage:
         has_results=has_results,
         recalled_at=moment(recalled.recorded_at, zone) if recalled else "",
         history=tuple(printed(line, zone) for line in release_lines(site, row.plugin, digest)),
+        mode=mode,
+        is_commissioned=not standing(site, digest).objections,
+        commissionings=commissioning_rows(site, digest),
+        validations=validation_runs(site, digest),
         zone=zone,
     )
 

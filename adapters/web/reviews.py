@@ -18,7 +18,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from adapters.database import Transaction
-from adapters.oversight.acts import ASSESSABLE, Decided, assess
+from adapters.oversight.acts import ASSESSABLE, Decided, assess, names_in
 from adapters.web.access import Session
 from adapters.web.formats import percent
 from adapters.web.shell import Pages, csrf_holds
@@ -31,6 +31,7 @@ from governance.oversight.assessment import (
     REVIEWERS,
     SEVERITIES,
     Assessment,
+    Figures,
 )
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def review_part(
     transaction: Transaction, row: RunRow, inference: Mapping[str, Any], session: Session
 ) -> ReviewPart:
     """Return what was decided about a run, and what the reader may decide."""
-    names = tuple(str(item["name"]) for item in inference.get("output", {}).get("rois", ()))
+    names = names_in(inference)
     may = session.role in REVIEWERS and row.status in ASSESSABLE
     found = transaction.assessments_of(row.run_id)
     return ReviewPart(tuple(_line(item) for item in reversed(found)), names if may else ())
@@ -121,6 +122,12 @@ def _fraction(text: str) -> int:
     return int(text)
 
 
+def _shift(figures: Figures) -> str:
+    """Return the shift along left, posterior and head; a dash where it was not kept."""
+    parts = (figures.shift_x_mm, figures.shift_y_mm, figures.shift_z_mm)
+    return " / ".join("–" if part is None else f"{part:+.1f}" for part in parts) + " mm"
+
+
 def _line(item: Assessment) -> AssessmentLine:
     tones = {"accept": "good", "reject": "bad"}
     figures = item.figures
@@ -132,6 +139,7 @@ def _line(item: Assessment) -> AssessmentLine:
             ("HD95", _number(figures.hd95_mm, 1, " mm")),
             ("added_path", f"{figures.added_path_length_mm:.0f} mm"),
             ("volume_difference", f"{figures.volume_difference_ml:+.1f} ml"),
+            ("shift_lps", _shift(figures)),
         ]
     viewing = item.viewing
     viewed = ""

@@ -6,10 +6,13 @@ templates use.
 
 from __future__ import annotations
 
+from adapters.web.texts_commissioning import COMMISSIONING_TEXTS
+from adapters.web.texts_dose import DOSE_TEXTS
 from adapters.web.texts_incidents import INCIDENT_TEXTS
 from adapters.web.texts_monitoring import MONITORING_TEXTS
 from adapters.web.texts_releases import RELEASE_TEXTS
 from adapters.web.texts_technical_file import TECHNICAL_FILE_TEXTS
+from adapters.web.texts_validation import VALIDATION_TEXTS
 from adapters.web.texts_workspace import WORKSPACE_TEXTS
 
 LANGUAGES = ("en", "de")
@@ -187,6 +190,18 @@ TEXTS: dict[str, tuple[str, str]] = {
         "Ein hinterlegter Saatpunkt ist nicht verwendbar: Form, Einheit, Studie oder "
         "Bezugssystem ist nicht das erwartete.",
     ),
+    "mark_PRESCRIPTION_CONTRADICTION": (
+        "Two sources state different prescriptions for this study. Settle it where they were "
+        "written; the record names both.",
+        "Zwei Quellen geben für diese Studie verschiedene Verordnungen an. Klären Sie das dort, wo "
+        "sie stehen; der Eintrag im Protokoll nennt beide.",
+    ),
+    "mark_PRESCRIPTION_UNUSABLE": (
+        "A prescription was left that cannot be used: its shape, unit or study is not the expected "
+        "one.",
+        "Eine hinterlegte Verordnung ist nicht verwendbar: Form, Einheit oder Studie ist nicht die "
+        "erwartete.",
+    ),
     "unwritten": (
         "No report of this was written:",
         "Darüber wurde kein Bericht geschrieben:",
@@ -195,8 +210,11 @@ TEXTS: dict[str, tuple[str, str]] = {
     **INCIDENT_TEXTS,
     **MONITORING_TEXTS,
     **TECHNICAL_FILE_TEXTS,
+    **VALIDATION_TEXTS,
+    **COMMISSIONING_TEXTS,
     **RELEASE_TEXTS,
     **WORKSPACE_TEXTS,
+    **DOSE_TEXTS,
 }
 
 

@@ -42,6 +42,9 @@ MONITORING_TEXTS: dict[str, tuple[str, str]] = {
     "metric_rate": ("rate", "Rate"),
     "metric_agreement": ("agreement", "Übereinstimmung"),
     "metric_operations": ("operations", "Betrieb"),
+    "metric_resources": ("resources", "Mittel"),
+    "metric_plan": ("later plans", "spätere Pläne"),
+    "metric_oversight": ("oversight", "Aufsicht"),
     "metric_outcome": ("outcomes", "Verläufe"),
     "window_release": ("window of the release", "Fenster des Releases"),
     "window_first": ("first cases here", "erste Fälle hier"),
@@ -49,6 +52,10 @@ MONITORING_TEXTS: dict[str, tuple[str, str]] = {
     "action_notify": ("notify", "benachrichtigen"),
     "action_suspend": ("suspend", "aussetzen"),
     "action_ask-rollback": ("ask for rollback", "um Rückkehr bitten"),
+    "request_asked": ("asked to go back to", "gebeten um Rückkehr zu"),
+    "request_done": ("gone back to", "zurückgekehrt zu"),
+    "request_declined": ("declined", "abgelehnt"),
+    "nothing_on_standby": ("no release waits on standby", "kein Release steht bereit"),
     "cannot_see": ("What this cannot see", "Was so nicht zu sehen ist"),
     "blind_input": (
         "What comes in and goes out is seen, not whether a result is right. No label is used: this "
@@ -69,9 +76,65 @@ MONITORING_TEXTS: dict[str, tuple[str, str]] = {
         "Time is seen, nothing of the results.",
         "Gesehen wird die Dauer, nichts von den Ergebnissen.",
     ),
+    "blind_resources": (
+        "How much the site uses is seen, a day late; nothing of the results.",
+        "Gesehen wird, was der Standort verbraucht, einen Tag später; nichts von den Ergebnissen.",
+    ),
+    "blind_oversight": (
+        "That people accept more and look less is seen, not whether they are wrong to.",
+        "Gesehen wird, dass mehr angenommen und weniger hingesehen wird, nicht ob zu Unrecht.",
+    ),
     "blind_outcome": (
         "Patients whose outcome was reported are seen, months late; the others are not.",
         "Gesehen werden Patienten, deren Verlauf gemeldet wurde, Monate später; andere nicht.",
+    ),
+    "upstream": ("Fed by other releases", "Gespeist von anderen Releases"),
+    "upstream_why": (
+        "An input was made by these releases, or approved in place of what they made. Their drift "
+        "passes on.",
+        "Eine Eingabe stammt von diesen Releases oder wurde an Stelle ihres Ergebnisses "
+        "freigegeben. Was sich bei ihnen verschiebt, wirkt hier weiter.",
+    ),
+    "upstream_drifts": ("Open alarm upstream", "Offener Alarm davor"),
+    "no_open_alarm": ("no open alarm", "kein offener Alarm"),
+    "fed_direct": ("Runs fed directly", "Läufe unmittelbar"),
+    "fed_approved": ("Runs by an approval", "Läufe über Freigabe"),
+    "upstream_nearest": ("Monitors nearest to an alarm", "Dem Alarm am nächsten"),
+    "parts": ("By scanner, site, structure and subgroup", "Nach Gerät, Standort, Struktur, Gruppe"),
+    "parts_why": (
+        "Each part is held against its own first cases (rates against the stated rate). All parts "
+        "of an item together share its one run length: however many there are, false alarms do "
+        "not become more frequent.",
+        "Jeder Teil wird an seinen eigenen ersten Fällen gemessen (Raten an der angegebenen Rate). "
+        "Alle Teile eines Punkts haben zusammen die eine Lauflänge: wie viele es auch sind, "
+        "falsche Alarme werden nicht häufiger.",
+    ),
+    "part_dimension": ("Split by", "Geteilt nach"),
+    "part_value": ("Part", "Teil"),
+    "part_nearest": ("Its share of the alarm", "Sein Anteil am Alarm"),
+    "part_not_known": ("not known", "nicht bekannt"),
+    "dimension_scanner": ("scanner", "Gerät"),
+    "dimension_site": ("archive", "Archiv"),
+    "dimension_structure": ("structure", "Struktur"),
+    "dimension_age_band": ("age", "Alter"),
+    "dimension_sex": ("sex", "Geschlecht"),
+    "dimension_tumour_site": ("tumour site", "Tumorort"),
+    "performance": ("Labelled performance", "Leistung an Verläufen"),
+    "performance_why": (
+        "Blocks of 50 patients in the order in which outcomes enter. The intervals are for people "
+        "to look at; the alarm comes from the sequential test.",
+        "Blöcke von 50 Patienten in der Reihenfolge, in der Verläufe eingehen. Die Bereiche sind "
+        "zum Hinsehen; der Alarm kommt vom sequentiellen Test.",
+    ),
+    "outcomes_known": ("Outcomes known", "Verläufe bekannt"),
+    "outcomes_waiting": ("horizon not over", "Frist nicht um"),
+    "outcomes_missing": ("never reported", "nie gemeldet"),
+    "patients_in_order": ("Patients", "Patienten"),
+    "events": ("Events", "Ereignisse"),
+    "slope": ("Calibration slope", "Kalibrationssteigung"),
+    "too_few_outcomes": (
+        "Fewer than 50 outcomes are known: no figure yet.",
+        "Weniger als 50 Verläufe sind bekannt: noch keine Zahl.",
     ),
     "reference_now": ("Reference against now", "Referenz gegen jetzt"),
     "reference_from": ("Reference", "Referenz"),
@@ -116,10 +179,31 @@ MONITORING_TEXTS: dict[str, tuple[str, str]] = {
     "decision_rollback": ("roll back", "zur vorigen zurückkehren"),
     "decision_retrain": ("retrain", "neu trainieren"),
     "decision_false-alarm": ("false alarm", "falscher Alarm"),
+    "step_owner": ("told owner", "verständigt: Zuständige"),
+    "step_deputy": ("told deputy", "verständigt: Stellvertretung"),
+    "step_compliance": ("told compliance", "verständigt: Compliance"),
+    "acknowledge": ("Take up", "Annehmen"),
+    "acknowledged": ("taken up", "angenommen"),
+    "silence": ("Silence", "Stummschalten"),
+    "silences": ("Silences in force", "Laufende Stummschaltungen"),
+    "silence_until": ("Until the end of", "Bis zum Ende des"),
+    "silent_until": ("silent until", "stumm bis"),
+    "silence_why": (
+        "Nobody is told until then; the alarm stays open and its deadline runs on.",
+        "Bis dahin wird niemand verständigt; der Alarm bleibt offen, seine Frist läuft weiter.",
+    ),
     "fatigue": ("Alarm fatigue", "Alarmmüdigkeit"),
+    "fatigue_why": (
+        "Late: taken up after the time stated when it was raised. Without action: decided as "
+        "keep or false alarm. Shares with 95 % intervals.",
+        "Spät: nach der beim Auslösen genannten Zeit angenommen. Ohne Folge: als „so belassen“ "
+        "oder „falscher Alarm“ entschieden. Anteile mit 95-%-Intervallen.",
+    ),
     "fatigue_opened": ("Raised", "Ausgelöst"),
-    "fatigue_decided": ("Decided", "Entschieden"),
-    "fatigue_false": ("False", "Falsch"),
+    "fatigue_weeks": ("Weeks", "Wochen"),
+    "fatigue_per_week": ("Per week", "Je Woche"),
+    "fatigue_late": ("Taken up late", "Spät angenommen"),
+    "fatigue_no_action": ("Without action", "Ohne Folge"),
     "fatigue_overdue": ("Overdue", "Überfällig"),
     "fatigue_days": ("Median days to a decision", "Tage bis zur Entscheidung (Median)"),
 }

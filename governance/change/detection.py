@@ -77,7 +77,7 @@ _RADIOBIOLOGY = (
 )  # fmt: skip
 _POPULATION = ("age_years", "body_parts", "quality_flags_refused")
 _ACQUISITION = ("slice_spacing_mm", "in_plane_mm", "frames", "kernels_refused", "oblique_deg")
-_GUARD = ("trained_field_mm", "required_structures")
+_GUARD = ("trained_field_mm", "required_structures", "prescription_required")
 
 RULES: tuple[_Rule, ...] = (
     *(_Rule("*", "self_learning", path) for path in ("*self_learning*", "*online_learning*")),

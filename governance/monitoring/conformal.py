@@ -37,6 +37,7 @@ from governance.monitoring.sums import FloatArray, advance
 EPSILONS = (0.1, 0.3, 0.6)
 DIGITS = 2
 _SIDES = 2
+BOTH, HIGH, LOW = "both", "high", "low"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,7 @@ class Ranks:
     Parameters
     ----------
     values, counts : distinct values at two digits, rising, with how many cases each has.
+    side : which bets count as evidence.
     sums : R_n, first of the bets on high values, then on low ones.
     """
 
@@ -53,6 +55,7 @@ class Ranks:
     counts: tuple[int, ...]
     sums: tuple[float, ...] = (0.0,) * (_SIDES * len(EPSILONS))
     n: int = 0
+    side: str = BOTH
 
     def __post_init__(self) -> None:
         rising = list(self.values) == sorted(set(self.values))
@@ -60,16 +63,17 @@ class Ranks:
             raise SuiteError("expected rising values with a count of each")
 
     @classmethod
-    def from_reference(cls, reference: Sequence[float]) -> Ranks:
-        """Return the detector before the first case."""
+    def from_reference(cls, reference: Sequence[float], side: str = BOTH) -> Ranks:
+        """Return the detector before the first case, of values that move to one side or both."""
         counted = Counter(float(item) for item in rounded(np.asarray(reference, dtype=np.float64)))
         values = tuple(sorted(value for value in counted if math.isfinite(value)))
-        return cls(values, tuple(counted[value] for value in values))
+        return cls(values, tuple(counted[value] for value in values), side=side)
 
     @property
     def evidence(self) -> float:
         """Return the weighted sum that is compared with A."""
-        return float(np.mean(self.sums))
+        high, low = self.sums[: len(EPSILONS)], self.sums[len(EPSILONS) :]
+        return float(np.mean({BOTH: self.sums, HIGH: high, LOW: low}[self.side]))
 
 
 def rounded(values: FloatArray) -> FloatArray:
@@ -119,7 +123,7 @@ def follow_ranks(ranks: Ranks, value: float, case: str) -> Ranks:
     else:
         values.insert(place, taken)
         counts.insert(place, 1)
-    return Ranks(tuple(values), tuple(counts), tuple(map(float, after)), ranks.n + 1)
+    return Ranks(tuple(values), tuple(counts), tuple(map(float, after)), ranks.n + 1, ranks.side)
 
 
 def stream_evidence(reference: FloatArray, streams: FloatArray, u: FloatArray) -> FloatArray:

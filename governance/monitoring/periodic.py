@@ -1,92 +1,176 @@
-"""The periodic report of a release: one set of facts, for PSUR, trend report and Art. 72.
+"""The periodic reports of a release, out of one set of facts: PSUR, trend report, Art. 72.
 
-    runs         how they ended, each rate with exact interval and the rate of the plan  MDR Art. 88
-    alarms       what was raised, who decided what, how long it took         AI Act Art. 72, 9(2)(c)
-    agreement    what reviewers changed, by structure                        AI Act Art. 72(2)
-    charts       numbers of the studies with control limits                  AI Act Art. 72(2)
-    plan         what is watched, and what each metric cannot see            AI Act Art. 72(3)
+    psur          use, population, incidents, acts, agreement, outcomes, alarms    MDR Art. 86
+    trend         frequencies by month against limits set beforehand              MDR Art. 88
+    post-market   rates, alarms, chains, agreement, outcomes, charts, the plan
+                  and what it cannot see                                           AI Act Art. 72
 
 `facts` are JSON values; `report` lays them out.  Both are functions of their arguments alone, so
-that the same log gives the same bytes.
+that the same log gives the same bytes.  What people have to judge (benefit and risk, the need to
+act) is not written by software: the PSUR is a data pack and says so.
 
 Source: Regulation (EU) 2024/1689 Art. 72; Regulation (EU) 2017/745 Art. 83 to 88, Annex III;
-Clopper and Pearson 1934.
+REGULATORY.md row MDR-PMS; Clopper and Pearson 1934.
 
-Read next: `adapters/monitoring/reporting.py`, which reads the log.
+Read next: `report_sections.py`; `adapters/monitoring/reporting.py`, which reads the log.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 
+from governance.monitoring import fatigue as weights
 from governance.monitoring import plan as plans
-from governance.monitoring.charts import FIRST_CASES, chart
-from governance.monitoring.plan import LABEL_FREE, RATE, Plan, cannot_see
-from governance.monitoring.reevaluation import Fatigue
+from governance.monitoring import report_sections as sections
+from governance.monitoring.fatigue import Fatigue
+from governance.monitoring.plan import RATE, Plan
+from governance.monitoring.trend import Limit, trend
 from governance.oversight.rates import rate
-from governance.report import (
-    Bullets,
-    Code,
-    Column,
-    Notice,
-    Number,
-    Paragraph,
-    Plot,
-    Report,
-    Section,
-    Series,
-    Status,
-    Table,
-)
+from governance.report import Code, Notice, Report, Section, Status
 
-SCHEMA = "osteon.pms_report/1"
-CHARTED = 12
-"""Charts that a report draws at most; the facts hold every number."""
-_NOT_ENOUGH = f"fewer than {FIRST_CASES} cases"
+SCHEMA = "osteon.pms_report/2"
+PSUR, TREND, POST_MARKET = "psur", "trend", "post-market"
+KINDS: Mapping[str, tuple[str, tuple[str, ...]]] = {
+    PSUR: (
+        "Periodic safety update: data pack",
+        ("months", "subjects", "rates", "incidents", "acts", "agreement", "performance", "alarms",
+         "fatigue", "plan"),
+    ),
+    TREND: ("Trend report", ("trends", "incidents", "acts", "alarms", "fatigue", "plan")),
+    POST_MARKET: (
+        "Post-market monitoring report",
+        ("rates", "alarms", "fatigue", "chain", "agreement", "performance", "numbers", "plan"),
+    ),
+}  # fmt: skip
+"""Title of each report, and which facts stand in it."""
+OVERRIDE = "override"
+"""A result was rejected, or edited with consequence (`governance/oversight/rates.py`)."""
+LEAST_CELL = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What the log says of a release, in its order.
+
+    Parameters
+    ----------
+    runs : (month, how it ended) of each run.
+    overrides : (month, whether) of each review that was decided.
+    figures : by structure and name.
+    numbers : of the studies by name.
+    subjects : how many runs each group had, by group and value.
+    incidents : severity and state of each incident as it last was.
+    acts : what was done about the release: at, action, from, to, role.
+    """
+
+    runs: Sequence[tuple[str, str]]
+    alarms: Sequence[Mapping[str, Any]]
+    fatigue: Fatigue
+    figures: Mapping[str, Mapping[str, Sequence[float]]]
+    numbers: Mapping[str, Sequence[float]]
+    overrides: Sequence[tuple[str, bool]] = ()
+    subjects: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    incidents: Sequence[tuple[str, str]] = ()
+    acts: Sequence[Mapping[str, str]] = ()
+    chain: Sequence[Mapping[str, Any]] = ()
+    performance: Sequence[Mapping[str, Any]] = ()
 
 
 def facts(
-    about: Mapping[str, Any],
-    plan: Plan,
-    statuses: Sequence[str],
-    alarms: Sequence[Mapping[str, Any]],
-    fatigue: Fatigue,
-    figures: Mapping[str, Mapping[str, Sequence[float]]],
-    numbers: Mapping[str, Sequence[float]],
+    about: Mapping[str, Any], plan: Plan, found: Evidence, kind: str = POST_MARKET
 ) -> dict[str, Any]:
     """Return the facts of a report as JSON values.
 
     Parameters
     ----------
     about : site, plugin, release digest, size and root hash of the log, time of its last record.
-    statuses : how each run ended.
-    figures : by structure and name, in order of the log.
-    numbers : of the studies by name, in order of the log.
+    kind : one of `KINDS`.
     """
-    limits = {name: item.rate for item in plan.items if item.metric == RATE for name in item.data}
-    n = len(statuses)
-    rates = []
-    for name in sorted(set(statuses) | set(limits)):
-        found = rate(sum(status == name for status in statuses), n)
-        rates.append({"name": name, **asdict(found), "limit": limits.get(name)})
-    return {
-        "schema": SCHEMA,
-        **about,
-        "runs": n,
-        "rates": rates,
-        "alarms": [dict(item) for item in alarms],
-        "fatigue": {**asdict(fatigue), "false_share": fatigue.false_share},
+    every = {
+        "rates": _rates(plan, found),
+        "months": _months(found),
+        "trends": _trends(plan, found),
+        "subjects": {name: _grouped(counts) for name, counts in sorted(found.subjects.items())},
+        "incidents": [
+            {"severity": severity, "state": state, "count": count}
+            for (severity, state), count in sorted(Counter(found.incidents).items())
+        ],
+        "acts": [dict(act) for act in found.acts],
+        "alarms": [_nameless(item) for item in found.alarms],
+        "fatigue": weights.document(found.fatigue),
         "agreement": {
-            structure: {name: _summary(values) for name, values in sorted(found.items())}
-            for structure, found in sorted(figures.items())
+            structure: {name: _summary(values) for name, values in sorted(by_name.items())}
+            for structure, by_name in sorted(found.figures.items())
         },
-        "numbers": {name: list(values) for name, values in sorted(numbers.items())},
+        "numbers": {name: list(values) for name, values in sorted(found.numbers.items())},
+        "chain": [dict(one) for one in found.chain],
+        "performance": [dict(one) for one in found.performance],
         "plan": plans.encode(plan),
     }
+    _, parts = KINDS[kind]
+    kept = {name: every[name] for name in parts}
+    return {"schema": SCHEMA, "kind": kind, **about, "runs": len(found.runs), **kept}
+
+
+def _rates(plan: Plan, found: Evidence) -> list[dict[str, Any]]:
+    limits = _limits(plan)
+    statuses = [status for _, status in found.runs]
+    told = []
+    for name in sorted({*statuses, *limits}):
+        value = rate(sum(status == name for status in statuses), len(statuses))
+        limit = limits[name].rate if name in limits else None
+        told.append({"name": name, **asdict(value), "limit": limit})
+    return told
+
+
+def _limits(plan: Plan) -> dict[str, Limit]:
+    """Return what the plan stated of each rate as a whole; items that are split do not count."""
+    return {
+        name: Limit(item.name, item.rate, item.limit, 1 / len(item.data))
+        for item in plan.items
+        if item.metric == RATE and not item.by
+        for name in item.data
+    }
+
+
+def _months(found: Evidence) -> list[dict[str, Any]]:
+    rows = []
+    for month in sorted({at for at, _ in found.runs}):
+        ends = [status for at, status in found.runs if at == month]
+        done = ends.count("done")
+        rows.append({"month": month, "n": len(ends), "done": done, "other": len(ends) - done})
+    return rows
+
+
+def _trends(plan: Plan, found: Evidence) -> list[dict[str, Any]]:
+    limits = _limits(plan)
+    told = [
+        trend(name, [(month, status == name) for month, status in found.runs], limit)
+        for name, limit in sorted(limits.items())
+        if name != "done"
+    ]
+    return [*told, trend(OVERRIDE, found.overrides, None)] if found.overrides else told
+
+
+def _grouped(counts: Mapping[str, int]) -> dict[str, int | str]:
+    """Return counts by value; values of few runs stand together."""
+    kept: dict[str, int | str] = {n: c for n, c in sorted(counts.items()) if c >= LEAST_CELL}
+    rest = sum(count for count in counts.values() if count < LEAST_CELL)
+    if rest:
+        kept["others"] = rest if rest >= LEAST_CELL else f"fewer than {LEAST_CELL}"
+    return kept
+
+
+def _nameless(alarm: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an alarm without the accounts of who was told and who took it up."""
+    kept = {key: value for key, value in alarm.items() if key != "acknowledged_by"}
+    steps = [{key: step[key] for key in ("step", "at")} for step in alarm.get("told", ())]
+    return {**kept, "told": steps}
 
 
 def _summary(values: Sequence[float]) -> dict[str, float]:
@@ -96,131 +180,43 @@ def _summary(values: Sequence[float]) -> dict[str, float]:
 
 def report(content: Mapping[str, Any]) -> Report:
     """Return the report that the facts make."""
-    log = content["log"]
+    log, kind = content["log"], str(content["kind"])
     open_count = sum(item["state"] == "open" for item in content["alarms"])
     standing = Status(f"{open_count} open", "bad") if open_count else Status("none open", "good")
     return Report(
         str(content["plugin"]),
-        "Post-market monitoring report",
+        KINDS[kind][0],
         "en",
         (
             ("Release", Code(str(content["release_digest"]))),
             ("Site", str(content["site"])),
             ("Log", f"{log['size']} records until {log['until']}"),
+            ("Period", f"from record {log['after'] + 1}, {content['runs']} runs closed"),
             ("Root hash of the log", Code(str(log["root_hash"]))),
         ),
-        (
-            _rates(content),
-            _alarms(content),
-            _agreement(content),
-            _charts(content["numbers"]),
-            _plan(plans.decode(content["plan"])),
-        ),
+        _laid_out(kind, content),
         standing,
     )
 
 
-def _rates(content: Mapping[str, Any]) -> Section:
-    rows = tuple(
-        (
-            item["name"],
-            str(item["k"]),
-            str(item["n"]),
-            _share(item),
-            "" if item["limit"] is None else f"{100 * item['limit']:g} %",
+def _laid_out(kind: str, content: Mapping[str, Any]) -> tuple[Section, ...]:
+    plan = sections.plan_section(plans.decode(content["plan"]))
+    if kind == TREND:
+        return (sections.trends(content), sections.incidents(content), sections.alarms(content),
+                plan)  # fmt: skip
+    if kind == PSUR:
+        words = (
+            "These are the data. The conclusion on benefit and risk, and what follows from it, is "
+            "written by the person responsible for regulatory compliance."
         )
-        for item in content["rates"]
-    )
-    table = Table(
-        "How runs ended",
-        (Column("End"), Column("Runs"), Column("Of"), Column("Share", "%"), Column("Plan")),
-        rows,
-        "Clopper-Pearson, 95 %. The plan's share is what its monitor counts as unchanged.",
-    )
-    return Section("Rates and trend", (table,), key="rates")
-
-
-def _share(item: Mapping[str, Any]) -> Number | str:
-    if item["value"] is None or item["lower"] is None or item["upper"] is None:
-        return "–"
-    return Number(100 * item["value"], 1, 100 * item["lower"], 100 * item["upper"])
-
-
-def _alarms(content: Mapping[str, Any]) -> Section:
-    rows = tuple(
-        (
-            item["item"], item["reason"], item["owner"], item["opened_at"][:10],
-            item["deadline"][:10], item.get("decision", ""),
-        )
-        for item in content["alarms"]
+        return (
+            Section("What this is", (Notice(words),), key="purpose"),
+            sections.usage(content), sections.rates(content), sections.incidents(content),
+            sections.agreement(content), *sections.performance(content["performance"]),
+            sections.alarms(content), plan,
+        )  # fmt: skip
+    return (
+        sections.rates(content), sections.alarms(content), sections.chain(content["chain"]),
+        sections.agreement(content), *sections.performance(content["performance"]),
+        sections.charts(content["numbers"]), plan,
     )  # fmt: skip
-    weight = content["fatigue"]
-    share = weight["false_share"]
-    words = (
-        f"{weight['opened']} opened, {weight['decided']} decided, {weight['false']} of them false"
-        f"{'' if share is None else f' ({100 * share:.0f} %)'}, {weight['overdue']} overdue"
-    )
-    columns = ("Item", "What moved", "Owner", "Opened", "Decide by", "Decision")
-    table = Table("Alarms and re-evaluations", tuple(map(Column, columns)), rows)
-    return Section("Alarms", (Paragraph(words), table), key="alarms")
-
-
-def _agreement(content: Mapping[str, Any]) -> Section:
-    rows = tuple(
-        (structure, name, str(int(s["n"])), Number(s["median"], 3, s["q1"], s["q3"]))
-        for structure, found in content["agreement"].items()
-        for name, s in found.items()
-    )
-    columns = tuple(map(Column, ("Structure", "Measure", "n", "Median (quartiles)")))
-    return Section(
-        "Agreement with reviewers", (Table("Ours against approved", columns, rows),), key="agree"
-    )
-
-
-def _charts(numbers: Mapping[str, Sequence[float]]) -> Section:
-    drawn = [(name, chart(v)) for name, v in numbers.items() if len(v) >= FIRST_CASES][:CHARTED]
-    few = [name for name, values in numbers.items() if len(values) < FIRST_CASES]
-    blocks: list[Plot | Bullets | Notice] = [
-        Plot(
-            name,
-            "Study",
-            name,
-            (
-                Series("value", tuple(enumerate(found.values, 1))),
-                Series("EWMA", tuple(enumerate(found.ewma, 1)), "line"),
-            ),
-            (
-                (found.centre, "centre"),
-                (found.centre + 3 * found.sigma, "+3 sigma"),
-                (found.centre - 3 * found.sigma, "-3 sigma"),
-            ),
-            f"{len(found.values)} values of {name}, {len(found.beyond)} beyond three sigma",
-        )
-        for name, found in drawn
-    ]
-    note = "Limits from the first cases are drawn and raise no alarm; alarms come from tests."
-    if few:
-        blocks.append(Bullets((f"Not drawn, {_NOT_ENOUGH}: {', '.join(few)}",)))
-    return Section("Control charts", (Notice(note, "plain"), *blocks), key="charts")
-
-
-def _plan(plan: Plan) -> Section:
-    rows = tuple(
-        (
-            item.name, item.metric, ", ".join(item.data), item.window, f"{item.limit:g}",
-            item.action, item.owner,
-        )
-        for item in plan.items
-    )  # fmt: skip
-    columns = ("Item", "Metric", "Data", "Window", "Run length", "Action", "Owner")
-    metrics = sorted({item.metric for item in plan.items})
-    blind = tuple(
-        f"{metric}{' (no label: no monitor of performance)' if metric in LABEL_FREE else ''}: "
-        f"{cannot_see(metric)}"
-        for metric in metrics
-    )
-    return Section(
-        "Plan, and what it cannot see",
-        (Table("Items", tuple(map(Column, columns)), rows), Bullets(blind)),
-        key="plan",
-    )

@@ -7,14 +7,17 @@ not run within its `every_hours` is stopped, and that is an alarm of its own.
     metric      data
     input       acquisition, intensity, geometry, quality, embedding of each study
     rate        share of studies that end as `refused`, `abstained` or `failed`
-    agreement   dsc, surface_dice, added_path_length_mm ... of each assessed structure
+    agreement   dsc, surface_dice, added_path_length_mm, shift_x_mm ... of each assessed structure
     operations  seconds of a run
+    resources   of each day the longest wait, the most memory and disk (a day is one case)
+    oversight   accepted, active_seconds, slices_share of each review: do people still look?
     outcome     stated risk against what was found later
+    plan        dose_mae_gy, dvh_mae_gy, outside_share ... of each approved plan that came back
 
 Source: Regulation (EU) 2024/1689 Art. 72(3); Regulation (EU) 2017/745 Annex III 1.1; REGULATORY.md
 row AIA-72.3.
 
-Read next: `watch.py`.
+Read next: `default_plan.py`, then `watch.py`.
 """
 
 from __future__ import annotations
@@ -31,11 +34,11 @@ KIND = "pmm_plan"
 """Governed document by release digest; each revision is a change record of the plan."""
 ATTACHMENT = "monitoring_plan.json"
 SCHEMA = "osteon.pmm_plan/1"
-INPUT, RATE, AGREEMENT, OPERATIONS, OUTCOME = (
-    "input", "rate", "agreement", "operations", "outcome",
+INPUT, RATE, AGREEMENT, OPERATIONS, OUTCOME, RESOURCES, OVERSIGHT, PLANNED = (
+    "input", "rate", "agreement", "operations", "outcome", "resources", "oversight", "plan",
 )  # fmt: skip
-METRICS = (INPUT, RATE, AGREEMENT, OPERATIONS, OUTCOME)
-LABEL_FREE = (INPUT, RATE, OPERATIONS)
+METRICS = (INPUT, RATE, AGREEMENT, OPERATIONS, OUTCOME, RESOURCES, OVERSIGHT, PLANNED)
+LABEL_FREE = (INPUT, RATE, OPERATIONS, RESOURCES, OVERSIGHT)
 """Metrics that see no label: never called monitors of performance."""
 RELEASE, FIRST, STATED = "release", "first", "stated"
 WINDOWS = (RELEASE, FIRST, STATED)
@@ -43,6 +46,21 @@ NOTIFY, SUSPEND, ROLLBACK = "notify", "suspend", "ask-rollback"
 ACTIONS = (NOTIFY, SUSPEND, ROLLBACK)
 OWNERS = ("physicist", "clinician", "engineer", "compliance")
 LEAST_FIRST = 20
+SCANNER, SITE, STRUCTURE, AGE_BAND, SEX, TUMOUR_SITE = (
+    "scanner", "site", "structure", "age_band", "sex", "tumour_site",
+)  # fmt: skip
+DIMENSIONS = (SCANNER, SITE, STRUCTURE, AGE_BAND, SEX, TUMOUR_SITE)
+"""What an item may be split by (`strata.py`)."""
+HIGH, LOW = "high", "low"
+SIDES = {
+    OPERATIONS: {"seconds": HIGH},
+    RESOURCES: dict.fromkeys(
+        ("queue_age_s", "turnaround_s", "worker_memory_mb", "staging_mb", "outbox_growth_mb"), HIGH
+    ),
+    OVERSIGHT: {"accepted": HIGH, "active_seconds": LOW, "slices_share": LOW},
+    PLANNED: dict.fromkeys(("dose_mae_gy", "dvh_mae_gy", "outside_share"), HIGH),
+}
+"""On which side a number of a metric is watched; both where it is not named."""
 RISK = "risk"
 """Data of an outcome item: the stated probability."""
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
@@ -61,6 +79,7 @@ class Item:
         share that counts as unchanged.
     decide_days : time in which somebody decides on an alarm of this item.
     horizon_days, grace_days : of an outcome (`labels.py`).
+    by : dimensions that the item is split by, all parts under its one limit (`strata.py`).
     """
 
     name: str
@@ -76,6 +95,7 @@ class Item:
     decide_days: float = 7.0
     horizon_days: float = 365.0
     grace_days: float = 60.0
+    by: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse what no monitor could run."""
@@ -92,6 +112,12 @@ class Item:
             wrong.append("a stated window for what is no rate, or another for a rate")
         if self.metric == OUTCOME and (self.window != FIRST or self.data != (RISK,)):
             wrong.append("an outcome that is not the risk against its first cases")
+        if self.metric == RESOURCES and self.by:
+            wrong.append("a split of what belongs to the whole site")
+        if set(self.by) - set(DIMENSIONS) or len(set(self.by)) != len(self.by):
+            wrong.append("a dimension that nothing is split by, or one twice")
+        if self.by and (self.window == RELEASE or "embedding" in self.data):
+            wrong.append("a split of what has one reference for all")
         if self.horizon_days <= 0 or self.grace_days < 0:
             wrong.append("horizon_days or grace_days")
         if not 0 < self.rate < 1 or self.every_hours <= 0 or self.decide_days <= 0:
@@ -118,8 +144,13 @@ class Plan:
 
 def encode(plan: Plan) -> dict[str, Any]:
     """Return a plan as JSON values; inverse of `decode`."""
-    items = [{**asdict(item), "data": list(item.data)} for item in plan.items]
-    return {"schema": SCHEMA, "plugin": plan.plugin, "items": items}
+    return {"schema": SCHEMA, "plugin": plan.plugin, "items": list(map(stated, plan.items))}
+
+
+def stated(item: Item) -> dict[str, Any]:
+    """Return an item as JSON values; ``by`` stands only where it is split."""
+    found = {**asdict(item), "data": list(item.data), "by": list(item.by)}
+    return found if item.by else {key: found[key] for key in found if key != "by"}
 
 
 def decode(document: Mapping[str, Any]) -> Plan:
@@ -132,34 +163,11 @@ def decode(document: Mapping[str, Any]) -> Plan:
         known = tuple(Item.__dataclass_fields__)
         Table(f"plan.items[{index}]", given).only(known)
         try:
-            items.append(Item(**{**given, "data": tuple(map(str, given["data"]))}))
+            lists = {key: tuple(map(str, given.get(key, ()))) for key in ("data", "by")}
+            items.append(Item(**{**given, **lists}))
         except (TypeError, KeyError) as error:
             raise ConfigurationError(f"expected a whole item at plan.items[{index}]") from error
     return Plan(table.text("plugin"), tuple(items))
-
-
-def default_plan(plugin: str, *, suspend: bool = False) -> Plan:
-    """Return the plan of a contouring release: what its runs and reviews can show."""
-    harm = SUSPEND if suspend else NOTIFY
-    scanner = ("ct_*", "pet_*", "slice_spacing_mm", "row_spacing_mm", "extent_*", "quality")
-    tissue = ("ct_hu_*", "ct_bone_p95", "pet_suv_*")
-    return Plan(
-        plugin,
-        (
-            Item("input", INPUT, tissue, RELEASE, 2000.0, NOTIFY, "physicist"),
-            Item("scanner", INPUT, scanner, FIRST, 2000.0, harm, "physicist"),
-            Item("encoder", INPUT, ("embedding",), FIRST, 2000.0, NOTIFY, "engineer"),
-            Item("output", INPUT, ("contour_*",), RELEASE, 2000.0, NOTIFY, "physicist"),
-            Item("refusals", RATE, ("refused",), STATED, 2000.0, NOTIFY, "physicist", rate=0.2),
-            Item("abstentions", RATE, ("abstained",), STATED, 2000.0, NOTIFY, "engineer", rate=0.2),
-            Item("failures", RATE, ("failed",), STATED, 2000.0, NOTIFY, "engineer", rate=0.05),
-            Item(
-                "agreement", AGREEMENT, ("dsc", "surface_dice", "added_path_length_mm"), FIRST,
-                25_000.0, harm, "clinician",
-            ),
-            Item("latency", OPERATIONS, ("seconds",), FIRST, 2000.0, NOTIFY, "engineer"),
-        ),
-    )  # fmt: skip
 
 
 def cannot_see(metric: str) -> str:
@@ -169,5 +177,8 @@ def cannot_see(metric: str) -> str:
         RATE: "Sees how often the release declines or fails, not whether answers are right.",
         AGREEMENT: "Sees what reviewers change; blind where they accept without looking.",
         OPERATIONS: "Sees time and failures, nothing of the results.",
+        RESOURCES: "Sees how much the site uses, a day late; nothing of the results.",
+        OVERSIGHT: "Sees that people accept more and look less, not whether they are wrong to.",
+        PLANNED: "Sees approved plans that came back with their dose; blind to the rest.",
         OUTCOME: "Sees patients whose outcome was reported; months late, blind to the rest.",
     }[metric]

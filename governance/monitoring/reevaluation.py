@@ -1,23 +1,22 @@
 """A re-evaluation item: what an alarm opens, and what cannot be closed without a decision.
 
+    open --acknowledge--> open    somebody has taken it up: `escalation.py` goes no further
     open --decide--> decided      a decision, its reason, by somebody who may
     open --(deadline passes)--> overdue: still open, told again, counted
 
 The decisions are those of a physicist or clinician: the release stays as it is, is suspended, is
-rolled back, is retrained, or the alarm was false.  How many were false is the alarm fatigue that
-the report shows; a silence of the same item lasts until the item is decided, and no longer.
+rolled back, is retrained, or the alarm was false.  The same item raises no second alarm before it
+is decided.
 
 Source: REGULATORY.md row AIA-9.1 (drift alarm opens a re-evaluation that cannot close without a
 decision); Regulation (EU) 2024/1689 Art. 9(2)(c), 72.
 
-Read next: `adapters/monitoring/alarming.py`.
+Read next: `fatigue.py`, `escalation.py`, `adapters/monitoring/alarming.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from audit.errors import RefusalError
 from governance.ports import GovernedDocument
@@ -26,23 +25,11 @@ KIND = "reevaluation"
 """Governed document by the alarm's name: state, plugin, release, item, owner, deadline."""
 OPEN, DECIDED = "open", "decided"
 DECISIONS = ("keep", "suspend", "rollback", "retrain", "false-alarm")
+NO_ACTION = ("keep", "false-alarm")
+"""Decisions after which the release goes on as it was."""
 DECIDERS = ("physicist", "clinician", "approver")
-
-
-@dataclass(frozen=True, slots=True)
-class Fatigue:
-    """How alarms weigh on people: counts, and the share of those decided that were false."""
-
-    opened: int
-    decided: int
-    false: int
-    overdue: int
-    median_days: float | None
-
-    @property
-    def false_share(self) -> float | None:
-        """Return false alarms per decided ones; None where nothing was decided."""
-        return self.false / self.decided if self.decided else None
+ACKNOWLEDGERS = (*DECIDERS, "engineer")
+"""Compliance is told and changes nothing (docs/access.md)."""
 
 
 def opened(
@@ -81,17 +68,3 @@ def is_overdue(item: GovernedDocument, now: datetime) -> bool:
     """Return whether an open item is past its deadline."""
     deadline = datetime.fromisoformat(str(item.content["deadline"]))
     return item.content["state"] == OPEN and now > deadline
-
-
-def fatigue(histories: Sequence[Sequence[GovernedDocument]], now: datetime) -> Fatigue:
-    """Return how alarms weigh; a history is every revision of one item, oldest first."""
-    waits, false, overdue = [], 0, 0
-    for history in histories:
-        last = history[-1]
-        overdue += is_overdue(last, now)
-        if last.content["state"] == DECIDED:
-            waits.append((last.recorded_at - history[0].recorded_at) / timedelta(days=1))
-            false += last.content["decision"] == "false-alarm"
-    waits.sort()
-    middle = waits[len(waits) // 2] if waits else None
-    return Fatigue(len(histories), len(waits), false, overdue, middle)

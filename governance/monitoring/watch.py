@@ -10,23 +10,22 @@
 Every number has the same share of the bound (`sums.threshold`) and is taken at two digits, as the
 reference is.  The first detector beyond its threshold is the alarm and names what moved.  A window
 of first cases is collected before anything is watched; those cases are the reference and are not
-judged.
+judged.  An item that is split (`by`) has its parts in `strata.py`.
 
-Read next: `adapters/monitoring/`, which reads the runs and keeps the state.
+Read next: `strata.py`; `adapters/monitoring/`, which reads the runs and keeps the state.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from fnmatch import fnmatchcase
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from governance.monitoring import strata
 from governance.monitoring.categories import Categories
-from governance.monitoring.conformal import Ranks, follow_ranks, rounded
-from governance.monitoring.plan import FIRST, OUTCOME, RATE, RISK, Item
+from governance.monitoring.conformal import BOTH, Ranks, follow_ranks, rounded
+from governance.monitoring.plan import FIRST, HIGH, LOW, OUTCOME, RATE, RISK, SIDES, Item
 from governance.monitoring.rates import Rate
 from governance.monitoring.recalibration import Recalibration, fit_calibration
 from governance.monitoring.reference import (
@@ -35,50 +34,23 @@ from governance.monitoring.reference import (
     ReferenceWindow,
     make_reference,
 )
-from governance.monitoring.sums import (
-    Detector,
-    FloatArray,
-    Sums,
-    evidence,
-    follow,
-    threshold,
-)
-from governance.monitoring.tails import both_tails, rising
+from governance.monitoring.state import ALARMED as ALARMED
+from governance.monitoring.state import BLIND as BLIND
+from governance.monitoring.state import COLLECTING as COLLECTING
+from governance.monitoring.state import LABEL as LABEL
+from governance.monitoring.state import LIMITS, RANKS, chosen, needed
+from governance.monitoring.state import WATCHING as WATCHING
+from governance.monitoring.state import Beyond as Beyond
+from governance.monitoring.state import State as State
+from governance.monitoring.state import decode as decode
+from governance.monitoring.state import encode as encode
+from governance.monitoring.state import restarted as restarted
+from governance.monitoring.sums import Detector, FloatArray, Sums, evidence, follow, threshold
+from governance.monitoring.tails import both_tails, falling, rising
 
 MISS = 0.02
 """Probability that limits of an item are wrong, over reference windows."""
-COLLECTING, WATCHING, ALARMED, BLIND = "collecting", "watching", "alarmed", "blind"
-RANKS, LIMITS = "ranks", "limits"
-LABEL = "label"
-
-
-@dataclass(frozen=True, slots=True)
-class Beyond:
-    """A detector that passed its threshold."""
-
-    name: str
-    way: str
-    evidence: float
-    threshold: float
-
-
-@dataclass(frozen=True, slots=True)
-class State:
-    """Where an item stands; plain values that a database or a backup carries.
-
-    Parameters
-    ----------
-    first : cases collected for a window of first cases.
-    ranks, sums : of each number by name.
-    n : cases watched since the start or the last restart.
-    beyond : what raised the alarm; the item waits until somebody decided and it is restarted.
-    """
-
-    first: tuple[Observation, ...] = ()
-    ranks: Mapping[str, Ranks] = field(default_factory=dict)
-    sums: Mapping[str, Sums] = field(default_factory=dict)
-    n: int = 0
-    beyond: Beyond | None = None
+_SIDED = {BOTH: both_tails, HIGH: rising, LOW: falling}
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,11 +70,6 @@ class Watch:
         return not self.detectors
 
 
-def chosen(names: Sequence[str], patterns: Sequence[str]) -> tuple[str, ...]:
-    """Return the names that the patterns of an item stand for."""
-    return tuple(n for n in names if any(fnmatchcase(n, pattern) for pattern in patterns))
-
-
 def build(item: Item, reference: ReferenceWindow | None) -> Watch:
     """Return the detectors of an item; without a reference (rates need none) it is blind."""
     if item.metric == RATE:
@@ -119,7 +86,9 @@ def build(item: Item, reference: ReferenceWindow | None) -> Watch:
     if not count:
         return Watch(item, (), (), {}, {}, reference)
     miss = MISS / count
-    found: dict[str, Detector] = {n: both_tails(reference.numbers[n], miss) for n in numbers}
+    found: dict[str, Detector] = {
+        n: _SIDED[_side(item, n)](reference.numbers[n], miss) for n in numbers
+    }
     for name in categories:
         counts = reference.categories[name]
         words = [word for word, times in counts.items() for _ in range(times)]
@@ -137,7 +106,7 @@ def build(item: Item, reference: ReferenceWindow | None) -> Watch:
 def start(watch: Watch) -> State:
     """Return the state before the first case, or after a decision on an alarm."""
     ranks = {
-        name: Ranks.from_reference(watch.reference.numbers[name])
+        name: Ranks.from_reference(watch.reference.numbers[name], _side(watch.item, name))
         for name in watch.numbers
         if watch.reference is not None and len(set(watch.reference.numbers[name])) > 1
     }
@@ -151,7 +120,7 @@ def step(watch: Watch, state: State, case: Observation) -> State:
         return state
     ranks, sums = dict(state.ranks), dict(state.sums)
     for name, detector in watch.detectors.items():
-        value = _value(watch, detector, name, case)
+        value = value_of(watch, detector, name, case)
         if value is None:
             continue
         sums[name] = follow(detector, sums[name], value)
@@ -165,6 +134,8 @@ def watch_of(
     item: Item, release_digest: str, window: ReferenceWindow | None, state: State
 ) -> Watch:
     """Return the watch of an item: against the release's window, or its own first cases."""
+    if item.by:
+        return Watch(item, (), (), {}, {}, None)
     if item.window != FIRST:
         return build(item, window)
     if len(state.first) < item.first_cases:
@@ -173,6 +144,10 @@ def watch_of(
         return _of_outcomes(item, state.first)
     source = f"the first {len(state.first)} cases here"
     return build(item, make_reference(release_digest, source, state.first))
+
+
+def _side(item: Item, name: str) -> str:
+    return SIDES.get(item.metric, {}).get(name, BOTH)
 
 
 def _of_outcomes(item: Item, first: Sequence[Observation]) -> Watch:
@@ -199,10 +174,12 @@ def run(
     ----------
     window : the release's own; None where it has none.
     """
+    if item.by:
+        return strata.run(item, state, cases)
     watch: Watch | None = None
     for case in cases:
         if item.window == FIRST and len(state.first) < item.first_cases:
-            state = replace(state, first=(*state.first, _only(item, case)))
+            state = replace(state, first=(*state.first, needed(item, case)))
             continue
         if watch is None:
             watch = watch_of(item, release_digest, window, state)
@@ -212,13 +189,10 @@ def run(
     return state
 
 
-def restarted(state: State) -> State:
-    """Return the state after a decision on an alarm: sums from 0, the same reference."""
-    return State(first=state.first)
-
-
 def condition(watch: Watch, state: State) -> str:
     """Return whether an item collects its first cases, watches, has alarmed, or sees nothing."""
+    if watch.item.by:
+        return strata.condition(watch.item, state)
     if state.beyond is not None:
         return ALARMED
     if watch.item.window == FIRST and len(state.first) < watch.item.first_cases:
@@ -228,6 +202,8 @@ def condition(watch: Watch, state: State) -> str:
 
 def standing(watch: Watch, state: State) -> tuple[Beyond, ...]:
     """Return the evidence of every detector beside its threshold, nearest to an alarm first."""
+    if watch.item.by:
+        return strata.standing(watch.item, state)
     found = []
     for name, detector in watch.detectors.items():
         if name not in state.sums:
@@ -239,21 +215,10 @@ def standing(watch: Watch, state: State) -> tuple[Beyond, ...]:
     return tuple(sorted(found, key=lambda item: (-item.evidence / item.threshold, item.name)))
 
 
-def _only(item: Item, case: Observation) -> Observation:
-    """Return what an item needs of a case, so that the state stays small."""
-    if item.metric == OUTCOME:
-        return case
-    return Observation(
-        case.case,
-        {name: case.numbers[name] for name in chosen(tuple(case.numbers), item.data)},
-        {name: case.categories[name] for name in chosen(tuple(case.categories), item.data)},
-        case.embedding if EMBEDDING in item.data else (),
-    )
-
-
-def _value(
+def value_of(
     watch: Watch, detector: Detector, name: str, case: Observation
 ) -> float | FloatArray | None:
+    """Return what a detector takes of a case; None where the case does not have it."""
     if isinstance(detector, Recalibration):
         return np.array([case.numbers[RISK], case.numbers[LABEL]])
     if isinstance(detector, Categories):
@@ -271,31 +236,3 @@ def _value(
 def _beyond(watch: Watch, state: State) -> Beyond | None:
     first = next(iter(standing(watch, state)), None)
     return first if first is not None and first.evidence >= first.threshold else None
-
-
-def encode(state: State) -> dict[str, Any]:
-    """Return a state as JSON values; inverse of `decode`."""
-    return {
-        "first": [asdict(case) for case in state.first],
-        "ranks": {name: asdict(ranks) for name, ranks in state.ranks.items()},
-        "sums": {name: asdict(sums) for name, sums in state.sums.items()},
-        "n": state.n,
-        "beyond": None if state.beyond is None else asdict(state.beyond),
-    }
-
-
-def decode(document: Mapping[str, Any]) -> State:
-    """Return the state of JSON values."""
-    return State(
-        tuple(
-            Observation(case["case"], case["numbers"], case["categories"], tuple(case["embedding"]))
-            for case in document["first"]
-        ),
-        {
-            name: Ranks(tuple(g["values"]), tuple(g["counts"]), tuple(g["sums"]), g["n"])
-            for name, g in document["ranks"].items()
-        },
-        {name: Sums(tuple(g["values"]), g["n"]) for name, g in document["sums"].items()},
-        int(document["n"]),
-        None if document["beyond"] is None else Beyond(**document["beyond"]),
-    )

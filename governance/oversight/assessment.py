@@ -64,7 +64,14 @@ class Viewing:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """How a result differs from what was approved instead (`models.physics.agreement`)."""
+    """How a result differs from what was approved instead (`models.physics.agreement`).
+
+    Parameters
+    ----------
+    shift_x_mm, shift_y_mm, shift_z_mm : signed, from our centre of mass to that of what was
+        approved, along the patient axes (LPS), to half the distance of planes along their normal;
+        None in assessments from before they were kept.
+    """
 
     dsc: float
     surface_dice: float | None
@@ -73,6 +80,9 @@ class Figures:
     added_path_length_mm: float
     volume_difference_ml: float
     volume_ml: float
+    shift_x_mm: float | None = None
+    shift_y_mm: float | None = None
+    shift_z_mm: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -189,6 +189,8 @@ def input_specification(manifest: Mapping[str, Any]) -> dict[str, Any]:
     if envelope.get("trained_field_mm"):
         sizes = " x ".join(f"{size:.0f}" for size in envelope["trained_field_mm"])
         value["trained_field_mm"] = f"{sizes} mm (z, y, x) without a seed point"
+    if envelope.get("prescription_required"):
+        value["prescription_required"] = "yes"
     for key in ("body_parts", "quality_flags_refused", "kernels_refused", "required_structures"):
         if envelope.get(key):
             value[key] = ", ".join(envelope[key])

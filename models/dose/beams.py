@@ -80,11 +80,18 @@ def relative_density(ct_hu: NDArray[np.int16]) -> FloatArray:
 
 
 def fields_around(
-    ct_hu: NDArray[np.int16], target: NDArray[np.bool_], voxel_mm: tuple[float, float, float]
+    ct_hu: NDArray[np.int16],
+    target: NDArray[np.bool_],
+    voxel_mm: tuple[float, float, float],
+    seen: NDArray[np.bool_] | None = None,
+    isocentre_voxel: tuple[float, float, float] | None = None,
 ) -> Fields:
-    """Return the fields whose isocentre is the centroid of the target and that cover it."""
+    """Return the fields that cover the target around an isocentre, else around its centroid.
+
+    Depths are worked out for the rays to the voxels `seen`, or for all; elsewhere they are zero.
+    """
     places = np.argwhere(target)
-    isocentre = places.mean(axis=0)
+    isocentre = places.mean(axis=0) if isocentre_voxel is None else np.asarray(isocentre_voxel)
     away = np.abs((places - isocentre) * np.asarray(voxel_mm))
     across = float(np.hypot(away[:, 0], away[:, 1]).max()) + FIELD_MARGIN_MM
     along = float(away[:, 2].max()) * 1.05 + FIELD_MARGIN_MM
@@ -95,7 +102,15 @@ def fields_around(
     sines, cosines = _directions()
     centre = np.asarray([isocentre[0], isocentre[1]], np.float32)
     step = np.asarray(voxel_mm[:2], np.float32)
-    _trace(density, step, centre, sines, cosines, depths)
+    slices, reach = (0, len(density)), REACH_MM
+    if seen is not None:
+        inside = np.argwhere(seen)
+        slices = (int(inside[:, 2].min()), int(inside[:, 2].max()) + 1)
+        reach = float(np.hypot(*((inside - isocentre) * np.asarray(voxel_mm))[:, :2].T).max())
+        reach = reach / (1 - reach / float(SOURCE_AXIS_MM)) + 2 * float(STEP_MM)
+    around = max(0, int((REACH_MM - reach) / float(STEP_MM)))
+    part = (*slices, around, size - around)
+    _trace(density, _bodies(density), part, (step, centre, sines, cosines), depths)
     return Fields(
         (float(isocentre[0]), float(isocentre[1]), float(isocentre[2])),
         voxel_mm,
@@ -128,13 +143,30 @@ def rays_to(fields: Fields, voxels: NDArray[np.int64]) -> Rays:
 def dose_of(fields: Fields, fluence: FloatArray, rays: Rays) -> FloatArray:
     """Return the dose (N,) of a fluence of shape (fields, *shape) at the points of the rays."""
     out = np.empty(rays.bixel.shape[1], np.float32)
-    maps = tuple(
+    direct, wide = _blurred(fields, fluence)
+    weights = (rays.along_u, rays.along_v, rays.primary, rays.scatter)
+    _gather(direct, wide, rays.bixel, weights, rays.shape[1], out)
+    return out
+
+
+def dose_by_field(fields: Fields, fluence: FloatArray, rays: Rays) -> FloatArray:
+    """Return what each field gives of the dose (fields, N); their sum is `dose_of`."""
+    out = np.empty(rays.bixel.shape, np.float32)
+    direct, wide = _blurred(fields, fluence)
+    for one in range(len(out)):
+        part = slice(one, one + 1)
+        weights = (rays.along_u[part], rays.along_v[part], rays.primary[part], rays.scatter[part])
+        _gather(direct[part], wide[part], rays.bixel[part], weights, rays.shape[1], out[one])
+    return out
+
+
+def _blurred(fields: Fields, fluence: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return the fluence blurred by the penumbra and by the scatter, one row a field."""
+    maps = [
         np.ascontiguousarray(blur[0] @ fluence @ blur[1].T, np.float32).reshape(len(fluence), -1)
         for blur in (fields.penumbra, fields.scatter)
-    )
-    weights = (rays.along_u, rays.along_v, rays.primary, rays.scatter)
-    _gather(maps[0], maps[1], rays.bixel, weights, rays.shape[1], out)
-    return out
+    ]
+    return maps[0], maps[1]
 
 
 def fluence_gradient(fields: Fields, gradient: FloatArray, rays: Rays) -> FloatArray:
@@ -162,40 +194,55 @@ def _blur(count: int, width_mm: float) -> FloatArray:
     return np.asarray(kernel / kernel[count // 2].sum(), np.float32)
 
 
+def _bodies(density: FloatArray) -> IntArray:
+    """Return by slice the first and last rows and columns where a ray can meet any density."""
+    found = np.zeros((len(density), 4), np.int32)
+    dense = density > 0
+    for axis, along in enumerate((np.any(dense, axis=2), np.any(dense, axis=1))):
+        size = along.shape[1]
+        found[:, 2 * axis] = np.maximum(along.argmax(axis=1) - 1, 0)
+        last = np.minimum(size - 1 - along[:, ::-1].argmax(axis=1), size - 2)
+        found[:, 2 * axis + 1] = np.where(along.any(axis=1), last, -1)
+    return found
+
+
 @compiled_reordering
 def _trace(
     density: FloatArray,
-    step: FloatArray,
-    centre: FloatArray,
-    sines: FloatArray,
-    cosines: FloatArray,
+    bodies: IntArray,
+    part: tuple[int, int, int, int],
+    geometry: Weights,
     depths: FloatArray,
 ) -> None:
-    """Sum density along fan rays within each slice, to the middle of each step."""
-    fields, slices, laterals, steps = depths.shape
-    rows, columns = density.shape[1], density.shape[2]
-    for job in numba.prange(slices * fields):
+    """Sum density along fan rays within each slice, to the middle of each step.
+
+    `part` bounds slices, laterals and steps that are worked out.
+    """
+    step, centre, sines, cosines = geometry
+    fields, steps = depths.shape[0], depths.shape[3]
+    for job in numba.prange((part[1] - part[0]) * fields):
         field = job % fields
-        index = job // fields
+        index = part[0] + job // fields
         sine, cosine = sines[field], cosines[field]
-        for i in range(laterals):
+        top, bottom, left_end, right_end = bodies[index]
+        for i in range(part[2], part[3]):
             u = i * STEP_MM - np.float32(REACH_MM)
-            stretch = np.sqrt(ONE + (u / SOURCE_AXIS_MM) ** 2)
+            length = STEP_MM * np.sqrt(ONE + (u / SOURCE_AXIS_MM) ** 2)
+            lateral = u * (ONE - np.float32(REACH_MM) / SOURCE_AXIS_MM)
+            row = (sine * lateral - cosine * np.float32(REACH_MM)) / step[0] + centre[0]
+            column = (cosine * lateral + sine * np.float32(REACH_MM)) / step[1] + centre[1]
+            down = STEP_MM * (cosine + sine * u / SOURCE_AXIS_MM) / step[0]
+            right = STEP_MM * (cosine * u / SOURCE_AXIS_MM - sine) / step[1]
             total = np.float32(0)
-            for k in range(steps):
-                t = k * STEP_MM - np.float32(REACH_MM)
-                lateral = u * (SOURCE_AXIS_MM + t) / SOURCE_AXIS_MM
-                row = (cosine * t + sine * lateral) / step[0] + centre[0]
-                column = (cosine * lateral - sine * t) / step[1] + centre[1]
-                r, q = int(np.floor(row)), int(np.floor(column))
+            for k in range(min(steps, part[3])):
+                y, x = row + k * down, column + k * right
+                r, q = int(np.floor(y)), int(np.floor(x))
                 half = np.float32(0)
-                if 0 <= r < rows - 1 and 0 <= q < columns - 1:
-                    fr, fq = row - r, column - q
-                    left = density[index, r, q] * (ONE - fr) + density[index, r + 1, q] * fr
-                    right = (
-                        density[index, r, q + 1] * (ONE - fr) + density[index, r + 1, q + 1] * fr
-                    )
-                    half = np.float32(0.5) * (left * (ONE - fq) + right * fq) * STEP_MM * stretch
+                if top <= r <= bottom and left_end <= q <= right_end:
+                    fr, fq = y - r, x - q
+                    near = density[index, r, q] * (ONE - fr) + density[index, r + 1, q] * fr
+                    far = density[index, r, q + 1] * (ONE - fr) + density[index, r + 1, q + 1] * fr
+                    half = np.float32(0.5) * (near * (ONE - fq) + far * fq) * length
                 depths[field, index, i, k] = total + half
                 total += half + half
 

@@ -6,15 +6,25 @@ next.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models.dose.beams import dose_of, fields_around, rays_to
+from models.dose.beams import ANGLES_DEGREES, dose_by_field, fields_around, rays_to
+from models.dose.paths import CROSSED, PATHS, paths
 from models.dose.patient import LEVELS, ORGANS, TOP_GY, Patient
-from models.dose.plan import SPARING, Points, expected_gy, fall_off_gy, objective, optimise
+from models.dose.plan import (
+    SPARING,
+    Points,
+    expected_gy,
+    fall_off_gy,
+    objective,
+    open_fields,
+    optimise,
+)
 from models.physics.distance import distance_mm
 
 FloatArray = NDArray[np.float32]
@@ -34,10 +44,28 @@ CONTINUOUS = (
     "sparing_plan",
     "open_fields",
 )
+FIELDS = tuple(
+    f"{name}_{angle}"
+    for name in ("plan_field", "open_field", "primary_field")
+    for angle in ANGLES_DEGREES
+)
+"""Dose of each field in the plan and opened, in units of 70 Gy, and its primary's weakening."""
+RAYS = (*(f"sparing_field_{angle}" for angle in ANGLES_DEGREES), *PATHS)
+"""Dose of each field in the sparing plan, in units of 70 Gy, and what its ray crosses, in cm."""
 CHANNELS = (*CONTINUOUS, "possible_dose", *ORGANS)
 PLAN = CHANNELS.index("plan")
 MASK = CHANNELS.index("possible_dose")
 STEPS = 40
+
+
+def mirrored_field(name: str) -> str:
+    """Return which of `FIELDS` and `RAYS` takes the place of this one when sides change."""
+    kind, _, angle = name.rpartition("_")
+    for side, other in (("Right", "Left"), ("Left", "Right")):
+        if f"_{side}" in kind:
+            kind = kind.replace(side, other)
+            break
+    return f"{kind}_{-int(angle) % 360}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +74,9 @@ class Prepared:
 
     `continuous` (8, rows, columns, slices) and `masks` (8, …) are the channels in order of
     `CHANNELS`; `box` is where they lie in the patient's arrays (it may reach over their end);
-    `scale` turns the network's dose, made for 70 Gy, into this patient's.
+    `scale` turns the network's dose, made for 70 Gy, into this patient's. `fields` (126, N) says of
+    each voxel of the possible-dose mask what the nine fields give it and what their rays cross, in
+    order of `FIELDS` and `RAYS`.
     """
 
     continuous: FloatArray
@@ -54,28 +84,44 @@ class Prepared:
     box: Box
     scale: float
     voxel_mm: tuple[float, float, float]
+    fields: FloatArray
 
 
-def prepare(patient: Patient) -> Prepared:
-    """Return the channels of a patient."""
+def prepare(patient: Patient, priorities: Mapping[str, float] | None = None) -> Prepared:
+    """Return the channels of a patient.
+
+    Parameters
+    ----------
+    priorities : factors on the weight of organs in the quick plans; 1 where nothing is said.
+    """
     scale = patient.top_gy / TOP_GY
     box = padded_box(patient.possible_dose)
     allowed = crop(patient.possible_dose, box, False)
-    levels = {gray / scale: crop(mask, box, False) for gray, mask in patient.targets if mask.any()}
     organs = {name: crop(mask, box, False) for name, mask in patient.organs.items()}
-    away = {
-        level: np.minimum(distance_mm(mask, patient.voxel_mm), 1e4).astype(np.float32)
-        for level, mask in levels.items()
-    }
-    prescription = np.zeros(allowed.shape, np.float32)
-    for level in sorted(levels):
-        prescription[levels[level]] = level
-    plans = _plans(patient, box, allowed, prescription, away, organs)
+    prescription, away = levels_of(patient, box)
+    plans, by_field = _plans(patient, box, allowed, prescription, away, organs, priorities)
     distances = _distance_channels(away, allowed.shape)
     ct = np.clip(crop(patient.ct_hu, box, -1000).astype(np.float32) / 1000, -1, 2)
     continuous = np.stack([ct, prescription / np.float32(TOP_GY), *distances, *plans])
     masks = np.stack([allowed, *(organs.get(n, np.zeros_like(allowed)) for n in ORGANS)])
-    return Prepared(continuous.astype(np.float32), masks, box, scale, patient.voxel_mm)
+    return Prepared(continuous.astype(np.float32), masks, box, scale, patient.voxel_mm, by_field)
+
+
+def levels_of(patient: Patient, box: Box) -> tuple[FloatArray, dict[float, FloatArray]]:
+    """Return the highest level of each voxel of a box, and by level the distance to its target.
+
+    Levels are on the scale of 70 Gy to the highest, 0 outside of targets; distances in mm.
+    """
+    scale = patient.top_gy / TOP_GY
+    levels = {gray / scale: crop(mask, box, False) for gray, mask in patient.targets if mask.any()}
+    away = {
+        level: np.minimum(distance_mm(mask, patient.voxel_mm), 1e4).astype(np.float32)
+        for level, mask in levels.items()
+    }
+    prescription = np.zeros(tuple(side.stop - side.start for side in box), np.float32)
+    for level in sorted(levels):
+        prescription[levels[level]] = level
+    return prescription, away
 
 
 def padded_box(mask: BoolArray) -> Box:
@@ -133,25 +179,44 @@ def _plans(
     prescription: FloatArray,
     away: dict[float, FloatArray],
     organs: dict[str, BoolArray],
-) -> list[FloatArray]:
-    """Return two plans and the open fields on the crop, in units of 70 Gy."""
-    fields = fields_around(patient.ct_hu, patient.target, patient.voxel_mm)
+    priorities: Mapping[str, float] | None,
+) -> tuple[list[FloatArray], FloatArray]:
+    """Return two plans and the open fields on the crop in units of 70 Gy; `FIELDS` and `RAYS`."""
+    fields = fields_around(
+        patient.ct_hu, patient.target, patient.voxel_mm, patient.possible_dose, patient.isocentre
+    )
     places = np.argwhere(allowed)
     corner = np.asarray([side.start for side in box])
     everywhere = rays_to(fields, places + corner)
     samples, points = sample_points(allowed, prescription, away, organs)
     rays = rays_to(fields, samples + corner)
-    ordinary = optimise(fields, rays, objective(points), points.target, STEPS)
-    sparing = optimise(
-        fields, rays, objective(points, SPARING), points.target, STEPS // 2, ordinary
-    )
-    opened = optimise(fields, rays, objective(points), points.target, 0)
+    aim, target = objective(points, 1.0, priorities), points.target
+    opened = open_fields(fields, rays, aim, target)
+    ordinary = optimise(fields, rays, aim, target, STEPS, opened)
+    heavier = objective(points, SPARING, priorities)
+    sparing = optimise(fields, rays, heavier, target, STEPS // 2, ordinary)
+    by_field = [dose_by_field(fields, one, everywhere) for one in (ordinary, sparing, opened)]
     doses = []
-    for fluence in (ordinary, sparing, opened):
+    for values in (each.sum(0) for each in by_field):
         dose = np.zeros(allowed.shape, np.float32)
-        dose[allowed] = dose_of(fields, fluence, everywhere) / np.float32(TOP_GY)
-        doses.append(np.minimum(dose, np.float32(1.8)))
-    return doses
+        dose[allowed] = np.minimum(values / np.float32(TOP_GY), np.float32(1.8))
+        doses.append(dose)
+    plan, spared, open_ = (values / np.float32(TOP_GY) for values in by_field)
+    crossed = paths(everywhere, _crossed(allowed, away, organs), float(np.prod(patient.voxel_mm)))
+    return doses, np.concatenate([plan, open_, everywhere.primary, spared, crossed])
+
+
+def _crossed(
+    allowed: BoolArray, away: dict[float, FloatArray], organs: dict[str, BoolArray]
+) -> list[BoolArray | None]:
+    """Return `CROSSED` at the points of the mask; a target counts for the trained level nearest."""
+    found: dict[str, BoolArray] = {name: mask[allowed] for name, mask in organs.items()}
+    names = list(LEVELS)
+    for level, distance in away.items():
+        name = names[int(np.argmin([abs(level - known) for known in LEVELS.values()]))]
+        inside = distance[allowed] <= 0
+        found[name] = found[name] | inside if name in found else inside
+    return [found.get(name) for name in CROSSED]
 
 
 def sample_points(

@@ -26,10 +26,15 @@ DETAIL = tuple(range(len(CONTINUOUS)))
 
 
 class Residual(nn.Module):
-    """Add two normalised 3x3x3 convolutions to the input (He et al. 2016, arXiv:1603.05027)."""
+    """Add two normalised 3x3x3 convolutions to the input (He et al. 2016, arXiv:1603.05027).
+
+    While it is trained, they are left out by chance with probability `left_out` (stochastic depth,
+    Huang et al. 2016, arXiv:1603.09382), and weigh more when they are not.
+    """
 
     def __init__(self, channels: int) -> None:
         super().__init__()
+        self.left_out = 0.0
         self.body = nn.Sequential(
             nn.GroupNorm(channels // GROUP, channels),
             nn.ReLU(inplace=True),
@@ -41,7 +46,11 @@ class Residual(nn.Module):
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """Return features of the same shape."""
-        result: torch.Tensor = features + self.body(features)
+        left_out = self.left_out if self.training else 0.0
+        if left_out and float(torch.rand(())) < left_out:
+            return features
+        change = self.body(features)
+        result: torch.Tensor = features + (change / (1 - left_out) if left_out else change)
         return result
 
 

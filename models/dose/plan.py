@@ -11,6 +11,7 @@ the highest target. Read `inputs.py` next.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -91,19 +92,23 @@ def fall_off_gy(level_gy: float, distance_mm: FloatArray) -> FloatArray:
     return np.asarray(FALL_OFF_SCALE * expected_gy(level_gy) * (steep + far), np.float32)
 
 
-def objective(points: Points, sparing: float = 1.0) -> Objective:
-    """Return the objective; `sparing` multiplies the weights of the organs."""
+def objective(
+    points: Points, sparing: float = 1.0, priorities: Mapping[str, float] | None = None
+) -> Objective:
+    """Return the objective; `sparing` multiplies the weights of all organs, a priority of one."""
+    asked = priorities or {}
     target = points.target
     goal = points.goal.copy()
     above = np.where(target, OVER_WEIGHT, FALL_OFF_WEIGHT).astype(np.float32)
     low = np.where(target, 0, LOW_WEIGHT).astype(np.float32)
     for name, inside in points.organs.items():
         free = inside & ~target
+        priority = asked.get(name, 1.0)
         if name in MAXIMUM_ORGANS:
-            goal[free] = np.minimum(goal[free], MAXIMUM_GY / sparing**0.25)
-            above[free] = MAXIMUM_WEIGHT
+            goal[free] = np.minimum(goal[free], MAXIMUM_GY / (sparing * priority) ** 0.25)
+            above[free] = MAXIMUM_WEIGHT * priority
         else:
-            low[free] += MEAN_WEIGHTS[name] * sparing
+            low[free] += MEAN_WEIGHTS[name] * sparing * priority
     share = points.share
     return Objective(goal, above * share, target * share, low * share)
 
@@ -120,10 +125,10 @@ def optimise(
 
     It starts from `start`, or from the open fields around the target.
     """
+    fluence = open_fields(fields, rays, aim, target) if start is None else start
+    if not steps:
+        return fluence
     curvature = aim.curvature()
-    fluence = (
-        _open_fields(fields, rays, target) * _mean_goal(aim, target) if start is None else start
-    )
     largest = _largest(fields, rays, curvature)
     ahead, momentum = fluence, 1.0
     for _ in range(steps):
@@ -135,15 +140,12 @@ def optimise(
     return fluence
 
 
-def _mean_goal(aim: Objective, target: BoolArray) -> np.float32:
-    return np.float32(aim.goal[target].mean())
-
-
-def _open_fields(fields: Fields, rays: Rays, target: BoolArray) -> FloatArray:
-    """Return fields open where they see the target, scaled to a mean of one Gy in it."""
+def open_fields(fields: Fields, rays: Rays, aim: Objective, target: BoolArray) -> FloatArray:
+    """Return fields open where they see the target, scaled to its mean goal."""
     seen = fluence_gradient(fields, target.astype(np.float32), rays)
     opened = (seen > seen.max() * np.float32(0.02)).astype(np.float32)
-    return np.asarray(opened / dose_of(fields, opened, rays)[target].mean(), np.float32)
+    mean = dose_of(fields, opened, rays)[target].mean()
+    return np.asarray(opened / mean * np.float32(aim.goal[target].mean()), np.float32)
 
 
 def _largest(fields: Fields, rays: Rays, curvature: FloatArray) -> float:

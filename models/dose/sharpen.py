@@ -3,8 +3,9 @@
 A network trained on the mean absolute error answers the middle of what may happen, so the hottest
 and coldest voxels of a target come out too near to its median. The voxels of each target are
 ordered by predicted dose, and those at its ends are moved by the median of what the DVH points of
-40 held-back training patients were off (U-Net and voxel networks, 26 November 2026): D1% of 56 Gy
-by 2.9 Gy, others by less. Shares between the ends stay as they are. Read `predict.py` next.
+40 held-back training patients were off (U-Net and voxel networks, 27 November 2026; printed by
+`models.training.dose.calibrate --constants`): D1% of 56 Gy by 2.6 Gy, others by less. Shares
+between the ends stay as they are. Read `predict.py` next.
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ FloatArray = NDArray[np.float32]
 SHARES = (0.0, 0.01, 0.05, 0.25, 0.9, 0.99, 1.0)
 """Of a target's voxels with less dose; D99% is 0.01, D95% is 0.05, D1% is 0.99."""
 SHIFTS_GY = {
-    "PTV56": (0.0, 0.0, -0.1, 0.0, 0.0, 2.9, 2.9),
-    "PTV63": (-0.4, -0.4, -0.9, 0.0, 0.0, 1.2, 1.2),
-    "PTV70": (1.4, 1.4, 0.8, 0.2, 0.2, 0.3, 0.3),
+    "PTV56": (-0.3, -0.3, 0.0, 0.0, 0.0, 2.6, 2.6),
+    "PTV63": (-0.4, -0.4, -1.0, 0.0, 0.0, 1.6, 1.6),
+    "PTV70": (1.6, 1.6, 0.7, 0.0, 0.0, 0.5, 0.5),
 }
 
 

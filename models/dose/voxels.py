@@ -8,18 +8,20 @@ next.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from itertools import pairwise
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain, pairwise
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.ndimage import uniform_filter
 from torch import nn
 
-from models.dose.inputs import CONTINUOUS, PLAN
+from models.dose.box_mean import box_mean
+from models.dose.inputs import CONTINUOUS, FIELDS, PLAN, RAYS, Prepared, mirrored_field
 from models.dose.patient import LEVELS, ORGANS
+from models.dose.surroundings import MIRRORED, PLAN_FACTS, SURROUNDINGS, plan_facts, surroundings
 from models.physics.distance import distance_mm
+from models.unet.processor import native_bf16
 
 FloatArray = NDArray[np.float32]
 BoolArray = NDArray[np.bool_]
@@ -36,61 +38,85 @@ SMOOTHED = (
 """Channels, and voxels along an edge of the box that they are the mean of."""
 NEAR_MM = 90.0
 PLACES = ("row", "column", "slice", "aside", "above", "below")
-FACTS = (*(f"volume_{name}" for name in LEVELS), "volume", "slice_mm", "height", *ORGANS)
+OWN_FACTS = (*(f"volume_{name}" for name in LEVELS), "volume", "slice_mm", "height", *ORGANS)
+FACTS = (*OWN_FACTS, *PLAN_FACTS)
 FEATURES = (
     *CONTINUOUS,
     *ORGANS,
     *(f"distance_{name}" for name in ORGANS),
     *(f"{name}_{width}" for name, width in SMOOTHED),
     *PLACES,
+    *SURROUNDINGS,
+    *FIELDS,
     *FACTS,
+    *RAYS,
 )
+"""In this order; a network may read only the first of them."""
+PLAIN = len(FEATURES) - len(RAYS)
 PREFIX = "voxels."
 """Of the names of these weights in a file: ``voxels.0.body.…``, ``voxels.1.body.…``."""
 CHANGE = 0.1
 """One unit of the perceptron's answer, in units of 70 Gy."""
 MIRRORED_PLACE = FEATURES.index("column")
+_RIGHT, _LEFT = "RightParotid", "LeftParotid"
+_OF_ORGAN = ("", "distance_", "plan_of_", "spared_of_")
+MIRRORED_FEATURES = {
+    **MIRRORED,
+    **{f"{kind}{_RIGHT}": f"{kind}{_LEFT}" for kind in _OF_ORGAN},
+    **{f"{kind}{_LEFT}": f"{kind}{_RIGHT}" for kind in _OF_ORGAN},
+    **{name: mirrored_field(name) for name in (*FIELDS, *RAYS)},
+}
+"""Which feature takes the place of which when a patient is mirrored left to right."""
 
 
-def voxel_rows(
-    continuous: FloatArray, masks: BoolArray, spacing_mm: Sequence[float], every: BoolArray
-) -> FloatArray:
+def voxel_rows(prepared: Prepared, every: BoolArray) -> FloatArray:
     """Return the features (N, features) of the voxels that `every` marks, in the array's order.
 
-    `continuous` and `masks` are those of `inputs.Prepared`; the targets are where a dose is
-    prescribed.
+    The targets are where a dose is prescribed.
     """
+    continuous, masks, spacing_mm = prepared.continuous, prepared.masks, prepared.voxel_mm
     prescription = continuous[CONTINUOUS.index("prescription")]
     places = np.argwhere(prescription > 0)
     step = np.asarray(spacing_mm, np.float32)
     centre = places.mean(axis=0)
     low, high = int(places[:, 2].min()), int(places[:, 2].max())
-    chosen = np.argwhere(every)
-    away = ((chosen - centre) * step / 100).astype(np.float32)
-    above = np.maximum((low - chosen[:, 2]) * step[2], 0) / 50
-    below = np.maximum((chosen[:, 2] - high) * step[2], 0) / 50
-    columns = [channel[every] for channel in continuous]
-    columns += [mask[every].astype(np.float32) for mask in masks[1:]]
-    columns += _organ_distances(masks[1:], spacing_mm, every)
-    for name, width in SMOOTHED:
-        columns.append(uniform_filter(continuous[CONTINUOUS.index(name)], width)[every])
-    columns += [away[:, 0], away[:, 1], away[:, 2], np.abs(away[:, 1]), above, below]
-    facts = patient_facts(prescription, masks, step, (high - low) * float(step[2]))
-    columns += [np.full(len(chosen), value, np.float32) for value in facts]
-    return np.stack(columns, axis=1).astype(np.float32)
+    flat = np.flatnonzero(every)
+    found = np.unravel_index(flat, every.shape)
+    chosen = np.stack(found)
+    away = ((chosen - centre[:, None]) * step[:, None] / 100).astype(np.float32)
+    above = np.maximum((low - chosen[2]) * step[2], 0) / 50
+    below = np.maximum((chosen[2] - high) * step[2], 0) / 50
+    inside = every[masks[0]]
+    fields = prepared.fields if inside.all() else prepared.fields[:, inside]
+    smooth = (box_mean(continuous[CONTINUOUS.index(name)], width) for name, width in SMOOTHED)
+    columns = chain(
+        (channel.ravel()[flat] for channel in continuous),
+        (mask.ravel()[flat] for mask in masks[1:]),
+        _organ_distances(masks[1:], spacing_mm, flat),
+        (channel.ravel()[flat] for channel in smooth),
+        (*away, np.abs(away[1]), above, below),
+        surroundings(continuous, masks, spacing_mm, (found[0], found[1], found[2])),
+        fields[: len(FIELDS)],
+        patient_facts(prescription, masks, step, (high - low) * float(step[2])),
+        plan_facts(continuous, masks),
+        fields[len(FIELDS) :],
+    )
+    rows = np.empty((len(FEATURES), len(flat)), np.float32)
+    for row, column in zip(rows, columns, strict=True):
+        row[:] = column
+    return rows.T
 
 
 def _organ_distances(
-    organs: BoolArray, spacing_mm: Sequence[float], every: BoolArray
-) -> list[FloatArray]:
-    """Return each organ's distance in units of 90 mm, one where it is far or missing."""
+    organs: BoolArray, spacing_mm: Sequence[float], flat: NDArray[np.int64]
+) -> Iterator[FloatArray]:
+    """Yield each organ's distance in units of 90 mm, one where it is far or missing."""
     step = (float(spacing_mm[0]), float(spacing_mm[1]), float(spacing_mm[2]))
-    return [
-        np.minimum(distance_mm(organ, step)[every] / NEAR_MM, 1).astype(np.float32)
-        if organ.any()
-        else np.ones(int(every.sum()), np.float32)
-        for organ in organs
-    ]
+    for organ in organs:
+        away = np.full(len(flat), 1, np.float32)
+        if organ.any():
+            away = np.minimum(distance_mm(organ, step).ravel()[flat] / NEAR_MM, 1, dtype=np.float32)
+        yield away
 
 
 def patient_facts(
@@ -111,15 +137,25 @@ class VoxelNet(nn.Module):
     mean: torch.Tensor
     scale: torch.Tensor
 
-    def __init__(self, widths: Sequence[int] = (128, 128, 64), dropout: float = 0.0) -> None:
+    def __init__(
+        self,
+        widths: Sequence[int] = (128, 128, 64),
+        dropout: float = 0.0,
+        given: int = PLAIN,
+    ) -> None:
         super().__init__()
-        self.register_buffer("mean", torch.zeros(len(FEATURES)))
-        self.register_buffer("scale", torch.ones(len(FEATURES)))
-        sizes = (len(FEATURES), *widths)
+        self.register_buffer("mean", torch.zeros(given))
+        self.register_buffer("scale", torch.ones(given))
+        sizes = (given, *widths)
         layers: list[nn.Module] = []
         for before, after in pairwise(sizes):
             layers += [nn.Linear(before, after), nn.SiLU(), nn.Dropout(dropout)]
         self.body = nn.Sequential(*layers, nn.Linear(sizes[-1], 1))
+
+    @property
+    def given(self) -> int:
+        """Return how many of `FEATURES` it reads, from the first on."""
+        return len(self.mean)
 
     def forward(self, rows: torch.Tensor) -> torch.Tensor:
         """Return the change of each row."""
@@ -144,18 +180,17 @@ def widths_of(values: Mapping[str, torch.Tensor]) -> list[int]:
     return [values[f"body.{layer}.weight"].shape[0] for layer in layers[:-1]]
 
 
-def corrected_plan(
-    networks: Sequence[VoxelNet],
-    continuous: FloatArray,
-    masks: BoolArray,
-    spacing_mm: Sequence[float],
-) -> FloatArray:
+def corrected_plan(networks: Sequence[VoxelNet], prepared: Prepared) -> FloatArray:
     """Return the plan channel with the networks' mean change, zero outside the mask."""
-    rows = torch.from_numpy(voxel_rows(continuous, masks, spacing_mm, masks[0]))
-    with torch.inference_mode():
+    allowed, before = prepared.masks[0], prepared.continuous[PLAN]
+    rows = torch.from_numpy(voxel_rows(prepared, allowed))
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, native_bf16()):
         parts = torch.split(rows, 16384)
-        changes = [torch.cat([network(part) for part in parts]) for network in networks]
+        changes = [
+            torch.cat([network(part[:, : network.given]) for part in parts]).float()
+            for network in networks
+        ]
         change = torch.stack(changes).mean(dim=0).numpy()
-    plan = np.zeros(masks.shape[1:], np.float32)
-    plan[masks[0]] = np.maximum(continuous[PLAN][masks[0]] + change, 0)
+    plan = np.zeros(allowed.shape, np.float32)
+    plan[allowed] = np.maximum(before[allowed] + change, 0)
     return plan

@@ -88,6 +88,32 @@ def compare_masks(
     )
 
 
+def centre_shift_mm(
+    mask: BoolArray, reference: BoolArray, spacing_mm: Spacing
+) -> tuple[float, float, float] | None:
+    """Return how far the reference's centre of mass lies from the mask's; None where one is empty.
+
+    A translation of the whole contour is this vector, whatever its shape; a contour that was
+    extended on one side moves by less than the extension.
+
+    Returns
+    -------
+    Signed millimetres along (frames, rows, columns): mean place of the reference's voxels minus
+    that of the mask's.
+    """
+    _check(mask, reference)
+    if not (mask.any() and reference.any()):
+        return None
+    shift = []
+    for axis, step in enumerate(spacing_mm):
+        others = tuple(other for other in range(3) if other != axis)
+        profiles = [one.sum(axis=others, dtype=np.float64) for one in (mask, reference)]
+        places = np.arange(mask.shape[axis])
+        first, second = (float(profile @ places / profile.sum()) for profile in profiles)
+        shift.append((second - first) * float(step))
+    return shift[0], shift[1], shift[2]
+
+
 def dsc(first: BoolArray, second: BoolArray) -> float:
     """Return 2 |A ∩ B| / (|A| + |B|); NaN where both are empty."""
     _check(first, second)

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from plugins.host.images import Plan, Radiograph, StructureSet, Vector3, Volume
+from plugins.host.prescription import Prescription
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,7 @@ class Case:
     body_part : DICOM Body Part Examined of the reference image, if stated.
     notes : what reading repaired or noticed, as stable codes.
     radiographs : by role, all views of the series.
+    prescription : doses to targets, and who stated them; None where nobody did.
     """
 
     study_instance_uid: str
@@ -56,6 +58,7 @@ class Case:
     body_part: str | None = None
     notes: tuple[str, ...] = ()
     radiographs: Mapping[str, tuple[Radiograph, ...]] = field(default_factory=dict)
+    prescription: Prescription | None = None
 
     def sop_instance_uids(self) -> tuple[str, ...]:
         """Return the sorted SOP Instance UIDs of everything in the case."""

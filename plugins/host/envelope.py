@@ -39,6 +39,8 @@ STRUCTURE = 0.5
 """Least correlation of neighbours in a frame; 59 real CTs have 0.91 to 0.99, noise has 0."""
 TRUNCATION_SHARE = 0.05
 SAMPLE_VOXELS = 4_000_000
+PRESCRIPTION_REQUIRED = "PRESCRIPTION_REQUIRED"
+"""Neither a plan of the case nor another source says which dose the targets get."""
 SIDES = frozenset({"L", "R", "LT", "RT", "LEFT", "RIGHT", "BOTH", "BILATERAL"})
 """Words of Body Part Examined that belong into Laterality (0020,0060)."""
 
@@ -57,6 +59,7 @@ def check(case: Case, manifest: Manifest) -> tuple[str, ...]:
         reasons += _radiographs(role, views, envelope)
     reasons += _subject(case, envelope)
     reasons += _structures(case, envelope)
+    reasons += _prescription(case, envelope)
     refused = [flag for flag in quality_flags(case) if flag in envelope.quality_flags_refused]
     reasons += [f"QUALITY {flag}" for flag in refused]
     return tuple(reasons)
@@ -71,6 +74,13 @@ def check_seed(
         return ()
     same = reference.geometry.frame_of_reference_uid == frame_of_reference_uid
     return () if same else ("SEED_FRAME_OF_REFERENCE differs from that of the image",)
+
+
+def with_fault(reasons: tuple[str, ...], prescription_fault: str) -> tuple[str, ...]:
+    """Return the reasons with why no prescription was taken, in place of that one is missing."""
+    if not prescription_fault:
+        return reasons
+    return (*(item for item in reasons if item != PRESCRIPTION_REQUIRED), prescription_fault)
 
 
 def reference_image(case: Case, manifest: Manifest) -> Volume | None:
@@ -98,14 +108,22 @@ def quality_flags(case: Case) -> tuple[str, ...]:
     return tuple(sorted(flags))
 
 
-def stratum_facts(case: Case) -> CaseFacts:
-    """Return what decides for whom of a certificate's strata the case counts."""
+def stratum_facts(case: Case, manifest: Manifest) -> CaseFacts:
+    """Return what decides for whom of a certificate's strata the case counts.
+
+    The scanner is that of the image on whose grid the case is judged.
+    """
+    image = reference_image(case, manifest)
+    made = image.acquisition if image is not None else {}
     return CaseFacts(
         age_years=case.subject.age_years,
         sex=case.subject.sex,
         body_part=case.body_part or "",
         flags=quality_flags(case),
         inputs=tuple(sorted({*case.images, *case.doses, *case.structure_sets, *case.plans})),
+        manufacturer=str(made.get("manufacturer", "")),
+        model=str(made.get("model", "")),
+        station=str(made.get("station", "")),
     )
 
 
@@ -248,6 +266,12 @@ def _structures(case: Case, envelope: Envelope) -> Iterator[str]:
     for name in envelope.required_structures:
         if name.upper() not in there:
             yield f"MISSING_STRUCTURE {name}"
+
+
+def _prescription(case: Case, envelope: Envelope) -> Iterator[str]:
+    stated = case.prescription is not None or any(p.target_doses for p in case.plans.values())
+    if envelope.prescription_required and not stated:
+        yield PRESCRIPTION_REQUIRED
 
 
 def _ct_flags(volume: Volume) -> set[str]:

@@ -84,7 +84,114 @@ class Classification:
                 )
 
 
-Finding = Segmentation | Measurement | Classification
+@dataclass(frozen=True, slots=True)
+class Histogram:
+    """The differential dose-volume histogram of a region (PS3.3 C.8.8.4).
+
+    Parameters
+    ----------
+    bin_gy : width of a bin; bin n covers n to n + 1 times this width.
+    volume_mm3 : (bins,) volume in each bin.
+    least_gy, most_gy, mean_gy : of the dose in the region, not of the bins.
+    """
+
+    bin_gy: float
+    volume_mm3: NDArray[np.float64]
+    least_gy: float
+    most_gy: float
+    mean_gy: float
+
+    def __post_init__(self) -> None:
+        if self.bin_gy <= 0 or self.volume_mm3.ndim != 1 or not self.volume_mm3.sum() > 0:
+            raise PluginOutputError("expected a histogram with volume in bins above zero width")
+
+
+VERDICTS = ("met", "not-met", "uncertain")
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """One goal of the protocol beside what is predicted.
+
+    Parameters
+    ----------
+    measured : the metric that the goal names, as predicted.
+    limit : in the unit of ``measured``.
+    at_most : the value may be at most the limit; else it must reach it.
+    verdict : met | not-met | uncertain (the 90 % interval holds the limit).
+    source : where the goal comes from, e.g. the protocol's name.
+    """
+
+    measured: Measurement
+    limit: float
+    at_most: bool
+    verdict: str
+    source: str = ""
+
+    def __post_init__(self) -> None:
+        if self.verdict not in VERDICTS or not np.isfinite(self.limit):
+            raise PluginOutputError(f"expected a goal with a limit and one of {VERDICTS}")
+
+
+@dataclass(frozen=True, slots=True)
+class RegionDose:
+    """The dose in one structure.
+
+    Parameters
+    ----------
+    name : TG-263 name.
+    roi_number : of the structure set that the dose was predicted for.
+    interpreted_type : RT ROI Interpreted Type, e.g. ``PTV`` or ``ORGAN``.
+    measurements : points of the histogram, e.g. D95%, with their intervals.
+    """
+
+    name: str
+    roi_number: int
+    interpreted_type: str
+    histogram: Histogram
+    measurements: tuple[Measurement, ...]
+    goals: tuple[Goal, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class DoseGrid:
+    """A dose in the patient, in Gy.
+
+    Parameters
+    ----------
+    dose_gy : float32 (frames, rows, columns) on ``geometry``, finite and not negative.
+    geometry : a grid parallel to that of the reference image, in its frame of reference.
+    reference_role, structure_role : image and structure set of the case.
+    plan_role : the plan whose geometry the dose follows, if any.
+    error_gy : the error to be expected of each voxel, likewise, or None.
+    """
+
+    name: str
+    dose_gy: NDArray[np.float32]
+    geometry: Geometry
+    reference_role: str
+    structure_role: str
+    regions: tuple[RegionDose, ...] = ()
+    plan_role: str | None = None
+    error_gy: NDArray[np.float32] | None = None
+    description: str = ""
+
+    def __post_init__(self) -> None:
+        for values in (self.dose_gy, self.error_gy):
+            if values is None:
+                continue
+            if values.dtype != np.float32 or values.shape != self.geometry.shape:
+                raise PluginOutputError(
+                    f"expected a float32 dose of {self.geometry.shape}, "
+                    f"found {values.dtype} {values.shape}"
+                )
+            if not np.all(np.isfinite(values)) or values.min() < 0:
+                raise PluginOutputError("expected doses of 0 Gy or more, found another number")
+        if not self.dose_gy.any():
+            raise PluginOutputError("expected a dose above zero somewhere, found none")
+
+
+Finding = Segmentation | Measurement | Classification | DoseGrid
 
 
 @dataclass(frozen=True, slots=True)

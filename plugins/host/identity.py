@@ -52,7 +52,8 @@ def uid_for(run_id: str, *parts: str | int) -> str:
 def case_digest(case: Case) -> str:
     """Return sha256:<hex> over the decoded typed values of a case.
 
-    File bytes do not enter: a PACS may change transfer syntax and headers.
+    File bytes do not enter: a PACS may change transfer syntax and headers.  A prescription
+    enters where there is one, so that every other case keeps the digest it always had.
     """
     sink = hashlib.sha256(b"osteon.case/1\0")
     for group in (case.images, case.doses, case.structure_sets, case.plans, case.radiographs):
@@ -60,6 +61,9 @@ def case_digest(case: Case) -> str:
             sink.update(role.encode())
             _feed(sink, group[role])
     _feed(sink, case.seed_point_mm)
+    if case.prescription is not None:
+        sink.update(b"prescription")
+        _feed(sink, case.prescription)
     return f"sha256:{sink.hexdigest()}"
 
 

@@ -222,7 +222,11 @@ class Beam:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """An RT Plan or RT Ion Plan as typed values; doses in Gy."""
+    """An RT Plan or RT Ion Plan as typed values; doses in Gy.
+
+    ``target_doses`` are the ROI Number and Target Prescription Dose of each target of the
+    structure set that the plan refers to (PS3.3 C.8.8.10); ``prescriptions_gy`` all doses.
+    """
 
     study_instance_uid: str
     series_instance_uid: str
@@ -234,3 +238,4 @@ class Plan:
     referenced_structure_set_uid: str | None
     beams: tuple[Beam, ...]
     notes: tuple[str, ...] = ()
+    target_doses: tuple[tuple[int, float], ...] = ()

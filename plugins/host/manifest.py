@@ -32,6 +32,8 @@ class Input:
         does not share it is left out, with the reason.
     minimum_instances : fewer do not count as a series of this role; a multi-frame object
         counts by its frames.
+    from_plugin : plugin whose results, or what was approved in their place, this input is; None
+        where it comes from elsewhere.  Monitoring shows how that plugin stands.
     """
 
     role: str
@@ -39,6 +41,7 @@ class Input:
     required: bool = True
     same_frame_as: str | None = None
     minimum_instances: int = 1
+    from_plugin: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +67,7 @@ class Envelope:
     ``quality_flags_refused`` are flags (e.g. ``metal``) that lead to a refusal.
     ``trained_field_mm`` is the largest (z, y, x) extent without a seed point.
     ``oblique_deg`` is the largest angle between a grid axis and its nearest patient axis.
+    ``prescription_required``: without doses to targets the release does not run.
     """
 
     body_parts: tuple[str, ...] = ()
@@ -76,6 +80,7 @@ class Envelope:
     trained_field_mm: tuple[float, float, float] | None = None
     required_structures: tuple[str, ...] = ()
     oblique_deg: float | None = None
+    prescription_required: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,8 +138,18 @@ class Manifest:
 
 
 def encode(manifest: Manifest) -> dict[str, Any]:
-    """Return the manifest as JSON values; inverse of `decode`."""
-    return asdict(manifest)
+    """Return the manifest as JSON values; inverse of `decode`.
+
+    What a manifest could not say when it was published stands there only where it says so: the
+    same manifest then has the same digest as ever.
+    """
+    document = asdict(manifest)
+    if not manifest.envelope.prescription_required:
+        del document["envelope"]["prescription_required"]
+    for item in document["inputs"]:
+        if item["from_plugin"] is None:
+            del item["from_plugin"]
+    return document
 
 
 def decode(document: Mapping[str, Any]) -> Manifest:

@@ -8,10 +8,15 @@ Read next: `worker_process.py`.
 
 from __future__ import annotations
 
+import numpy as np
+
 from audit.errors import PluginOutputError
 from plugins.host.case import Case
-from plugins.host.findings import Explanation, Prediction, Segmentation
+from plugins.host.findings import DoseGrid, Explanation, Prediction, Segmentation
 from plugins.host.images import Geometry
+
+PARALLEL = 1e-4
+"""Largest difference between the cosines of two grids that count as parallel."""
 
 
 def check_prediction(prediction: Prediction, case: Case) -> None:
@@ -19,8 +24,9 @@ def check_prediction(prediction: Prediction, case: Case) -> None:
 
     Raises
     ------
-    PluginOutputError : a mask or map is not on the grid of the image that it names, or
-        the interval of the uncertainty is reversed.
+    PluginOutputError : a mask or map is not on the grid of the image that it names, a
+        dose is not parallel to it or names what the case lacks, or the interval of the
+        uncertainty is reversed.
     """
     for finding in prediction.findings:
         if isinstance(finding, Segmentation):
@@ -34,11 +40,30 @@ def check_prediction(prediction: Prediction, case: Case) -> None:
                     f"expected a segmentation on the grid of {finding.reference_role} "
                     f"{image.geometry.shape}, found another grid {finding.geometry.shape}"
                 )
+        elif isinstance(finding, DoseGrid):
+            _check_dose(finding, case)
     uncertainty = prediction.uncertainty
     if uncertainty.interval[0] > uncertainty.interval[1]:
         raise PluginOutputError("expected an uncertainty interval from low to high")
     shape = None if uncertainty.voxels is None else uncertainty.voxels.shape
     _check_map("uncertainty map", shape, uncertainty.geometry, case)
+
+
+def _check_dose(dose: DoseGrid, case: Case) -> None:
+    """Return when a dose lies parallel to its image and names objects of the case."""
+    image = case.images.get(dose.reference_role)
+    structures = case.structure_sets.get(dose.structure_role)
+    if image is None or structures is None:
+        raise PluginOutputError("expected a dose on image and structures of the case, found none")
+    if dose.plan_role is not None and dose.plan_role not in case.plans:
+        raise PluginOutputError("expected a dose of a plan of the case, found another role")
+    if dose.geometry.frame_of_reference_uid != image.geometry.frame_of_reference_uid:
+        raise PluginOutputError("expected the dose in the image's frame of reference")
+    if not np.allclose(dose.geometry.axes, image.geometry.axes, atol=PARALLEL):
+        raise PluginOutputError("expected the dose on a grid parallel to the image's")
+    known = {roi.number for roi in structures.rois}
+    if any(region.roi_number not in known for region in dose.regions):
+        raise PluginOutputError("expected regions of the structure set, found another ROI number")
 
 
 def check_explanation(explanation: Explanation, case: Case) -> None:

@@ -13,13 +13,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from governance.certification import Standing
 from plugins.host.case import Case
 from plugins.host.findings import Explanation, Prediction
 from plugins.host.images import Vector3
 from plugins.host.manifest import Manifest
+from plugins.host.prescription import Prescription
 
 MODES = ("clinical", "research", "shadow", "replay", "what_if")
 Json = dict[str, Any]
@@ -34,11 +35,14 @@ class RunRequest:
     series : role -> Series Instance UID that routing chose for it.
     sop_instance_uids : sorted; what the run id was made from.
     opened_at : aware UTC; the date and time that every written object carries.
-    trigger : auto | manual | force | late-series | seed | corrected | patient-changed |
-        recall | replay | chain.
+    trigger : auto | manual | force | late-series | seed | prescription | corrected |
+        patient-changed | recall | replay | chain.
     supersedes : run id whose results this run replaces, if any.
     seed_frame_of_reference_uid : in which the seed point was given; None where it was given
         for this very image.
+    prescription : what the site found for the study, if the release asks for one.
+    prescription_fault : why there is none although somebody states one: a stable code and
+        the kinds of sources that it is about.  The run is refused with it.
     """
 
     run_id: str
@@ -58,6 +62,8 @@ class RunRequest:
     supersedes: str | None = None
     requested_by: str = "service:osteon"
     seed_frame_of_reference_uid: str | None = None
+    prescription: Prescription | None = None
+    prescription_fault: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +147,26 @@ class CaseSource(Protocol):
         ...
 
 
+class Exploring(Protocol):
+    """One warm process for one person's what-if questions."""
+
+    def alive(self) -> bool:
+        """Return whether it is there to be asked."""
+        ...
+
+    def first(self, case: Case, parameters: Mapping[str, str | float | bool]) -> Answer:
+        """Return the answer to a case, which stays warm; raises as `Workers.run`."""
+        ...
+
+    def what_if(self, case: Case, edits: Mapping[str, float]) -> tuple[Prediction, float]:
+        """Return the answer to the warm case with something changed, and its seconds."""
+        ...
+
+    def kill(self) -> None:
+        """End it."""
+        ...
+
+
 class Workers(Protocol):
     """Warm worker processes, one per release in use."""
 
@@ -154,6 +180,15 @@ class Workers(Protocol):
 
     def run(self, request: RunRequest, case: Case, *, explain: bool = True) -> Answer:
         """Return the answer of the release; raises PluginError and its kinds."""
+        ...
+
+
+@runtime_checkable
+class ExploringWorkers(Protocol):
+    """Workers that also answer what-if questions."""
+
+    def exploring(self, release_digest: str) -> Exploring:
+        """Start a process of its own for them; whoever asked for it kills it."""
         ...
 
 

@@ -16,6 +16,8 @@ from plugins.host.findings import Explanation, Prediction
 from plugins.host.manifest import Manifest
 
 Parameters = Mapping[str, str | float | bool]
+Edits = Mapping[str, float]
+"""What somebody tries out, by names that the plugin states; the unit is the name's."""
 
 
 class Artifact(Protocol):
@@ -54,4 +56,16 @@ class Explains(Protocol):
 
     def explain(self, case: Case, prediction: Prediction) -> Explanation:
         """Return what made the finding what it is, within the manifest's budget."""
+        ...
+
+
+@runtime_checkable
+class Explores(Protocol):
+    """The optional part of a plugin that answers: what if this were otherwise?"""
+
+    def what_if(self, case: Case, edits: Edits) -> Prediction:
+        """Return the answer to a case that `predict` has answered, with something changed.
+
+        An edit that the plugin does not know, or beyond its bounds, is a `RefusalError`.
+        """
         ...

@@ -71,6 +71,7 @@ class ReleaseWorkers:
         self._patience = patience
         self._layers = tuple(layers)
         self._pools: dict[str, _Pool] = {}
+        self._exploring: list[tuple[str, WorkerProcess]] = []
         self._changed = threading.Condition()
         self._closed = False
         # A worker dies with the *thread* that started it (PR_SET_PDEATHSIG), so all are
@@ -113,6 +114,26 @@ class ReleaseWorkers:
         with self._borrowed(release_digest) as worker:
             return worker.protection()
 
+    def exploring(self, release_digest: str) -> WorkerProcess:
+        """Start a process for one person's what-if questions; whoever asked for it kills it.
+
+        It belongs to no pool, so that runs neither wait for it nor change its warm case; it ends
+        with the release's other processes.
+
+        Raises
+        ------
+        ReleaseError, NotFoundError, UnavailableError : as `run`.
+        """
+        worker = self._starter.submit(self._start, release_digest).result()
+        with self._changed:
+            self._exploring = [pair for pair in self._exploring if pair[1].alive()]
+            self._exploring.append((release_digest, worker))
+            closed = self._closed
+        if closed:
+            worker.kill()
+            raise UnavailableError("the workers are closed", advice="Start the service.")
+        return worker
+
     def warm(self, release_digest: str) -> int:
         """Return how many processes of the release are there."""
         with self._changed:
@@ -124,9 +145,18 @@ class ReleaseWorkers:
         with self._changed:
             return tuple(sorted(digest for digest, pool in self._pools.items() if pool.count))
 
+    def peak_memory_mb(self) -> float:
+        """Return the largest resident set that a living process ever had; 0 without one."""
+        with self._changed:
+            workers = [w for pool in self._pools.values() for w in (*pool.idle, *pool.busy)]
+        return max((worker.peak_memory_mb() for worker in workers), default=0.0)
+
     def end(self, release_digest: str) -> None:
         """End the processes of a release; a run in one of them fails with PluginCrashedError."""
         with self._changed:
+            for digest, worker in self._exploring:
+                if digest == release_digest:
+                    worker.interrupt()
             pool = self._pools.get(release_digest)
             if pool is None:
                 return
@@ -142,6 +172,8 @@ class ReleaseWorkers:
         """End every process; runs in progress and later ones raise UnavailableError."""
         with self._changed:
             self._closed = True
+            for _, worker in self._exploring:
+                worker.interrupt()
             idle = [worker for pool in self._pools.values() for worker in pool.idle]
             for pool in self._pools.values():
                 for worker in pool.busy:
@@ -149,7 +181,7 @@ class ReleaseWorkers:
                 pool.count -= len(pool.idle)
                 pool.idle.clear()
             self._changed.notify_all()
-        for worker in idle:
+        for worker in (*idle, *(worker for _, worker in self._exploring)):
             worker.kill()
         with self._changed:
             self._changed.wait_for(self._nothing_runs)

@@ -90,7 +90,7 @@ class Run:
         """Ask the envelope and the certificate; outside clinical mode the latter only marks."""
         case, _digest = self.read
         standing = self.house.releases.standing(self.request)
-        facts = envelope.stratum_facts(case)
+        facts = envelope.stratum_facts(case, self.manifest)
         if standing.barred:
             found = tuple(item.code for item in standing.barred)
             raise BarredError("expected a release that may run", reasons=found)
@@ -98,6 +98,7 @@ class Run:
         seed_frame = self.request.seed_frame_of_reference_uid
         reasons = envelope.check(case, self.manifest) + (marks if refused else ())
         reasons += envelope.check_seed(case, self.manifest, seed_frame)
+        reasons = envelope.with_fault(reasons, self.request.prescription_fault)
         if reasons:
             raise RefusalError("expected a case inside the envelope", reasons=reasons)
         certificate = standing.certificate

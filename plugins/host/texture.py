@@ -5,9 +5,11 @@ Computed by the host beside every plugin, on frames spread over the volume, alon
     noise      1.4826 median |I(i-1) - 2 I(i) + I(i+1)| / sqrt(6), CT in soft tissue
     edge       99th percentile of |I(i+1) - I(i-1)| / 2, everywhere
     bone_p95   95th percentile of the CT above 250 HU
+    noise_bone noise times dense bone, in thousands of HU
 
 Noise is the standard deviation of white noise on a locally linear image; a smooth kernel lowers
-noise and edge, a sharp one raises both.  Dense bone rises as the tube voltage falls.
+noise and edge, a sharp one raises both.  Dense bone rises as the tube voltage falls, and so
+does noise at the same exposure: their product moves more than either beside what patients differ.
 
 Source: Immerkaer 1996, "Fast noise variance estimation", CVIU 64:300 (second differences); median
 absolute deviation: Hampel 1974; bone against voltage: Cropp et al. 2013, J Clin Imaging Sci 3:45.
@@ -50,7 +52,9 @@ def texture(role: str, volume: Volume) -> Mapping[str, float]:
         found[f"{role}_noise"] = _MAD * float(np.median(counted)) / float(np.sqrt(6))
     bone = image[image > BONE_HU] if is_ct else image[:0]
     if bone.size >= _LEAST_VOXELS:
-        found[f"{role}_bone_p95"] = float(np.percentile(bone, 95))
+        dense = found[f"{role}_bone_p95"] = float(np.percentile(bone, 95))
+        if f"{role}_noise" in found:
+            found[f"{role}_noise_bone"] = found[f"{role}_noise"] * dense / 1000
     return found
 
 

@@ -1,6 +1,6 @@
 """The worker: one process, one release, one case after another.
 
-    start → verify every byte → import released code → load → (predict → explain)* → end
+    start → verify every byte → import released code → load → (predict → explain | what if)* → end
 
 What it sends is a document with ``kind``: ready, prediction, explanation, no_explanation
 or error.  An error names the exception's type and the line of released code, never its
@@ -30,7 +30,7 @@ from plugins.host.artifact import CODE, LoadedRelease, ReleaseArtifact, load_rel
 from plugins.host.case import Case
 from plugins.host.channel import Channel, Received
 from plugins.host.findings import Explanation, Prediction
-from plugins.host.protocol import Explains, Plugin
+from plugins.host.protocol import Explains, Explores, Plugin
 from plugins.host.released_code import ReleasedCode
 from plugins.host.runtime_facts import runtime_facts
 from plugins.host.texture import with_texture
@@ -90,6 +90,9 @@ class _Session:
 
     def answer(self, received: Received) -> None:
         """Predict, send, then explain and send, if both sides want an explanation."""
+        if "edits" in received.document:
+            self._what_if(received.document["edits"])
+            return
         case: Case = received.value(Case)
         self._case, self._prediction = case, None
         _settle()
@@ -105,6 +108,18 @@ class _Session:
         document = {"kind": "prediction", "seconds": seconds, "runtime": runtime}
         self._channel.send(document, message)
         self._explain(case, prediction, bool(received.document["explain"]))
+
+    def _what_if(self, edits: Mapping[str, Any]) -> None:
+        """Answer for the case that is warm, with something changed."""
+        if self._case is None or not isinstance(self._plugin, Explores):
+            raise RefusalError("expected a plugin that explores", reasons=("NO_WHAT_IF",))
+        _settle()
+        started = time.monotonic()
+        changed = {str(name): float(value) for name, value in edits.items()}
+        prediction = self._plugin.what_if(self._case, changed)
+        seconds = time.monotonic() - started
+        message = encode(prediction, Prediction)
+        self._channel.send({"kind": "what_if", "seconds": seconds}, message)
 
     def _explain(self, case: Case, prediction: Prediction, wanted: bool) -> None:
         if not wanted or not isinstance(self._plugin, Explains):

@@ -46,7 +46,7 @@ from plugins.host.manifest import Limits
 from plugins.host.outputs import check_explanation, check_prediction
 from plugins.host.ports import Answer
 from plugins.host.sandbox import LAYERS
-from plugins.host.wire import Message, WireError
+from plugins.host.wire import Message, WireError, encode
 from plugins.host.worker_start import MEBIBYTE, WorkerSettings
 
 WATCH_INTERVAL_S = 0.05
@@ -130,6 +130,15 @@ class WorkerProcess:
         """Return the process id."""
         return self._process.pid
 
+    def peak_memory_mb(self) -> float:
+        """Return the largest resident set so far (proc(5), VmHWM); 0 when it has ended."""
+        try:
+            text = Path(f"/proc/{self._process.pid}/status").read_text("ascii")
+        except OSError:
+            return 0.0
+        lines = (line for line in text.splitlines() if line.startswith("VmHWM:"))
+        return next((int(line.split()[1]) / 1024 for line in lines), 0.0)
+
     def alive(self) -> bool:
         """Tell whether the process is there to be asked."""
         return self._process.poll() is None
@@ -148,6 +157,32 @@ class WorkerProcess:
         except RefusalError:
             raise
         except BaseException:  # broad: whatever happened, no half-used process may stay
+            self.kill()
+            raise
+        finally:
+            self.idle_since = time.monotonic()
+
+    def first(self, case: Case, parameters: Mapping[str, str | float | bool]) -> Answer:
+        """Return the answer to a case without explanation; the case stays warm; as `ask`."""
+        return self.ask(Question(case, encode(case, Case), parameters, False))
+
+    def what_if(self, case: Case, edits: Mapping[str, float]) -> tuple[Prediction, float]:
+        """Return the answer to the case asked last with something changed, and its seconds.
+
+        Raises
+        ------
+        PluginError : one of its kinds; the process was killed.
+        RefusalError : an edit is not one of the plugin's (``NO_WHAT_IF``: it knows none at all).
+        """
+        try:
+            self._send({"edits": dict(edits)}, None)
+            received = self._receive("what if", self._limits.wall_time_s, "what_if")
+            prediction: Prediction = self._value(received, Prediction)
+            check_prediction(prediction, case)
+            return prediction, _seconds(received)
+        except RefusalError:
+            raise
+        except BaseException:  # broad: as in `ask`
             self.kill()
             raise
         finally:
@@ -189,10 +224,7 @@ class WorkerProcess:
     def _ask(self, question: Question) -> Answer:
         self._loaded()
         document = {"parameters": dict(question.parameters), "explain": question.explain}
-        try:
-            self._channel.send(document, question.message)
-        except OSError:
-            self._report_death("waiting")
+        self._send(document, question.message)
         received = self._receive("predict", self._limits.wall_time_s, "prediction")
         prediction: Prediction = self._value(received, Prediction)
         check_prediction(prediction, question.case)
@@ -201,6 +233,12 @@ class WorkerProcess:
         explanation, state, more = self._explanation(question)
         runtime |= {"explanation": state, "explanation_s": f"{more:.3f}"}
         return Answer(prediction, explanation, runtime, seconds + more)
+
+    def _send(self, document: Mapping[str, Any], message: Message | None) -> None:
+        try:
+            self._channel.send(dict(document), message)
+        except OSError:
+            self._report_death("waiting")
 
     def _explanation(self, question: Question) -> tuple[Explanation | None, str, float]:
         """Return the explanation, or why there is none; a failure does not undo the answer."""

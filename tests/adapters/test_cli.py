@@ -212,6 +212,12 @@ def test_config_check_and_show(tmp_path: Path) -> None:
     path = tmp_path / "osteon.toml"
     path.write_text("[[pacs]]\nname='a'\nkind='orthanc'\nurl='http://x'\npassword='hush'\n")
     assert "1 archives" in osteon("config", "check", "--config", path).output
+    protocol = Path(__file__).parents[2] / "docs/examples/protocols/head-neck-70-63-56.toml"
+    path.write_text(f"{path.read_text()}[prescriptions]\nprotocols=['{protocol}']\n")
+    assert "1 protocols" in osteon("config", "check", "--config", path).output
+    path.write_text(path.read_text().replace("head-neck", "nowhere"))
+    absent = osteon("config", "check", "--config", path)
+    assert "nowhere-70-63-56.toml" in str(absent.exception)
     shown = osteon("config", "show", "--config", path).output
     assert "hush" not in shown
     assert '"url": "http://x"' in shown

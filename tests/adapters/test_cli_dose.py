@@ -48,9 +48,13 @@ def test_one_patient_gets_its_dose(tmp_path: Path, weights: Path) -> None:
     given = arrays("PTV63")
     np.savez_compressed(tmp_path / "in.npz", **given)
     result = run(
-        "--npz", tmp_path / "in.npz", "--output", tmp_path / "out.npy", "--weights", weights
+        *("--npz", tmp_path / "in.npz", "--output", tmp_path / "out.npy"),
+        *("--weights", weights, "--outside-envelope"),
     )
     assert result.exit_code == 0, result.output
+    assert "PRESCRIPTION_NOT_TRAINED: expected a highest prescription of 66 to 74 Gy" in (
+        result.stderr
+    )
     dose = np.load(tmp_path / "out.npy")
     assert dose.dtype == np.float32
     assert dose.shape == SHAPE
@@ -75,27 +79,143 @@ def test_a_folder_gives_a_file_for_each(tmp_path: Path, weights: Path) -> None:
     assert other[arrays()["PTV70"]].mean() == pytest.approx(70, rel=0.08)
 
 
-@pytest.mark.parametrize("broken", ["text", "no ct", "no target", "shapes"])
+BROKEN = {
+    "text": "in.npz",
+    "no ct": "array named ct",
+    "no target": "target in the possible-dose mask",
+    "shapes": "CT's shape",
+    "shares": "true and false in PTV70",
+    "nan mask": "true and false in PTV70",
+    "nan ct": "finite numbers in ct",
+    "words": "finite numbers in ct",
+    "ct beyond": "-32768 to 32767",
+    "nan spacing": "finite numbers in voxel_mm",
+    "no spacing": "above zero",
+    "other target": "found ['PTV60']",
+    "target elsewhere": "target in the possible-dose mask",
+    "one array": "in.npz",
+}
+
+
+def broken_arrays(kind: str) -> dict:
+    """Return the arrays of a patient with one fault."""
+    given = arrays()
+    faults = {
+        "shapes": {"PTV70": given["PTV70"][1:]},
+        "shares": {"PTV70": given["PTV70"] * 0.3},
+        "nan mask": {"PTV70": np.where(given["PTV70"], np.nan, 0)},
+        "nan ct": {"ct": np.where(given["PTV70"], np.nan, given["ct"])},
+        "words": {"ct": np.full(SHAPE, "0")},
+        "ct beyond": {"ct": given["ct"].astype(float) * 100},
+        "nan spacing": {"voxel_mm": np.asarray([4, np.nan, 3])},
+        "no spacing": {"voxel_mm": np.asarray([4, 4, 0])},
+        "target elsewhere": {"possible_dose_mask": ~given["PTV70"]},
+        "other target": {"PTV60": given["PTV70"]},
+    }
+    missing = {"no ct": "ct", "no target": "PTV70"}.get(kind)
+    return {
+        name: array for name, array in (given | faults.get(kind, {})).items() if name != missing
+    }
+
+
+@pytest.mark.parametrize("broken", BROKEN)
 def test_a_broken_file_is_named_and_writes_nothing(
     tmp_path: Path, weights: Path, broken: str
 ) -> None:
-    """What cannot be used is refused with the file's name, and no output appears."""
+    """What cannot be used is an error with the file's name and fault, and no output appears."""
     path = tmp_path / "in.npz"
-    given = arrays()
     if broken == "text":
         path.write_text("not an archive")
+    elif broken == "one array":
+        with path.open("wb") as stream:
+            np.save(stream, arrays()["ct"])
     else:
-        if broken == "no ct":
-            del given["ct"]
-        elif broken == "no target":
-            del given["PTV70"]
-        else:
-            given["PTV70"] = given["PTV70"][1:]
-        np.savez(path, **given)
+        np.savez(path, **broken_arrays(broken))
     result = run("--npz", path, "--output", tmp_path / "out.npy", "--weights", weights)
-    assert isinstance(result.exception, InputError)
-    assert "in.npz" in str(result.exception)
+    assert result.exit_code == 1, result.output
+    assert "in.npz" in result.stderr
+    assert BROKEN[broken] in result.stderr
     assert not list(tmp_path.glob("out*"))
+
+
+def outside(kind: str) -> dict:
+    """Return the arrays of a patient that lies outside of what was trained in one way."""
+    given = arrays("PTV63" if kind == "PRESCRIPTION_NOT_TRAINED" else "PTV70")
+    if kind == "CT_WITHOUT_AIR":
+        given["ct"] += 1000
+    if kind == "TARGET_OUTSIDE_MASK":
+        given["possible_dose_mask"][:, 15:] &= ~given["PTV70"][:, 15:]
+    return given
+
+
+@pytest.mark.parametrize(
+    "code", ["PRESCRIPTION_NOT_TRAINED", "CT_WITHOUT_AIR", "TARGET_OUTSIDE_MASK"]
+)
+def test_a_patient_outside_is_refused_unless_asked_for(
+    tmp_path: Path, weights: Path, code: str
+) -> None:
+    """The refusal names code, expected and found; the option writes the dose and warns."""
+    np.savez(tmp_path / "in.npz", **outside(code))
+    asked = ("--npz", tmp_path / "in.npz", "--output", tmp_path / "out.npy", "--weights", weights)
+    refused = run(*asked)
+    assert refused.exit_code == 3, refused.output
+    assert f"{code}: expected" in refused.stderr
+    assert ", found " in refused.stderr
+    assert "--outside-envelope" in refused.stderr
+    assert not list(tmp_path.glob("out*"))
+    written = run(*asked, "--outside-envelope")
+    assert written.exit_code == 0, written.output
+    assert f"warning: in.npz lies outside: {code}" in written.stderr
+    assert np.load(tmp_path / "out.npy").shape == SHAPE
+
+
+def test_numbers_of_zero_and_one_are_masks(tmp_path: Path, weights: Path) -> None:
+    """Masks kept as numbers give the dose of the same masks; any organ may be missing."""
+    given = arrays()
+    doses = []
+    for name, kind in (("a", bool), ("b", np.float32)):
+        np.savez(tmp_path / f"{name}.npz", **given | {"PTV70": given["PTV70"].astype(kind)})
+        out = tmp_path / f"{name}.npy"
+        result = run("--npz", tmp_path / f"{name}.npz", "--output", out, "--weights", weights)
+        assert result.exit_code == 0, result.output
+        assert "NO_ORGANS" in result.stderr
+        doses.append(np.load(out))
+    assert np.array_equal(*doses)
+
+
+def test_beams_may_be_given_and_others_are_refused(tmp_path: Path, weights: Path) -> None:
+    """It is said whether nine fields were assumed; seven fields are not what was trained."""
+    asked = ("--npz", tmp_path / "in.npz", "--output", tmp_path / "out.npy", "--weights", weights)
+    np.savez(tmp_path / "in.npz", **arrays())
+    assert "nine fields assumed" in run(*asked).stdout
+    np.savez(tmp_path / "in.npz", **arrays(), gantry_degrees=np.arange(0, 360, 40))
+    assert "beams as given" in run(*asked).stdout
+    np.savez(tmp_path / "in.npz", **arrays(), gantry_degrees=np.arange(0, 350, 50))
+    refused = run(*asked)
+    assert refused.exit_code == 3
+    assert "BEAMS_NOT_TRAINED: expected nine static coplanar photon fields" in refused.stderr
+
+
+def test_other_patients_of_a_folder_get_their_dose(tmp_path: Path, weights: Path) -> None:
+    """One outside and one broken: both told, both left out, the rest written; exit code not 0."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    np.savez(folder / "a.npz", **outside("PRESCRIPTION_NOT_TRAINED"))
+    (folder / "b.npz").write_text("not an archive")
+    np.savez(folder / "c.npz", **arrays())
+    asked = ("--npz", folder, "--output", tmp_path / "out", "--weights", weights, "--json")
+    result = run(*asked)
+    assert result.exit_code == 1, result.output
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["c.npy"]
+    lines = json.loads(result.stdout)
+    assert [line.get("error") for line in lines] == ["REFUSED", "INPUT", None]
+    assert lines[0]["outside"][0] == {
+        "code": "PRESCRIPTION_NOT_TRAINED",
+        "expected": "a highest prescription of 66 to 74 Gy",
+        "found": "63 Gy",
+    }
+    (folder / "b.npz").unlink()
+    assert run(*asked).exit_code == 3
 
 
 def test_missing_input_and_weights_are_told(tmp_path: Path) -> None:

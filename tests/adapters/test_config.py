@@ -17,9 +17,26 @@ def test_every_example_is_valid(path: Path) -> None:
     assert load(path, {}).pacs
 
 
-def test_there_are_four_examples() -> None:
-    """Orthanc, a plain DICOMweb PACS, a DIMSE-only site and sign-in at a provider."""
-    assert [path.stem for path in EXAMPLES] == ["dicomweb", "dimse", "oidc", "orthanc"]
+def test_there_are_five_examples() -> None:
+    """Orthanc, a DICOMweb PACS, a DIMSE-only site, sign-in at a provider, who hears alarms."""
+    names = ["dicomweb", "dimse", "monitoring", "oidc", "orthanc"]
+    assert [path.stem for path in EXAMPLES] == names
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("deputy_after_hours = 48\ncompliance_after_hours = 24\n", "after the deputy"),
+        ("[monitoring.addresses]\nanna = 'anna@hospital.example'\n", "mailto"),
+        ("[monitoring.duties.surgeon]\nowner = 'anna'\n", "surgeon"),
+    ],
+)
+def test_duties_that_cannot_be_met_are_refused(tmp_path: Path, text: str, fault: str) -> None:
+    """Times out of order, an address without its way, a role that owns nothing."""
+    path = tmp_path / "osteon.toml"
+    path.write_text(f"[monitoring]\n{text}")
+    with pytest.raises(ConfigurationError, match=fault):
+        load(path, {})
 
 
 @pytest.mark.parametrize(
@@ -57,11 +74,15 @@ def test_target_must_name_a_known_archive(tmp_path: Path) -> None:
         load(path, {})
 
 
-def test_seeds_must_name_a_fhir_server(tmp_path: Path) -> None:
-    """Only a target of kind fhir can be asked for a seed point."""
+@pytest.mark.parametrize("section", ["seeds", "prescriptions"])
+def test_sections_must_name_a_fhir_server(tmp_path: Path, section: str) -> None:
+    """Only a target of kind fhir can be asked for a seed point or a prescription."""
     path = tmp_path / "osteon.toml"
-    path.write_text("[seeds]\nfhir='t'\n[[targets]]\nname='t'\nkind='fhir-folder'\npath='/tmp/x'\n")
-    with pytest.raises(ConfigurationError, match=r"seeds\.fhir names no target of kind fhir: 't'"):
+    target = "[[targets]]\nname='t'\nkind='fhir-folder'\npath='/tmp/x'\n"
+    path.write_text(f"[{section}]\nfhir='t'\n{target}")
+    with pytest.raises(
+        ConfigurationError, match=rf"{section}\.fhir names no target of kind fhir: 't'"
+    ):
         load(path, {})
 
 

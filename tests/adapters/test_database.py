@@ -1,5 +1,6 @@
 """The site database: the same behaviour on SQLite and PostgreSQL."""
 
+import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
@@ -13,6 +14,7 @@ from adapters.pacs import Change
 from audit.errors import InputChangedError, NotFoundError
 from governance.accounts import Account
 from governance.ports import Deployment
+from plugins.host.prescription import DoseGoal, PrescribedTarget, Prescription
 from tests.simulators.run_values import STUDY, documents_for, request_for
 
 NOW = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
@@ -94,8 +96,25 @@ def test_run_is_added_once_and_comes_back_whole(database: Database) -> None:
 
 def test_request_without_seed_comes_back() -> None:
     """Encoding and decoding a request are inverses, with and without optional parts."""
-    for request in (request_for(), request_for(seed_point_mm=None, parameters={})):
+    prescription = Prescription(
+        (PrescribedTarget(70.0, "PTV_7000", 1), PrescribedTarget(56.0, "PTV_5600")),
+        *("plan", "1.2.3", 35, "1.2.4"),
+        goals=(DoseGoal("SpinalCord", "Max[Gy]", "at_most", 50.0, "QUANTEC"),),
+    )
+    for request in (
+        request_for(),
+        request_for(seed_point_mm=None, parameters={}),
+        request_for(prescription=prescription),
+        request_for(prescription_fault="PRESCRIPTION_UNUSABLE plan"),
+    ):
         assert decode_request(encode_request(request)) == request
+
+
+def test_a_request_of_before_prescriptions_comes_back() -> None:
+    """Rows that were written when requests had no prescription are read as having none."""
+    values = json.loads(encode_request(request_for()))
+    del values["prescription"], values["prescription_fault"]
+    assert decode_request(json.dumps(values)) == request_for()
 
 
 def test_runs_are_found(database: Database) -> None:

@@ -26,6 +26,7 @@ from governance.holds import KIND as HOLD
 from governance.holds import SNAPSHOT, Hold
 from governance.holds import encode as encode_hold
 from plugins.host.ports import RunRequest
+from plugins.host.prescription import PrescribedTarget, Prescription
 from tests.simulators.example_site import prepare, served, small_phantom
 from tests.simulators.governed_site import ADMINISTRATOR, APPROVER, COMPLIANCE, add_accounts
 from tests.simulators.run_values import documents_for, request_for
@@ -194,7 +195,10 @@ def _put(site: Site, kind: str, content: dict[str, object]) -> None:
 
 def test_no_column_of_either_database_keeps_an_identifier(recorded: Recorded) -> None:
     """Run, documents, deliveries, arrivals, own objects: on SQLite and on PostgreSQL."""
-    mine, other = request_for(1), request_for(
+    prescription = Prescription(
+        (PrescribedTarget(70.0, "PTV_7000", 1),), "plan", "1.2.276.0.7.99.5", 35, "1.2.276.0.7.99.6"
+    )
+    mine, other = request_for(1, prescription=prescription), request_for(
         2, study_instance_uid="1.2.276.0.7.99.2", series={"ct": "1.2.276.0.7.99.3"},
         sop_instance_uids=("1.2.276.0.7.99.4",),
     )  # fmt: skip
@@ -245,6 +249,8 @@ def test_no_column_of_either_database_keeps_an_identifier(recorded: Recorded) ->
 def _identifiers(transaction: Transaction, request: RunRequest) -> set[str]:
     documents = transaction.documents(request.run_id)
     found = {request.study_instance_uid, *request.series.values(), *request.sop_instance_uids}
+    if request.prescription is not None:
+        found |= {request.prescription.reference, request.prescription.structure_set_uid}
     return found | {item.sop_instance_uid for item in documents if item.sop_instance_uid}
 
 

@@ -126,6 +126,7 @@ def test_an_alarm_suspends_only_where_the_site_says_so(place: Place) -> None:
     assert heed_alarms(site) == ()
     last = records(site, "lifecycle")[-1]
     assert last.body["evidence"]["reason"] == SUSPENDED_BY
+    assert last.body["evidence"]["alarm"] == "drift-1"
 
 
 def test_a_release_that_came_after_an_alarm_is_not_suspended_for_it(place: Place) -> None:

@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
-import json
-import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
+from adapters.doctor import Check, examine
 from adapters.governance.alarming import close_alarm
-from adapters.monitoring.alarming import alarm_name, decide, follow_up
+from adapters.monitoring.alarming import alarm_name, decide
 from adapters.monitoring.plans import plan_of, set_plan
 from adapters.monitoring.running import Watched, run_item, run_monitors, watched
+from adapters.monitoring.standing import standing
+from adapters.web.metrics import exposition
 from audit.errors import NotFoundError, RefusalError
 from governance import alarms
+from governance.monitoring.default_plan import default_plan
 from governance.monitoring.labels import Outcome
-from governance.monitoring.plan import AGREEMENT, FIRST, NOTIFY, OUTCOME, RISK, Item, Plan
+from governance.monitoring.plan import (
+    AGREEMENT,
+    FIRST,
+    NOTIFY,
+    OUTCOME,
+    RISK,
+    Item,
+    Plan,
+)
 from governance.monitoring.reevaluation import KIND
 from tests.simulators.governed_site import CLINICIAN, ENGINEER, PHYSICIST, records, state_of
 from tests.simulators.monitored_site import PLAN, Monitored, monitored_site, reviewed
@@ -110,6 +119,40 @@ def test_a_stopped_monitor_is_an_alarm(place: Monitored) -> None:
     assert _row(place, "refusals").last_run_at == place.site.now()
 
 
+@pytest.mark.reg("AIA-72.3")
+def test_every_item_of_the_shipped_plan_runs_and_is_missed_when_it_stops(tmp_path: Path) -> None:
+    """Each has run after one turn; when each stops, each is an alarm of its own.
+
+    Status, self-test and metrics say so as well, from a process that runs no monitor.
+    """
+    shipped = default_plan("trial")
+    with monitored_site(tmp_path, shipped) as place:
+        place.runs(3)
+        run_monitors(place.site)
+        lines = standing(place.site).lines
+        assert {line.item.name for line in lines} == {item.name for item in shipped.items}
+        assert all(line.last_run_at == place.site.now() for line in lines)
+        assert _self_test(place).ok
+        place.clock.forward(hours=25)
+        assert not standing(place.site).is_covered
+        assert not _self_test(place).ok
+        shown = bytes(exposition(place.site).body).decode()
+        count = float(len(shipped.items))
+        assert f'osteon_monitor_items{{condition="stopped",plugin="trial"}} {count}' in shown
+        raised = run_monitors(place.site)
+        assert set(raised) == {
+            alarm_name(f"stopped-{item.name}", place.digest) for item in shipped.items
+        }
+        shown = bytes(exposition(place.site).body).decode()
+        assert f'osteon_alarms_open{{plugin="trial"}} {count}' in shown
+        assert state_of(place.site, place.digest) == "active"
+
+
+def _self_test(place: Monitored) -> Check:
+    (found,) = [check for check in examine(place.site) if check.name == "monitors"]
+    return found
+
+
 def test_an_outage_of_all_monitors_is_seen_at_the_next_start(place: Monitored) -> None:
     """Nobody ran them for two days: every item says so, and then runs."""
     run_monitors(place.site)
@@ -138,6 +181,23 @@ def test_agreement_is_watched_against_the_first_cases(tmp_path: Path) -> None:
             if number == 34:
                 assert run_monitors(place.site) == ()
         assert run_monitors(place.site) == (alarm_name("agreement", place.digest),)
+
+
+@pytest.mark.reg("AIA-72.1")
+def test_contours_that_are_all_three_millimetres_off_alarm_within_fifteen(tmp_path: Path) -> None:
+    """The shipped item for shifts: 60 first cases, quiet for 40, then 3 mm towards the head."""
+    (item,) = (one for one in default_plan("trial").items if one.name == "shift")
+    with monitored_site(tmp_path, Plan("trial", (item,))) as place:
+        for number in range(115):
+            x, y, z = place.generator.normal(0, 1.0, 3)
+            reviewed(place, place.run(), 0.9, (x, y, z + (3.0 if number >= 100 else 0.0)))
+            if number == 99:
+                assert run_monitors(place.site) == ()
+        assert run_monitors(place.site) == (alarm_name("shift", place.digest),)
+        with place.site.database.reading() as transaction:
+            found = transaction.governed(KIND, alarm_name("shift", place.digest))
+        assert found is not None
+        assert found.content["detector"] == "shift_z_mm"
 
 
 def test_outcomes_that_no_longer_follow_the_risk_alarm(tmp_path: Path) -> None:
@@ -175,39 +235,6 @@ def test_a_new_plan_is_a_new_revision_on_record(place: Monitored) -> None:
     place.runs(3)
     run_monitors(place.site)
     assert _row(place, "input").cases == 3
-
-
-def test_notices_go_out_once_and_again_when_overdue(tmp_path: Path) -> None:
-    """Once when raised, silence until the deadline, then once a day; no identifier of a run."""
-    sent: list[str] = []
-
-    class Hook(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            sent.append(self.rfile.read(int(self.headers["Content-Length"])).decode())
-            self.send_response(204)
-            self.end_headers()
-
-        def log_message(self, *_: object) -> None:
-            """Say nothing."""
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Hook) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        url = f"http://127.0.0.1:{server.server_address[1]}"
-        with monitored_site(tmp_path, notices={"webhook_url": url}) as place:
-            place.runs(10, kernel="B70")
-            run_monitors(place.site)
-            run_monitors(place.site)
-            events = [json.loads(text)["event"] for text in sent]
-            assert events == ["monitor alarm"]
-            place.clock.forward(days=8)
-            for _ in range(3):
-                follow_up(place.site)
-            place.clock.forward(days=1)
-            follow_up(place.site)
-        server.shutdown()
-    events = [json.loads(text)["event"] for text in sent]
-    assert events == ["monitor alarm", *["re-evaluation overdue"] * 2]
-    assert not any(f"{number:032x}" in str(sent) for number in range(1, 11))
 
 
 def test_a_release_without_a_window_is_blind_and_says_so(place: Monitored) -> None:

@@ -76,6 +76,23 @@ def test_tilted_planes() -> None:
         NUMBERS.overlap(tilted, _region(sphere(30.0)))
 
 
+@pytest.mark.parametrize("tilt_deg", [0.0, 25.0])
+def test_a_moved_set_tells_where_to_along_the_patient(tilt_deg: float) -> None:
+    """The signed shift is ours to theirs in LPS, also where the planes are oblique."""
+    angle = math.radians(tilt_deg)
+    turn = np.array(
+        [[1, 0, 0], [0, math.cos(angle), -math.sin(angle)], [0, math.sin(angle), math.cos(angle)]]
+    )
+    moved_mm = turn @ np.array([3.0, -1.5, 3.0])  # one plane along their normal
+    ours = sphere(30.0, turn=turn)
+    theirs = tuple(Contour(contour.points_mm + moved_mm) for contour in ours)
+    found = NUMBERS.figures(_region(ours), _region(theirs))
+    shift = (found.shift_x_mm, found.shift_y_mm, found.shift_z_mm)
+    assert shift == pytest.approx(tuple(moved_mm), abs=0.5)
+    still = NUMBERS.figures(_region(ours), _region(ours))
+    assert (still.shift_x_mm, still.shift_y_mm, still.shift_z_mm) == (0, 0, 0)
+
+
 def test_an_unchanged_set_is_accepted_and_a_shift_is_not() -> None:
     """Rounded coordinates are no edit; six millimetres are one with consequence."""
     ours = [_region(sphere(30.0))]

@@ -142,6 +142,8 @@ def test_an_edit_is_measured(once: Reviewed) -> None:
     assert last.figures.hd95_mm == pytest.approx(8.0, abs=1.5)
     assert last.figures.added_path_length_mm > 0
     assert last.figures.volume_difference_ml == pytest.approx(0.0, abs=1.0)
+    assert last.figures.shift_x_mm == pytest.approx(8.0, abs=0.1)
+    assert (last.figures.shift_y_mm, last.figures.shift_z_mm) == pytest.approx((0, 0), abs=0.1)
     record = _records(once)[-1]
     assert record.body["airai"] == "supplemented"
     assert record.body["figures"]["hd95_mm"] == last.figures.hd95_mm

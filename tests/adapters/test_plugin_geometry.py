@@ -57,9 +57,9 @@ def test_every_position_and_every_handedness_is_shown() -> None:
 def test_a_phantom_is_read_where_it_was_drawn(position: str) -> None:
     """Written tilted and in reversed order, the drawn lesion's voxels lie around its place."""
     shown = Presentation(3, position, tilt_deg=6.0, reversed_order=True)
-    case, place = read_back(shown)
+    series, place = read_back(shown)
     drawn = draw(shown)
-    volume = case.images["ct"]
+    volume = series["CT"]
     assert sorted(volume.array.shape) == sorted(drawn.ct_hu.shape)
     index = volume.geometry.to_index(place)
     assert ((index > 0) & (index < np.asarray(volume.array.shape) - 1)).all()
@@ -68,6 +68,19 @@ def test_a_phantom_is_read_where_it_was_drawn(position: str) -> None:
     mask = np.argwhere(drawn.tumour).mean(axis=0)
     nearest = volume.array[tuple(np.rint(index).astype(int))]
     assert -60 < nearest < 120, mask
+
+
+@pytest.mark.slow
+@pytest.mark.reg("AIA-15.4", "VAL-1")
+@pytest.mark.xdist_group("plugin-geometry")
+@pytest.mark.parametrize("fault", ["", *FAULTS])
+def test_one_member_tells_the_true_release(fault: str, tmp_path: Path) -> None:
+    """One member without mirroring answers all presentations: copies are refused, it is not."""
+    under_test = misplacing(tmp_path, fault) if fault else contouring_under_test(tmp_path)
+    quick = replace(under_test.manifest, parameters={"members": "fold-2", "mirrored": False})
+    with ReleaseWorkers(under_test.releases, patience=20.0) as workers:
+        found = PluginAnswer(examine_plugin(quick, under_test.digest, workers, presentations()))
+    assert found.passed == (fault == ""), found.words
 
 
 @pytest.mark.acceptance

@@ -15,7 +15,7 @@ import pytest
 
 from adapters.documents.canvas import encode_png
 from adapters.documents.report_figures import forest_svg, plot_svg
-from adapters.documents.report_html import report_body, report_html
+from adapters.documents.report_html import report_html, report_sections
 from adapters.documents.report_markdown import report_markdown
 from adapters.documents.report_pdf import report_pdf
 from audit.errors import ConfigurationError, RecordError
@@ -212,7 +212,7 @@ def test_a_picture_stands_inside_the_page_or_at_its_address() -> None:
     html = report_html(_pictured())
     assert re.findall(r'src="data:image/png;base64,[A-Za-z0-9+/=]+"', html)
     assert "&#34;the&#34; reference &lt;b&gt;" in html
-    body = report_body(_pictured(), lambda picture: f"/pictures/{picture.name}")
+    body = report_sections(_pictured(), lambda picture: f"/pictures/{picture.name}")
     assert 'src="/pictures/case-1.png"' in body
     assert "base64" not in body
     assert encode(PICTURE)["png"] == f"sha256:{hashlib.sha256(PIXEL).hexdigest()}"

@@ -48,7 +48,7 @@ def test_only_standing_refusals_for_want_of_a_seed_wait(database: Database) -> N
         transaction.set_run_status(long_ago.run_id, "refused", WAITS, START)
     since = START - timedelta(days=30)
     with database.reading() as transaction:
-        assert [item[0] for item in transaction.waiting_for_seed(since)] == [waiting]
+        assert [item[0] for item in transaction.refused_for(("SEED_",), since)] == [waiting]
     successor = request_for(5, supersedes=waiting, trigger="seed")
     with database.transaction() as transaction:
         row = transaction.run(waiting)
@@ -58,7 +58,7 @@ def test_only_standing_refusals_for_want_of_a_seed_wait(database: Database) -> N
         assert transaction.has_open_successor(row)
         transaction.set_run_status(successor.run_id, "failed", "PLUGIN_TIMEOUT", START)
         assert not transaction.has_open_successor(row)
-        assert [item[0] for item in transaction.waiting_for_seed(since)] == [waiting]
+        assert [item[0] for item in transaction.refused_for(("SEED_",), since)] == [waiting]
 
 
 def test_waiting_tells_what_came_to_the_study(database: Database) -> None:
@@ -68,7 +68,7 @@ def test_waiting_tells_what_came_to_the_study(database: Database) -> None:
 
     def seen() -> object:
         with database.reading() as transaction:
-            ((_, _, found),) = transaction.waiting_for_seed(since)
+            ((_, _, found),) = transaction.refused_for(("SEED_",), since)
         return found
 
     before = seen()

@@ -155,6 +155,47 @@ def test_a_sealed_cohort_wears_out(place: tuple[Site, Clock]) -> None:
     ]  # fmt: skip
 
 
+TESTED: dict[str, Any] = CRITERIA | {
+    "criteria": [dict(CRITERIA["criteria"][0], decide_by="interval")]
+}  # fmt: skip
+
+
+@pytest.mark.reg("VAL-1")
+def test_the_alpha_of_a_seal_is_used_up(place: tuple[Site, Clock]) -> None:
+    """Each look that an interval decides spends its tail: the third of 0.05 is refused, on record,
+    though openings are left; the same run again spends nothing."""
+    site, _ = place
+    raw = json.dumps(TESTED).encode()
+    digest, kept = add_release(site, "1.0.0"), cohorts.seal(site, "small", 9, 0.05, PHYSICIST)
+    fix(site, raw, digest, kept, PHYSICIST)
+    looks = [look(site, digest, kept, run, criteria=raw) for run in ("a", "b", "a")]
+    assert looks == [1, 2, 1]
+    assert refusal(look, site, digest, kept, "c", criteria=raw) == {"SEAL_ALPHA_SPENT"}
+    last = records(site, "cohort")[-1]
+    assert (last.body["action"], last.outcome.reason) == ("refused", "SEAL_ALPHA_SPENT")
+    assert look(site, digest, kept, "b", criteria=raw) == 2
+    other = add_release(site, "1.0.1")  # a candidate by other criteria is of the same family
+    estimates = json.dumps(CRITERIA).encode()
+    fix(site, estimates, other, kept, PHYSICIST)
+    assert look(site, other, kept, "d", criteria=estimates) == 3
+
+
+@pytest.mark.reg("VAL-1", "AIA-9.8")
+def test_criteria_that_plan_more_error_than_was_sealed_are_refused(
+    place: tuple[Site, Clock],
+) -> None:
+    """They are told so when they are fixed, before any look."""
+    site, _ = place
+    item = dict(CRITERIA["criteria"][0], kind="non-inferiority", margin=0.1, alpha=0.06, looks=3)
+    del item["at_least"]
+    raw = json.dumps(CRITERIA | {"criteria": [item]}).encode()
+    digest, kept = add_release(site, "1.0.0"), cohorts.seal(site, "small", 9, 0.05, PHYSICIST)
+    assert refusal(fix, site, raw, digest, kept, PHYSICIST) == {"CRITERIA_ALPHA"}
+    less = json.dumps(CRITERIA | {"criteria": [item | {"alpha": 0.05}]}).encode()
+    fix(site, less, digest, kept, PHYSICIST)
+    assert [look(site, digest, kept, str(n), criteria=less) for n in range(1, 5)] == [1, 2, 3, 4]
+
+
 @pytest.mark.reg("VAL-1")
 def test_who_built_a_model_does_not_open_the_seal(place: tuple[Site, Clock]) -> None:
     """The engineer who registered the release is refused; so is a role without the task."""

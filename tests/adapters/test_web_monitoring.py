@@ -2,6 +2,8 @@
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from urllib.parse import quote
 
@@ -9,8 +11,9 @@ import pytest
 
 from adapters.monitoring.alarming import alarm_name
 from adapters.monitoring.running import run_monitors
+from governance.monitoring.plan import NOTIFY, Plan
 from tests.simulators.incident_site import add_people
-from tests.simulators.monitored_site import Monitored, monitored_site
+from tests.simulators.monitored_site import PLAN, Monitored, monitored_site
 from tests.simulators.workspace_site import (
     CHROMIUM,
     FLAGS,
@@ -61,9 +64,7 @@ def test_an_alarm_is_decided_on_the_page_with_a_reason(
     served, found = place
     name = alarm_name("input", found.digest)
     path = f"/alarms/{quote(name)}/decide"
-    assert (
-        '<form method="post" action="/alarms' not in served.client("engineer").get("/alarms").text
-    )
+    assert '/decide"' not in served.client("engineer").get("/alarms").text
     physicist = served.client("physicist")
     token = csrf(physicist, "/alarms")
     data = {"decision": "keep", "reason": "checked", "csrf": token}
@@ -71,10 +72,69 @@ def test_an_alarm_is_decided_on_the_page_with_a_reason(
     assert physicist.post(path, data={**data, "csrf": "x"}).status_code == 403
     assert physicist.post(path, data={**data, "reason": " "}).status_code == 409
     assert physicist.get("/alarms").text.count(">open<") == 1
+    assert "An alarm waits for a decision" in physicist.get("/").text
     assert physicist.post(path, data=data).status_code == 303
     text = physicist.get("/alarms").text
     assert "keep as it is" in text
+    assert "An alarm waits for a decision" not in physicist.get("/").text
     assert ">open<" not in text
+
+
+def test_an_alarm_is_taken_up_and_silenced_on_the_page(
+    place: tuple[Workspace, Monitored],
+) -> None:
+    """Whoever may takes it up with one button; the alarm that suspended has no silence."""
+    served, found = place
+    name = alarm_name("input", found.digest)
+    physicist = served.client("physicist")
+    token = csrf(physicist, "/alarms")
+    text = physicist.get("/alarms").text
+    assert "/silence" not in text
+    assert "suspend" in text
+    path = f"/alarms/{quote(name)}"
+    assert served.client("compliance").post(f"{path}/acknowledge").status_code == 403
+    quiet = {"csrf": token, "until": "2099-01-01", "reason": "x"}
+    assert physicist.post(f"{path}/silence", data=quiet).status_code == 409
+    assert physicist.post(f"{path}/silence", data={**quiet, "until": "never"}).status_code == 409
+    assert physicist.post(f"{path}/acknowledge", data={"csrf": token}).status_code == 303
+    text = physicist.get("/alarms").text
+    assert "taken up: " in text
+    assert "/acknowledge" not in text
+    for word in ("Alarm fatigue", "Per week", "0/1 = 0"):
+        assert word in text
+
+
+@pytest.mark.server
+@pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
+def test_an_alarm_is_silenced_in_a_real_browser(tmp_path: Path) -> None:
+    """Of an item that only notifies: by its form, then the silence stands there with its reason."""
+    from axe_playwright_python.sync_playwright import Axe
+    from playwright.sync_api import sync_playwright
+
+    folder = Path(os.environ.get("OSTEON_SCREENSHOTS", tmp_path))
+    tells = Plan("trial", (replace(PLAN.items[0], action=NOTIFY),))
+    with monitored_site(tmp_path, tells) as found, sync_playwright() as play:
+        add_people(found.site)
+        found.runs(10, kernel="B70")
+        run_monitors(found.site)
+        with serving_pages(found.site, []) as url:
+            browser = play.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
+            page = browser.new_page(viewport={"width": 390, "height": 900}, bypass_csp=True)
+            enter(page, url, "physicist")
+            page.goto(f"{url}/alarms")
+            page.locator("summary", has_text="Silence").click()
+            until = (found.clock() + timedelta(days=3)).date().isoformat()
+            page.locator("input[type=date]").fill(until)
+            page.locator("textarea[name=reason]:visible").fill("service of the tube")
+            page.get_by_role("button", name="Silence").click()
+            page.wait_for_load_state()
+            text = page.locator("main").inner_text()
+            assert "Silences in force" in text
+            assert "service of the tube" in text
+            assert Axe().run(page).violations_count == 0
+            assert page.evaluate("document.documentElement.scrollWidth") <= 390
+            page.screenshot(path=str(folder / "monitoring-silenced-390.png"), full_page=True)
+            browser.close()
 
 
 @pytest.mark.server

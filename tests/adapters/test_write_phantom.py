@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pydicom
 import pytest
+from pydicom.uid import MRImageStorage
 
 from adapters.rt.read_series import read_series
 from adapters.rt.write_phantom import ORIENTATIONS, PhantomStudy, encode_limb, write_limb
@@ -13,7 +14,7 @@ from tests.simulators.dicom_validators import dciodvfy_errors
 from tests.simulators.limb_case import SMALL
 from validation.phantoms.limb import limb
 
-PHANTOM = limb(SMALL)
+PHANTOM = limb(replace(SMALL, has_mr=True))
 
 
 def series(files, prefix):
@@ -42,7 +43,11 @@ def test_every_patient_position_is_the_same_patient(position, tmp_path):
     array, corner = in_patient(volume)
     assert np.allclose(corner, PHANTOM.ct_grid.origin_mm, atol=1e-3)
     assert np.allclose(array, PHANTOM.ct_hu, atol=0.5)
-    for name in ("CT-001.dcm", "PT-002.dcm"):
+    seen, _ = read_series(series(files, "MR"), "MR")
+    array, corner = in_patient(seen)
+    assert np.allclose(corner, PHANTOM.mr_grid.origin_mm, atol=1e-3)
+    assert np.allclose(array, PHANTOM.mr, atol=0.501)
+    for name in ("CT-001.dcm", "PT-002.dcm", "MR-002.dcm"):
         (tmp_path / name).write_bytes(files[name])
         assert dciodvfy_errors(tmp_path / name) == []
 
@@ -66,13 +71,24 @@ def test_the_same_phantom_gives_the_same_bytes():
 
 
 def test_series_share_study_and_frame_of_reference():
-    """CT and PET belong together and to nobody."""
+    """CT, PET and MR belong together and to nobody."""
     files = encode_limb(PHANTOM)
-    ct, pet = (pydicom.dcmread(io.BytesIO(files[name])) for name in ("CT-001.dcm", "PT-001.dcm"))
-    assert ct.StudyInstanceUID == pet.StudyInstanceUID
-    assert ct.FrameOfReferenceUID == pet.FrameOfReferenceUID
-    assert ct.SeriesInstanceUID != pet.SeriesInstanceUID
+    every = [pydicom.dcmread(io.BytesIO(files[f"{kind}-001.dcm"])) for kind in ("CT", "PT", "MR")]
+    ct = every[0]
+    assert len({item.StudyInstanceUID for item in every}) == 1
+    assert len({item.FrameOfReferenceUID for item in every}) == 1
+    assert len({item.SeriesInstanceUID for item in every}) == 3
     assert ct.PatientName == "SYNTHETIC^LIMB"
+
+
+def test_mr_is_written_as_mr_image_storage():
+    """MR instances state their sequence, have no rescale, and come after the CT."""
+    files = encode_limb(PHANTOM)
+    mr, ct = (pydicom.dcmread(io.BytesIO(files[name])) for name in ("MR-001.dcm", "CT-001.dcm"))
+    assert (mr.SOPClassUID, mr.Modality) == (MRImageStorage, "MR")
+    assert (mr.ScanningSequence, mr.MRAcquisitionType) == ("SE", "2D")
+    assert "RescaleSlope" not in mr
+    assert mr.SeriesTime > ct.SeriesTime
 
 
 def test_a_patient_without_pet_has_a_ct_only(tmp_path):

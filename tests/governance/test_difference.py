@@ -144,6 +144,7 @@ CASES = [
     ("envelope.quality_flags_refused", [], "envelope", "ENVELOPE_WIDENED"),
     ("envelope.quality_flags_refused", ["metal", "truncated"], "envelope", "ENVELOPE_NARROWED"),
     ("envelope.required_structures", ["GTV"], "envelope", "ENVELOPE_NARROWED"),
+    ("envelope.prescription_required", True, "envelope", "ENVELOPE_NARROWED"),
     ("envelope.trained_field_mm", [100, 120, 100], "envelope", "ENVELOPE_WIDENED"),
     ("envelope.trained_field_mm", [90, 120, 100], "envelope", "ENVELOPE_CHANGED"),
     ("envelope.oblique_deg", 5, "envelope", "ENVELOPE_NARROWED"),

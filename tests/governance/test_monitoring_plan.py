@@ -10,8 +10,10 @@ from audit.errors import ConfigurationError, RefusalError, SuiteError
 from governance.monitoring import plan as plans
 from governance.monitoring import reference as references
 from governance.monitoring import watch as watches
-from governance.monitoring.plan import Item, Plan, default_plan
-from governance.monitoring.reevaluation import fatigue, is_overdue, opened, require_decision
+from governance.monitoring.default_plan import default_plan
+from governance.monitoring.fatigue import episodes, fatigue
+from governance.monitoring.plan import Item, Plan
+from governance.monitoring.reevaluation import is_overdue, opened, require_decision
 from governance.monitoring.reference import Observation, make_reference
 from governance.ports import GovernedDocument
 
@@ -196,3 +198,44 @@ def test_alarm_fatigue_counts_false_alarms_and_what_is_late() -> None:
     assert found.false_share == 0.5
     assert found.median_days == 4.0
     assert not is_overdue(histories[2][0], T0 + timedelta(days=6))
+    assert (found.no_action_rate.k, found.no_action_rate.n) == (2, 2)
+    assert fatigue(histories, T0 + timedelta(days=14), T0).per_week == 1.5
+
+
+def test_late_acknowledgements_are_counted_when_their_time_is_over() -> None:
+    """In time, late, never, by a decision in time, and one whose time still runs."""
+
+    def item(raised: float, **more: object) -> dict[str, str]:
+        at = T0 + timedelta(days=raised)
+        plain = opened("contouring", DIGEST, "input", "physicist", "x", at + timedelta(days=7))
+        by = (at + timedelta(days=1)).isoformat()
+        return {**plain, "opened_at": at.isoformat(), "acknowledge_by": by, **more}  # type: ignore[dict-item]
+
+    def taken(days: float) -> str:
+        return (T0 + timedelta(days=days)).isoformat()
+
+    alarms = [
+        [_document(item(0, acknowledged_at=taken(0.5)), 0.5)],
+        [_document(item(0, acknowledged_at=taken(1.5)), 1.5)],
+        [_document(item(0), 0)],
+        [_document(item(0, state="decided", decision="suspend"), 0.9)],
+        [_document(item(2.5), 2.5)],
+    ]
+    found = fatigue(alarms, T0 + timedelta(days=3))
+    assert (found.late, found.due) == (2, 4)
+    assert found.late_rate.lower is not None
+    assert found.no_action_rate.k == 0
+
+
+def test_two_alarms_of_one_item_are_two() -> None:
+    """The document of an item goes on over its alarms; each is counted by itself."""
+    item = opened("contouring", DIGEST, "input", "physicist", "x", T0 + timedelta(days=70))
+    first, second = {**item, "opened_at": "a"}, {**item, "opened_at": "b"}
+    kept = {"state": "decided", "decision": "keep"}
+    history = [
+        _document(first, 0), _document({**first, **kept}, 1, 2),
+        _document(second, 30, 3), _document({**second, **kept}, 33, 4),
+    ]  # fmt: skip
+    assert [len(alarm) for alarm in episodes(history)] == [2, 2]
+    found = fatigue(episodes(history), T0 + timedelta(days=40))
+    assert (found.opened, found.decided, found.median_days) == (2, 2, 3.0)

@@ -7,8 +7,6 @@ case on they come from another scanner (more noise).  Nothing but what the runs 
 from __future__ import annotations
 
 import json
-import time
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,18 +16,15 @@ from adapters.compose import Site
 from adapters.home import Home
 from adapters.monitoring.alarming import alarm_name, decide
 from adapters.monitoring.plans import set_plan
-from adapters.monitoring.reading import SETTLED
-from adapters.monitoring.reporting import make_report, write_report
-from adapters.monitoring.running import run_monitors
 from adapters.rt.write_phantom import PhantomStudy, encode_limb
 from governance.monitoring import reference as references
 from governance.monitoring.plan import INPUT, OPERATIONS, RATE, RELEASE, STATED, SUSPEND, Item, Plan
-from governance.monitoring.reevaluation import KIND, OPEN
 from governance.monitoring.reference import Observation, make_reference
 from plugins.host.images import Geometry, Volume
 from plugins.host.texture import texture
+from tests.simulators.drifting_site import Played, play
 from tests.simulators.example_site import prepare, served
-from tests.simulators.governed_site import PHYSICIST, add_accounts, records, state_of
+from tests.simulators.governed_site import PHYSICIST, add_accounts
 from validation.phantoms.limb import LimbParameters, LimbPhantom, limb
 
 USUAL_HU, OTHER_HU, SCATTER_HU = 12.0, 24.0, 0.6
@@ -84,71 +79,35 @@ def _arrive(site: Site, number: int, noise_hu: float) -> None:
     )
 
 
-def _closed(site: Site) -> int:
-    with site.database.reading() as transaction:
-        rows = transaction.runs(limit=1000)
-    return sum(row.closed_at is not None for row in rows)
+def _play(root: Path, home: Home, studies: int, change_at: int, window: int) -> Played:
+    """Let studies arrive one after the other; another scanner from the stated one on."""
+
+    def arrive(site: Site, number: int) -> None:
+        _arrive(site, number, USUAL_HU if number < change_at else OTHER_HU)
+
+    def decided(site: Site, played: Played) -> None:
+        for name in played.items:
+            decide(site, name, "suspend", "new scanner, to be commissioned", PHYSICIST)
+
+    return play(
+        served(home, root), root, lambda site: _begin(site, window), arrive, studies, then=decided
+    )
 
 
-def _open_items(site: Site) -> tuple[str, ...]:
-    with site.database.reading() as transaction:
-        items = transaction.governed_all(KIND)
-    return tuple(item.name for item in items if item.content["state"] == OPEN)
+def _check_found(found: Played, change_at: int) -> None:
+    (name,) = found.items
+    assert name == alarm_name("input", found.digest)
+    assert change_at < found.alarm_at <= change_at + 10
+    assert found.state == "suspended"
+    assert "monitor" in [record.body["guard"] for record in found.guards]
+    assert found.items[name]["owner"] == "physicist"
+    assert [line["item"] for line in found.report["alarms"]] == ["input"]
 
 
-def _play(root: Path, home: Home, studies: int, change_at: int, window: int) -> dict[str, object]:
-    """Let studies arrive one after the other; run the monitors after each; stop at an alarm."""
-    with served(home, root) as (site, turn):
-        digest = _begin(site, window)
-        later = replace(site, now=lambda: site.now() + 2 * SETTLED)  # a case settles at once
-        alarm_at, raised = 0, _open_items(site)
-        for number in range(studies):
-            _arrive(site, number, USUAL_HU if number < change_at else OTHER_HU)
-            ends = time.monotonic() + 120
-            while _closed(site) <= number and time.monotonic() < ends:
-                turn()
-                time.sleep(0.005)
-            run_monitors(later)  # the serving site runs them each minute, too
-            raised = _open_items(site)
-            if raised:
-                alarm_at = number + 1
-                break
-        report = make_report(site, digest)
-        files = [path.read_bytes() for path in write_report(report, root / "report")]
-        again = make_report(site, digest, report["log"]["size"])
-        assert [p.read_bytes() for p in write_report(again, root / "again")] == files
-        found = {
-            "alarm_at": alarm_at,
-            "raised": raised,
-            "digest": digest,
-            "state": state_of(site, digest),
-            "guards": [record.body["guard"] for record in records(site, "guard")],
-            "report": report,
-        }
-        if raised:
-            with site.database.reading() as transaction:
-                item = transaction.governed(KIND, raised[0])
-            assert item is not None
-            found["item"] = dict(item.content)
-            decide(site, raised[0], "suspend", "new scanner, to be commissioned", PHYSICIST)
-    return found
-
-
-def _check_found(found: dict[str, object], change_at: int) -> None:
-    assert found["raised"] == (alarm_name("input", str(found["digest"])),)
-    assert change_at < int(str(found["alarm_at"])) <= change_at + 10
-    assert found["state"] == "suspended"
-    assert "monitor" in found["guards"]  # type: ignore[operator]
-    item, report = found["item"], found["report"]
-    assert item["state"] == OPEN  # type: ignore[index]
-    assert item["owner"] == "physicist"  # type: ignore[index]
-    assert [line["item"] for line in report["alarms"]] == ["input"]  # type: ignore[index]
-
-
-def _check_quiet(found: dict[str, object], studies: int) -> None:
-    assert (found["alarm_at"], found["state"]) == (0, "active")
-    assert found["report"]["runs"] == studies  # type: ignore[index]
-    assert found["report"]["alarms"] == []  # type: ignore[index]
+def _check_quiet(found: Played, studies: int) -> None:
+    assert (found.alarm_at, found.state) == (0, "active")
+    assert found.report["runs"] == studies
+    assert found.report["alarms"] == []
 
 
 @pytest.mark.slow

@@ -1,20 +1,27 @@
 """Peers evaluate at home: aggregates meet, no case leaves, and what does not fit is refused."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from adapters.cli.main import app
 from adapters.compose import Site
+from adapters.documents.report_html import report_html
 from adapters.validation.kept_runs import read_run
 from adapters.validation.peers import export_report
 from adapters.validation.reporting import write_report
 from audit import canonical
 from audit.errors import SignatureError
+from governance.report import Forest
 from governance.sealed import seal, unsealed
-from governance.signing import TrustedKey
+from governance.signing import TrustedKey, store_trust
 from tests.simulators.governed_site import ENGINEER, add_release, governed_site, records
 from tests.simulators.validation_site import finished_run
+from validation.pooling.page import pooled_report
 from validation.pooling.pooled import PoolingError, pool_reports, read_site_report
 
 
@@ -109,3 +116,46 @@ def test_a_report_counts_by_the_key_of_its_site(peers: tuple[Peer, Peer]) -> Non
         read_site_report(forged, _trust(peers))
     with pytest.raises(PoolingError):
         read_site_report(b"{}", _trust(peers))
+
+
+@pytest.mark.parametrize(("language", "word"), [("en", "all sites"), ("de", "alle Standorte")])
+def test_the_pooled_page_has_a_forest_of_the_sites(
+    peers: tuple[Peer, Peer], tmp_path: Path, language: str, word: str
+) -> None:
+    """The command writes a page: each site and all together on one axis, with what is withheld."""
+    for number, peer in enumerate(peers):
+        (tmp_path / f"{number}.json").write_bytes(peer.raw)
+    store_trust(tmp_path / "trust.json", _trust(peers))
+    page = tmp_path / "pooled.html"
+    found = CliRunner().invoke(app, [
+        "validate", "pool", str(tmp_path / "0.json"), str(tmp_path / "1.json"), "--json",
+        "--trust", str(tmp_path / "trust.json"), "--html", str(page), "--language", language,
+    ])  # fmt: skip
+    assert found.exit_code == 0, found.output
+    text = page.read_text("utf-8")
+    assert f'<html lang="{language}">' in text
+    assert text.count("<svg") >= 2  # with and without PET, at least
+    for name in ("north", "south", word, "under-18"):
+        assert name in text
+    row = next(r for r in json.loads(found.stdout)["pooled"]
+               if (r["given"], r["stratum"], r["metric"]) == ("ct+pet", "all", "dsc"))  # fmt: skip
+    shown = f"{row['value']:.3f}"
+    assert (shown if language == "en" else shown.replace(".", ",")) in text
+    assert "script" not in text
+
+
+def test_the_page_predicts_a_further_site_from_three(peers: tuple[Peer, Peer]) -> None:
+    """With three sites the forest has a row more, as wide as the prediction or wider."""
+    reports = [read_site_report(peer.raw, _trust(peers)) for peer in peers]
+    third = {**reports[0], "site": "west", "report_digest": "sha256:" + "7" * 64}
+    pooled = pool_reports([*reports, third])
+    forests = [b for s in pooled_report(pooled, "en").sections for b in s.blocks
+               if isinstance(b, Forest)]  # fmt: skip
+    assert {len(item.rows) for item in forests} == {5}
+    for item in forests:
+        together, further = item.rows[-2].number, item.rows[-1].number
+        assert further.low is not None
+        assert together.low is not None
+        assert further.low <= together.low
+    two = pooled_report(pool_reports(reports), "en")
+    assert "Two sites" in report_html(two)

@@ -23,7 +23,7 @@ from adapters.successors import seeded
 from audit.record import Record, decode
 from plugins.host.manifest import Envelope, Input, Manifest, encode
 from plugins.host.ports import RunRequest
-from tests.simulators.answers import PROMPT, drive
+from tests.simulators.answers import PROMPT, drive, wait_for_mark
 from tests.simulators.example_site import configuration, served, small_phantom
 from tests.simulators.released_plugins import bundle
 from tests.simulators.seed_objects import (
@@ -86,17 +86,6 @@ def seeds_on_record(site: Site) -> list[Record]:
     with site.database.reading() as transaction:
         leaves = transaction.leaves(0, transaction.tree_size())
         return [decode(leaf.leaf) for leaf in leaves if leaf.kind == "seed"]
-
-
-def wait_for_mark(site: Site, turn: Turn, code: str) -> str:
-    """Turn until the refused run carries a mark; return its id."""
-    for _ in range(2000):
-        turn()
-        with site.database.reading() as transaction:
-            for row in transaction.runs():
-                if code in transaction.marks(row.run_id):
-                    return row.run_id
-    raise AssertionError(f"expected the mark {code}, found none")
 
 
 @pytest.mark.parametrize("make", [point_report, point_structures], ids=["SR", "RTSTRUCT"])

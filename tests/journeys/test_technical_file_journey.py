@@ -32,6 +32,7 @@ from governance.release import build, open_release
 from governance.risk import WITH_REASON, read_register
 from governance.technical_file.fields import FIELDS
 from models.training.contouring.accuracy import measured_accuracy
+from tests.simulators.commissioned import commission
 from tests.simulators.example_site import configuration
 from tests.simulators.governed_site import (
     APPROVER,
@@ -167,10 +168,12 @@ def test_documented_then_used(tmp_path: Path) -> None:
         assert marking_of(site, digest) is None
         declare_provider(site, digest, APPROVER)  # it was built here, so this site provides it
         assert _refused(_activate, site, digest) == {
+            "COMMISSIONING_MISSING",
             "DECLARATION_MISSING",
             "IFU_NOT_ACKNOWLEDGED",
             "TECHNICAL_FILE_INCOMPLETE",
         }
+        commission(site, digest)
         acts.declare(site, digest, SIGNER, APPROVER)
         assert _refused(_activate, site, digest) == {
             "IFU_NOT_ACKNOWLEDGED",

@@ -9,13 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from models.dose.inputs import CONTINUOUS
+from models.dose.inputs import CONTINUOUS, FIELDS, RAYS, mirrored_field
 from models.dose.patient import ORGANS
 from models.dose.predict import DosePredictor, trained_spacing
-from models.dose.voxels import FEATURES, corrected_plan, voxel_rows
+from models.dose.voxels import FEATURES, PLAIN, VoxelNet, corrected_plan, voxel_rows
 from models.training.dose.__main__ import together
 from models.training.dose.packs import (
-    STRUCTURES,
     load_case,
     prepare_all,
     read_pack,
@@ -23,37 +22,22 @@ from models.training.dose.packs import (
 )
 from models.training.dose.recipe import STAGES, VoxelStage
 from models.training.dose.score import dvh_points
-from models.training.dose.train import MIRRORED, Training, as_batch, mirror, run, turned
-from models.training.dose.voxels import mirrored, train_voxels
+from models.training.dose.train import (
+    MIRRORED,
+    Training,
+    as_batch,
+    mirror,
+    run,
+    turned,
+    upside_down,
+)
+from models.training.dose.voxels import draw_all, mirrored, sided, train_voxels, without_side
+from tests.simulators.dose_packs import write_pack
 
 DATA = Path(os.environ.get("OSTEON_TEST_DATA", "../shared/data")) / "openkbp"
 SMALL = replace(
     STAGES["shapes"], steps=4, widths=(16, 16, 16, 16), depths=(1, 1, 1, 1), detail=8, slab=16
 )
-
-
-def write_pack(path: Path, shift: int) -> None:
-    """Write a water cylinder with a target, a parotid and a dose of 70 and 20 Gy as a pack."""
-    shape = (32, 40, 32)
-    row, column, slices = np.ogrid[tuple(map(slice, shape))]
-    body = (np.hypot(row - 16, column - 20) < 13) & (abs(slices - 16) < 7)
-    target = (np.hypot(row - 16, column - 20 - shift) < 4) & (abs(slices - 16) < 4)
-    parotid = (np.hypot(row - 16, column - 12) < 2) & (abs(slices - 16) < 4)
-    bits = (body.astype(np.uint16) << 10) + (target.astype(np.uint16) << STRUCTURES.index("PTV70"))
-    bits += parotid.astype(np.uint16) << STRUCTURES.index("RightParotid")
-    steps = np.where(target, 3500, 1000)[body].astype(np.int64)
-    jump = np.diff(steps, prepend=0)
-    coded = np.where(jump < 0, -2 * jump - 1, 2 * jump)
-    np.savez(
-        path,
-        bits=bits,
-        dose_low=(coded & 255).astype(np.uint8),
-        dose_high=(coded >> 8).astype(np.uint8),
-        dose_step_mgy=np.asarray(20),
-        ct_lut=np.asarray([-1000, 0], np.int16),
-        ct_delta=np.diff((body).astype(np.uint8), axis=-1, prepend=0).astype(np.uint8),
-        voxel_mm=np.asarray([4.0, 4.0, 3.0]),
-    )
 
 
 @pytest.fixture(scope="module")
@@ -151,16 +135,16 @@ def test_the_voxel_network_learns_and_predicts(
     """It comes nearer to the planned dose than the quick plan, on voxels it did not draw."""
     folder, names = prepared
     stage = VoxelStage(steps=150, voxels=800, lot=512, widths=(32, 16), ema_decay=0.9)
-    error = train_voxels(stage, folder, names[:3], names[3:], tmp_path)
-    case = load_case(folder, names[3])
+    drawn = draw_all(folder, names, stage)
+    error = train_voxels(stage, drawn, names[:3], names[3:], tmp_path)
+    case = load_case(folder, names[3], fields=True)
     plan = case.continuous[CONTINUOUS.index("plan")].astype(np.float32) * 70
     inside = case.masks[0]
     assert error < 0.8 * np.abs(plan - case.dose_gy)[inside].mean()
     predictor = DosePredictor.load(tmp_path / "voxels.safetensors")
     assert predictor.network is None
     assert len(predictor.voxels) == 1
-    planned = corrected_plan(predictor.voxels, case.continuous.astype(np.float32), case.masks,
-                             case.voxel_mm)  # fmt: skip
+    planned = corrected_plan(predictor.voxels, case.prepared)
     found = planned[inside] * 70
     assert np.abs(found - case.dose_gy[inside]).mean() == pytest.approx(error, rel=0.3)
     pair = tmp_path / "pair.safetensors"
@@ -188,23 +172,76 @@ def test_a_turned_patient_keeps_dose_and_structures(prepared: tuple[Path, list[s
     ratio = there.targets.sum() * there.voxel_mm3 / (batch.targets.sum() * batch.voxel_mm3)
     assert float(ratio) == pytest.approx(1.0, abs=0.15)
     back = turned(there, -10.0, 1 / 1.06)
+    assert back.allowed.shape == batch.allowed.shape
     inside = batch.allowed & back.allowed
     assert float((back.dose_gy - batch.dose_gy).abs()[inside].mean()) < 2.0
 
 
+def test_a_patient_turned_over_a_field_is_whole(prepared: tuple[Path, list[str]]) -> None:
+    """A turn of 90 degrees is that of the array: its box turns with it and nothing is cut off."""
+    batch = as_batch(load_case(prepared[0], prepared[1][3]))
+    turned_batch = turned(batch, 90.0, 1.0)
+    assert int(turned_batch.targets.sum()) == int(batch.targets.sum())
+    assert int(turned_batch.allowed.sum()) == int(batch.allowed.sum())
+    inside, before = turned_batch.allowed, torch.rot90(batch.allowed, 1, (0, 1))
+    expected = torch.rot90(batch.dose_gy, 1, (0, 1))[before]
+    assert torch.allclose(turned_batch.dose_gy[inside], expected, atol=1e-2)
+
+
+def test_slices_in_reverse_are_the_same_patient(prepared: tuple[Path, list[str]]) -> None:
+    """Twice in reverse is the same, and channels, dose and targets go together."""
+    batch = as_batch(load_case(prepared[0], prepared[1][2]))
+    over = upside_down(batch)
+    assert torch.equal(upside_down(over).channels, batch.channels)
+    assert torch.equal(over.dose_gy[over.targets[2]], batch.dose_gy.flip(2)[over.targets[2]])
+    assert torch.equal(over.allowed.flip(2), batch.allowed)
+
+
+def test_what_the_turns_stage_changes_stays_a_patient(
+    prepared: tuple[Path, list[str]], tmp_path: Path
+) -> None:
+    """Sides stay multiples of 16, the dose lies in the mask's box, and a step is finite."""
+    stage = replace(
+        STAGES["turns"], steps=8, widths=(16, 16, 16, 16), depths=(1, 1, 1, 1), detail=8, slab=16
+    )
+    training = Training(stage, tmp_path)
+    batch = as_batch(load_case(prepared[0], prepared[1][0]))
+    for step in range(8):
+        changed = training.varied(batch, step > 4)
+        assert all(side % 16 == 0 for side in changed.dose_gy.shape[:2])
+        assert changed.channels.shape[2:] == changed.dose_gy.shape == changed.targets.shape[1:]
+    assert np.isfinite(training.advance(batch, 0.9))
+
+
 def test_rows_of_a_mirrored_patient_are_mirrored_rows(prepared: tuple[Path, list[str]]) -> None:
     """Mirroring the rows is the same as taking the rows of the mirrored patient."""
-    case = load_case(prepared[0], prepared[1][2])
-    values = case.continuous.astype(np.float32)
+    case = load_case(prepared[0], prepared[1][2], fields=True)
+    before = case.prepared
     order = [0, *(index - len(CONTINUOUS) for index in MIRRORED)]
-    rows = voxel_rows(values, case.masks, case.voxel_mm, case.masks[0])
-    turned_masks = case.masks[order][:, :, ::-1]
-    turned = voxel_rows(values[:, :, ::-1], turned_masks, case.voxel_mm, turned_masks[0])
-    places = np.zeros(case.masks[0].shape, int)
-    places[case.masks[0]] = np.arange(len(rows))
-    again = mirrored(torch.from_numpy(rows)).numpy()[places[:, ::-1][turned_masks[0]]]
+    rows = voxel_rows(before, before.masks[0])
+    places = np.zeros(before.masks[0].shape, int)
+    places[before.masks[0]] = np.arange(len(rows))
+    turned_masks = before.masks[order][:, :, ::-1]
+    taken = places[:, ::-1][turned_masks[0]]
+    every = FIELDS + RAYS
+    fields = before.fields[[every.index(mirrored_field(name)) for name in every]][:, taken]
+    turned = replace(
+        before, continuous=before.continuous[:, :, ::-1], masks=turned_masks, fields=fields
+    )
+    again = mirrored(torch.from_numpy(rows)).numpy()[taken]
     assert rows.shape[1] == len(FEATURES)
-    assert np.allclose(again, turned, atol=1e-4)
+    assert np.allclose(again, voxel_rows(turned, turned_masks[0]), atol=1e-4)
+
+
+def test_a_network_forgets_the_mirrors_column() -> None:
+    """For patients as they are, the network without the last column answers the same."""
+    torch.manual_seed(3)
+    network = VoxelNet((16, 8), given=PLAIN + 1).eval()
+    rows = torch.randn(50, PLAIN)
+    network.standardise(sided(rows, False))
+    expected = network(sided(rows, False))
+    assert torch.allclose(without_side(network)(rows), expected, atol=1e-6)
+    assert not torch.allclose(network(sided(rows, True)), expected, atol=1e-3)
 
 
 def test_spacings_of_the_training_data_are_kept() -> None:

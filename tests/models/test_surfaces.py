@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from models.physics.agreement import (
     added_path_length_mm,
     assd_mm,
+    centre_shift_mm,
     compare_masks,
     dsc,
     hausdorff_mm,
@@ -96,12 +97,13 @@ def test_a_box_that_is_longer(
     """Every figure of a box and a longer one, from the distances of each piece by hand.
 
     Of the shorter box only the pieces inside its far face lie off the other surface: as far as
-    the other's far face or its nearest side. Of the longer one the pieces of what is added lie
-    off, as far as the shorter box's far face.
+    the other's far face, its near face (a box of two voxels, three longer) or its nearest side. Of
+    the longer one the pieces of what is added lie off, as far as the shorter box's far face.
     """
     (nz, ny), (z, y, x) = (voxels[0] - 1, voxels[1] - 1), spacing
+    near_or_far = min(longer, voxels[2]) * x
     face = [
-        (min(longer * x, k * z, (nz + 1 - k) * z, j * y, (ny + 1 - j) * y), z * y)
+        (min(near_or_far, k * z, (nz + 1 - k) * z, j * y, (ny + 1 - j) * y), z * y)
         for k in range(1, nz + 1)
         for j in range(1, ny + 1)
     ]
@@ -228,3 +230,13 @@ def test_what_always_holds(seed: int, spacing: tuple[float, float, float]) -> No
     assert 0 <= there.dsc <= 1
     assert there.surface_dice is not None
     assert 0 <= there.surface_dice <= 1
+
+
+def test_a_translation_is_the_shift_of_the_centre() -> None:
+    """Signed, frames first, in millimetres; nothing where a mask is empty."""
+    mask = np.zeros((12, 16, 16), dtype=bool)
+    mask[2:6, 4:9, 5:7] = True
+    moved = np.roll(mask, (3, -2, 4), axis=(0, 1, 2))
+    assert centre_shift_mm(mask, moved, (3.0, 1.0, 0.5)) == pytest.approx((9.0, -2.0, 2.0))
+    assert centre_shift_mm(moved, mask, (3.0, 1.0, 0.5)) == pytest.approx((-9.0, 2.0, -2.0))
+    assert centre_shift_mm(mask, np.zeros_like(mask), (3.0, 1.0, 0.5)) is None

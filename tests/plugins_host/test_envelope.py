@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from plugins.host.case import Case, Subject
-from plugins.host.envelope import check, check_seed, extent_mm, oblique_deg, quality_flags
-from plugins.host.images import Contour, Geometry, RegionOfInterest, StructureSet, Volume
-from plugins.host.manifest import Envelope, Input, Manifest
+from plugins.host.envelope import (
+    check,
+    check_seed,
+    extent_mm,
+    oblique_deg,
+    quality_flags,
+    with_fault,
+)
+from plugins.host.images import Contour, Geometry, Plan, RegionOfInterest, StructureSet, Volume
+from plugins.host.manifest import Envelope, Input, Manifest, decode, encode
+from plugins.host.prescription import PrescribedTarget, Prescription
 
 AXIAL = ((0.0, 0.0, 1.0), (0.0, 1.0, 0.0), (1.0, 0.0, 0.0))
 SHAPE = (40, 60, 60)
@@ -274,3 +284,45 @@ def test_a_seed_of_another_frame_of_reference_is_refused() -> None:
     (reason,) = check_seed(case(), MANIFEST, "1.2.3.999")
     assert reason.startswith("SEED_FRAME_OF_REFERENCE")
     assert "1.2.3.999" not in reason
+
+
+ASKS = replace(MANIFEST, envelope=replace(MANIFEST.envelope, prescription_required=True))
+STATED = Prescription((PrescribedTarget(70.0, "PTV_7000"),), "protocol", "site")
+
+
+def plan(*target_doses: tuple[int, float]) -> Plan:
+    """Return a plan that prescribes to these regions."""
+    return Plan("1.2", "1.2.8", "1.2.9", "1.2", "", 35, (), None, (), target_doses=target_doses)
+
+
+def test_a_release_that_asks_refuses_without_a_prescription() -> None:
+    """A prescription of the case or doses of its plan will do; others ask for none."""
+    assert check(case(), ASKS) == ("PRESCRIPTION_REQUIRED",)
+    assert check(case(plans={"plan": plan()}), ASKS) == ("PRESCRIPTION_REQUIRED",)
+    assert check(case(plans={"plan": plan((1, 70.0))}), ASKS) == ()
+    assert check(case(prescription=STATED), ASKS) == ()
+    assert check(case(), MANIFEST) == ()
+
+
+def test_a_fault_says_more_than_that_nothing_is_there() -> None:
+    """It stands in place of the missing prescription, beside every other reason."""
+    fault = "PRESCRIPTION_CONTRADICTION plan and service_request"
+    assert with_fault(("AGE", "PRESCRIPTION_REQUIRED"), fault) == ("AGE", fault)
+    assert with_fault((), fault) == (fault,)
+    assert with_fault(("AGE",), "") == ("AGE",)
+
+
+def test_a_manifest_says_that_it_asks_only_where_it_does() -> None:
+    """Manifests of before are written as they were, so that their digests stay what they are."""
+    assert "prescription_required" not in encode(MANIFEST)["envelope"]
+    assert encode(ASKS)["envelope"]["prescription_required"] is True
+    assert decode(encode(MANIFEST)) == MANIFEST
+    assert decode(encode(ASKS)) == ASKS
+
+
+@pytest.mark.parametrize("path", sorted(Path(__file__).parents[2].glob("plugins/*/releases/*")))
+def test_published_manifests_are_read_and_written_as_they_are(path: Path) -> None:
+    """Every key that a published manifest has comes back with its value; none is added."""
+    document = json.loads((path / "manifest.json").read_text("utf-8"))
+    written = json.loads(json.dumps(encode(decode(document))))
+    assert written == {key: document[key] for key in written}

@@ -34,6 +34,21 @@ def test_bone_and_edges_are_measured_and_small_images_are_not() -> None:
     assert texture("ct", _volume(np.zeros((3, 4, 2)))) == {}
 
 
+def test_a_lower_tube_voltage_moves_noise_times_bone_more_than_either() -> None:
+    """Denser bone and more noise at once; without bone there is no product."""
+    generator = np.random.default_rng(2)
+    soft = np.full((6, 64, 64), 40.0) + generator.normal(0, 8, (6, 64, 64))
+    high, low = soft.copy(), soft + generator.normal(0, 8, soft.shape)
+    high[:, 40:, :], low[:, 40:, :] = 1000.0, 1150.0
+    before, after = texture("ct", _volume(high)), texture("ct", _volume(low))
+    assert before["ct_noise_bone"] == pytest.approx(before["ct_noise"])
+    rise = {name: after[name] / before[name] for name in ("ct_noise", "ct_bone_p95")}
+    assert after["ct_noise_bone"] / before["ct_noise_bone"] == pytest.approx(
+        rise["ct_noise"] * rise["ct_bone_p95"]
+    )
+    assert "ct_noise_bone" not in texture("ct", _volume(soft))
+
+
 def test_what_the_plugin_says_holds() -> None:
     """A plugin's own number of the same name is not overwritten."""
     case = Case("1", Subject(), {"ct": _volume(np.full((3, 16, 16), 40.0))})

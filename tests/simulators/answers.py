@@ -37,6 +37,19 @@ def drive(
     raise AssertionError(f"expected {expected} runs to end, found {states}")
 
 
+def wait_for_mark(site: Site, turn: Callable[[], None], code: str) -> str:
+    """Turn until a refused run carries a mark; return the run's id."""
+    ends = time.monotonic() + TIMEOUT_S
+    while time.monotonic() < ends:
+        turn()
+        with site.database.reading() as transaction:
+            for row in transaction.runs():
+                if code in transaction.marks(row.run_id):
+                    return row.run_id
+        time.sleep(0.02)
+    raise AssertionError(f"expected the mark {code}, found none")
+
+
 def only_run(site: Site) -> RunRow:
     """Return the run of a site that has one."""
     with site.database.reading() as transaction:

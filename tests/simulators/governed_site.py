@@ -5,7 +5,7 @@ Read next: `office.py` (the same rules without a site).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -21,6 +21,7 @@ from adapters.published import sign_bundle
 from audit.record import Record, decode
 from governance.accounts import ROLES, Account
 from governance.certificate import Certificate, issue
+from governance.commissioning import CommissioningGate
 from governance.gates import Gate
 from governance.technical_file.gates import Desk
 from tests.simulators.example_site import configuration
@@ -52,20 +53,28 @@ class Clock:
 
 @contextmanager
 def governed_site(
-    root: Path, *, mode: str = "research", **changes: Any
+    root: Path,
+    *,
+    mode: str = "research",
+    site: Mapping[str, Any] | None = None,
+    commissioned: bool = True,
+    **changes: Any,
 ) -> Iterator[tuple[Site, Clock]]:
     """Open an empty site with a movable clock and an account for each role.
 
     It has every gate but those of the documentation: what a release has to be documented by has
-    tests of its own (`test_technical_file_journey.py`).
+    tests of its own (`test_technical_file_journey.py`).  ``site``: more settings of that section.
+    ``commissioned``: as if every release were; else the gate of commissioning is there.
     """
     clock = Clock()
-    settings = configuration(
-        root, site={"name": "test-site", "node": "node-a", "mode": mode}, **changes
-    )
-    with open_site(Home(root / "home").create(), configuration=settings, now=clock) as site:
-        add_accounts(site)
-        yield replace(site, gates=_but_documentation(site)), clock
+    named = {"name": "test-site", "node": "node-a", "mode": mode, **(site or {})}
+    settings = configuration(root, site=named, **changes)
+    with open_site(Home(root / "home").create(), configuration=settings, now=clock) as opened:
+        add_accounts(opened)
+        gates = _but_documentation(opened)
+        if commissioned:
+            gates = tuple(gate for gate in gates if not isinstance(gate, CommissioningGate))
+        yield replace(opened, gates=gates), clock
 
 
 def _but_documentation(site: Site) -> tuple[Gate, ...]:

@@ -94,9 +94,14 @@ class Monitored:
             self.run(**moved)
 
 
-def reviewed(place: Monitored, run_id: str, dsc: float) -> None:
-    """Let somebody assess the result of a run with a figure."""
-    figures = Figures(dsc, dsc, 2.0, 3.0, 10.0, 1.0, 100.0)
+def reviewed(
+    place: Monitored,
+    run_id: str,
+    dsc: float,
+    shift_mm: tuple[float, float, float] = (0.0, 0.0, 0.0),
+) -> None:
+    """Let somebody assess the result of a run with figures."""
+    figures = Figures(dsc, dsc, 2.0, 3.0, 10.0, 1.0, 100.0, *shift_mm)
     one = Assessment(
         f"{place.generator.integers(1 << 40):036x}", run_id, "GTVp", "edit", "page", "p" * 16,
         "clinician", place.clock(), reason="anatomy", figures=figures,

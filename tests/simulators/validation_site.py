@@ -6,17 +6,21 @@ Read next: `validation_runs.py`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from adapters.compose import Site
+from adapters.documents.canvas import encode_png
+from adapters.validation.album import PICTURES, name_of
 from adapters.validation.asking import VALIDATION
-from adapters.validation.criteria import BY_DIGEST
+from adapters.validation.criteria import BY_DIGEST, OPENING
 from adapters.validation.running import MEASURED, RESULTS
 from audit import canonical
-from tests.simulators.validation_runs import results
+from tests.simulators.validation_runs import CT, PET, results
 from validation.cohort import reading
 from validation.cohort.manifest import (
     AXES,
@@ -29,9 +33,12 @@ from validation.cohort.manifest import (
     Reference,
 )
 from validation.cohort.strata import StratumRule
+from validation.cohort.wear import Opening
 from validation.criteria.document import Criteria, Criterion
 from validation.criteria.reading import digest_of_document
 from validation.criteria.reading import encode as encode_criteria
+from validation.harness import plan as plans
+from validation.harness.plan import RunPlan
 from validation.harness.results import RunResults, content_digest, encode
 
 HERE = "site-a"
@@ -107,14 +114,33 @@ def finished_run(
     folder = site.home.cohorts / "phantoms"
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "cohort.json").write_bytes(reading.encode(manifest))
-    with site.database.transaction() as transaction:
-        transaction.put_governed(
-            BY_DIGEST, digest, canonical.decode(document), "engineer", run.criteria_recorded_at
-        )
-        plan = {"cohort_digest": run.cohort_digest, "criteria_digest": digest}
-        content = {"plan": plan, "results_digest": content_digest(run)}
-        transaction.put_governed(VALIDATION, run.run_id, content, "service:node-a", now)
+    on_record(site, run, canonical.decode(document), manifest)
     return run
+
+
+def on_record(site: Site, run: RunResults, document: Any, manifest: Cohort) -> None:
+    """Put criteria, look, begin and end of a run on record, as the harness does."""
+    plan = plans.encode(
+        RunPlan(
+            run.release_digest, run.cohort_digest, run.criteria_digest, run.metric_pack,
+            run.method, run.seed,
+        )
+    )  # fmt: skip
+    opening = Opening(
+        run.run_id, run.release_digest, run.criteria_digest, run.cohort_digest, "physicist"
+    )
+    with site.database.transaction() as transaction:
+        for kind, name, content, person, at in (
+            (BY_DIGEST, run.criteria_digest, document, "engineer", run.criteria_recorded_at),
+            (OPENING, reading.content_digest(manifest), asdict(opening), "physicist", site.now()),
+            (VALIDATION, run.run_id, {"plan": plan, "results_digest": ""}, "physicist",
+             site.now()),
+            (VALIDATION, run.run_id, {"plan": plan, "results_digest": content_digest(run)},
+             "physicist", site.now()),
+        ):  # fmt: skip
+            put = transaction.put_governed(kind, name, content, person, at)
+            site.journal.governed(transaction, put)
+    site.seal()
 
 
 def write_files(site: Site, run: RunResults) -> Path:
@@ -131,3 +157,16 @@ def write_files(site: Site, run: RunResults) -> Path:
     ]  # fmt: skip
     (folder / MEASURED).write_bytes(canonical.encode({"measured": rows}))
     return folder
+
+
+def drawn(folder: Path, run: RunResults) -> dict[str, bytes]:
+    """Write a picture of every unchanged case of a run; return them by name."""
+    (folder / PICTURES).mkdir(parents=True)
+    found = {}
+    for number, case in enumerate(sorted({item.case_id for item in run.cases})):
+        for given in (PET, CT):
+            grey = np.full((4, 4, 3), number, dtype=np.uint8)
+            found[name_of(case, given)] = encode_png(grey)
+    for name, content in found.items():
+        (folder / PICTURES / name).write_bytes(content)
+    return found

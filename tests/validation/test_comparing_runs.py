@@ -6,7 +6,7 @@ import pytest
 
 from tests.simulators.validation_runs import TERMS, results
 from validation.report.comparing import ComparisonError, compare
-from validation.report.intervals import of_mean
+from validation.statistics.resampling import of_mean
 
 ONE = results()
 

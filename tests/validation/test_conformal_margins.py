@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from tests.simulators.validation_runs import results
 from validation.metrics.segmentation import MARGINS_MM
-from validation.report.intervals import of_mean
 from validation.report.margins import margins
+from validation.statistics.resampling import of_mean
 from validation.uncertainty.margins import risk_controlled
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,7 +16,10 @@ from adapters.cli.main import app
 from audit.errors import NotFoundError
 from models.physics import agreement, dvh, gamma
 from validation.conformance.pack import (
+    CASES,
+    NEWEST,
     MetricDriftError,
+    pack_for,
     pack_name,
     require_conformance,
     require_pack,
@@ -26,7 +30,9 @@ from validation.criteria.rules import worse_by
 from validation.metrics import classification, registration, survival
 from validation.metrics.calibration import score_calibration
 from validation.metrics.gamma import Limits, process_limits
-from validation.metrics.registry import METRICS, metric
+from validation.metrics.registry import METRICS, measured_of, metric
+
+FIRST = Path("validation/first/contouring-0.1.1/results.json")
 
 
 @pytest.mark.reg("AIA-15.1")
@@ -82,6 +88,26 @@ def test_other_metrics_than_those_that_measured_certify_nothing() -> None:
     assert caught.value.reasons == ("METRIC_PACK_CHANGED",)
 
 
+def test_packs_grow_and_keep_their_names() -> None:
+    """What was measured by an earlier pack can be certified: its cases are asked today as well."""
+    first = json.loads(FIRST.read_text())["metric_pack"]
+    assert pack_name(1) == first
+    assert len({pack_name(number) for number in range(1, NEWEST + 1)}) == NEWEST
+    for number in range(1, NEWEST + 1):
+        require_pack(pack_name(number))
+    sizes = [sum(len(known.asked_in(n)) for known in CASES) for n in range(1, NEWEST + 1)]
+    assert sizes == sorted(sizes)
+    assert sizes[-1] == len(run_pack().checks)
+
+
+def test_a_run_names_the_first_pack_that_asks_for_its_metrics() -> None:
+    """Contours are measured as in the first certificate; survival needs the newest pack."""
+    assert pack_for(measured_of(["Segmentation"])) == pack_name(1)
+    assert pack_for(measured_of(["DoseGrid"])) == pack_name(2)
+    assert pack_for(measured_of(["Segmentation", "DoseGrid"])) == pack_name(2)
+    assert pack_for(["c_index_ipcw"]) == pack_for(measured_of(["Risk"])) == pack_name()
+
+
 def test_the_command_prints_every_value() -> None:
     """Exit 0, and a line for each."""
     result = CliRunner().invoke(app, ["validate", "conformance"])
@@ -133,6 +159,55 @@ def test_nobody_lost_is_the_plain_figure(seed: int) -> None:
     alive = random.random(30)
     square = float(np.mean((alive - ~failed) ** 2))
     assert survival.brier_at(followed, alive, 5.0) == pytest.approx(square)
+    assert survival.c_index_ipcw(followed, risk) == pytest.approx(survival.c_index(followed, risk))
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_a_weighted_concordance_is_the_sum_over_pairs(seed: int) -> None:
+    """Pair by pair, as the paper writes it; and the span's mean of one score is that score."""
+    random = np.random.default_rng(seed)
+    time = random.permutation(np.arange(1.0, 16.0))
+    followed = survival.Followed(time, random.random(15) < 0.6)
+    risk, above, below = random.normal(size=15), 0.0, 0.0
+    for i in range(15):
+        for j in range(15):
+            if followed.event[i] and time[i] < time[j] and time[i] < 10.0:
+                weight = float(survival.observed_before(followed, time[i : i + 1])[0]) ** -2
+                below += weight
+                above += weight * float(risk[i] > risk[j])
+    found = survival.c_index_ipcw(followed, risk, 10.0)
+    assert found == pytest.approx(above / below) if below else np.isnan(found)
+    constant = np.repeat(random.random((15, 1)), 2, axis=1)
+    moments = np.array([3.2, 3.4])  # nothing happens between them
+    assert survival.integrated_brier(followed, constant, moments) == pytest.approx(
+        survival.brier_at(followed, constant[:, 0], 3.2)
+    )
+
+
+def test_weighting_takes_out_what_censoring_puts_in() -> None:
+    """Where late events are often lost, the weighted C is nearer to that of everybody followed."""
+    random = np.random.default_rng(20261126)
+    risk = random.normal(size=3000)
+    # early events follow the risk, late ones do not: a C over uncensored pairs leans to the early
+    time = np.where(
+        random.random(3000) < 0.5,
+        random.exponential(np.exp(-2 * risk)), 3 + random.exponential(1.0, 3000),
+    )  # fmt: skip
+    lost = random.exponential(3.0, 3000)
+    seen = survival.Followed(np.minimum(time, lost), time <= lost)
+    whole = survival.Followed(np.minimum(time, 5.0), time <= 5.0)
+    truth = survival.c_index_ipcw(whole, risk, 5.0)
+    plain = survival.c_index(seen, risk)
+    assert abs(survival.c_index_ipcw(seen, risk, 5.0) - truth) < abs(plain - truth) / 2
+
+
+@pytest.mark.parametrize("moments", [[1.0], [2.0, 1.0], [1.0, 1.0], [1.0, 2.0, 3.0]])
+def test_a_span_that_is_none_is_refused(moments: list[float]) -> None:
+    """Moments have to rise and to fit the forecasts."""
+    followed = survival.Followed(np.array([1.0, 2.0]), np.array([True, False]))
+    with pytest.raises(ValueError, match="rising moments"):
+        survival.integrated_brier(followed, np.ones((2, 2)), np.array(moments))
 
 
 def test_a_calibrated_forecast_has_slope_one() -> None:

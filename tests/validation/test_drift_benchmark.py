@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from validation.benchmarks.drift import contours, images, labelled
+from validation.benchmarks.drift import contours, images, labelled, matching, plan_items
 from validation.benchmarks.drift.__main__ import main
 
 
@@ -59,13 +59,38 @@ def test_a_changed_kernel_is_found_on_real_images_within_ten_studies() -> None:
     if not any(images.sarcoma_images(images.data_root())):
         pytest.skip("real data absent: sts51 (OSTEON_TEST_DATA)")
     generator = np.random.default_rng(5)
-    found, quiet = images.measure(
-        "sarcoma", images.pool("sarcoma", generator, most=6), 8, 30, generator
-    )
+    tables = images.pool("sarcoma", generator, most=6)
+    drawn = images.draw(tables, 8, 30, generator)
+    found, quiet, matched = images.measure("sarcoma", tables, drawn, generator)
     medians = {item.change: item.delays.median for item in found}
     assert medians["smooth kernel"] <= images.GOAL_CASES
     assert medians["slice thickness"] <= images.GOAL_CASES
     assert quiet.alarms <= 2
+    assert matched.delays["smooth kernel"].median <= medians["smooth kernel"]
+
+
+def test_the_plans_own_items_find_a_shift_and_a_changed_tag() -> None:
+    """Case by case through the code of a site: 3 mm within fifteen, a kernel word within ten."""
+    found = plan_items.shift(1.0, 4, np.random.default_rng(6))
+    assert found.delays.median <= contours.GOAL_CASES
+    generator = np.random.default_rng(7)
+    names = ("ct_noise", "slice_spacing_mm")
+    table = np.stack([generator.normal(10, 1, 30), np.full(30, 3.0)], axis=1)
+    tables = {"unchanged": (names, table), "smooth kernel": (names, table)}
+    (line,) = plan_items.acquisition(tables, 4, generator)
+    assert (line.change, line.within) == ("smooth kernel", 1.0)
+
+
+def test_a_threshold_is_the_least_that_keeps_the_run_length() -> None:
+    """Ten streams of 100 cases with peaks 1 to 10: 400 at risk per alarm leave two alarms."""
+    quiet = np.zeros((10, 100))
+    quiet[:, 49] = np.arange(1, 11)
+    level = matching.threshold_at(quiet, 400.0)
+    alarms = (quiet >= level).any(axis=1).sum()
+    assert alarms == 2
+    matched = matching.at_run_length("x", quiet, {"change": quiet + 8.0}, 0, 400.0)
+    assert matched.run_length >= 400.0
+    assert matched.delays["change"].median <= 50
 
 
 def test_a_peer_counts_by_its_fastest_setting_of_the_run_length() -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from validation.phantoms.limb import LimbParameters, limb, vary
+from validation.phantoms.limb import MR_TUMOUR, LimbParameters, limb, vary
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +55,23 @@ def test_pet_shows_the_tumour_hot(standard):
     assert 6.0 < np.median(hot) < 10.0
     quiet = standard.pet_suv[(standard.pet_suv > 0.5) & (standard.pet_suv < 1.3)]
     assert 0.7 < np.median(quiet) < 1.0
+
+
+def test_mr_shows_fat_bright_and_the_tumour_between():
+    """After contrast the tumour lies between muscle and fat; cortex and table give no signal."""
+    phantom = limb(LimbParameters(has_mr=True, mr_spacing_mm=(3.0, 1.0, 1.0)))
+    assert phantom.mr is not None
+    assert phantom.mr_grid is not None
+    z, y, x = phantom.mr_grid.coordinates_mm()
+    cx, cy, cz = phantom.parameters.centre_mm
+    near = np.hypot(np.hypot(x - cx, y - cy), z - cz) < 18.0
+    assert MR_TUMOUR - 60.0 < np.median(phantom.mr[near]) < MR_TUMOUR + 40.0
+    table = np.broadcast_to((y - cy > 94.0) & (y - cy < 102.0), phantom.mr.shape)
+    if table.any():
+        assert phantom.mr[table].mean() < 40.0
+    bone = (np.hypot(x - cx + 48.0, y - cy + 12.0) < 13.0) & (np.abs(z - cz) < 10.0)
+    assert phantom.mr[bone].min() < 120.0
+    assert np.percentile(phantom.mr, 95) > 850.0
 
 
 def test_fields_of_view_cover_the_margin(standard):

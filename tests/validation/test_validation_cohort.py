@@ -225,6 +225,14 @@ def test_what_is_not_covered_is_said() -> None:
     assert uncovered_levels(table, case(1).facts) == ()
 
 
+def test_an_axis_that_nobody_asked_about_is_no_gap() -> None:
+    """Where the target names only ``unknown``, patients whose sex is known leave nothing open."""
+    target = dict.fromkeys(AXES, ("unknown",)) | {"tumour_site": ("RIB", "unknown")}
+    table = coverage(cohort(case(1), case(2), target=target))
+    assert table.not_covered == (("tumour_site", "RIB"),)
+    assert table.pairs_not_covered == ()
+
+
 def test_images_come_back_voxel_by_voxel(tmp_path: Path) -> None:
     """Writing and reading a volume and a mask are inverses, and name no study."""
     one = case(1, tmp_path)

@@ -11,20 +11,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from validation.cohort.manifest import CohortError, Seal
 from validation.cohort.strata import MANDATORY, StratumRule
 from validation.criteria.document import KINDS, Criteria, CriteriaError, Criterion
-from validation.criteria.intervals import (
-    alpha_of_look,
-    cases_for_margin,
-    cases_for_share,
-    exact_share,
-)
 from validation.criteria.judging import judge
 from validation.criteria.outcome import Judgement
 from validation.criteria.reading import digest_of_document, encode, read_criteria
 from validation.criteria.rules import RULES
+from validation.criteria.spending import alpha_of_run, alpha_planned, require_alpha
 from validation.criteria.verdict import strata_verdicts, verdict_of
 from validation.harness.results import CaseResult, Condition, Measured, RunResults
+from validation.statistics.looks import alpha_of_look, cases_for_margin, cases_for_share
+from validation.statistics.shares import exact_share
 
 ROOT = Path(__file__).resolve().parents[2]
 AT = datetime(2026, 1, 1, tzinfo=UTC)
@@ -290,3 +288,65 @@ def test_any_bytes_are_criteria_or_refused(raw: bytes) -> None:
     """Whatever is read, nothing else than `CriteriaError` comes out."""
     with pytest.raises(CriteriaError):
         read_criteria(raw)
+
+
+def explained(number: int, alike: float, gain: float, **changed: Any) -> CaseResult:
+    """Return the result of an explained case."""
+    metrics = {
+        "dsc": 0.9, "explanation_randomisation_rank_correlation": alike,
+        "explanation_deletion_auc": 0.4, "explanation_deletion_auc_random": 0.4 + gain,
+    }  # fmt: skip
+    return result(number, 0.9, metrics=metrics, **changed)
+
+
+@pytest.mark.reg("VAL-1")
+def test_an_attribution_that_hangs_on_nothing_fails() -> None:
+    """Alike for shuffled weights, with either sign, or no better than a random order: a fail."""
+    asks = (
+        criterion("explanation-randomisation", at_most=0.3),
+        replace(criterion("explanation-deletion", at_least=0.1), criterion_id="d"),
+    )
+    good = [explained(i, 0.1 * (-1) ** i, 0.3) for i in range(12)]
+    alike = [explained(i, 0.8 * (-1) ** i, 0.3) for i in range(12)]
+    idle = [explained(i, 0.1, 0.02) for i in range(12)]
+    verdicts = [tuple(j.verdict for j in judged(results(c), *asks)) for c in (good, alike, idle)]
+    assert verdicts == [("pass", "pass"), ("fail", "pass"), ("pass", "fail")]
+    first = judged(results(good), *asks)[0]
+    assert (first.n, first.value) == (12, pytest.approx(0.1))
+
+
+def test_an_answer_without_its_explanation_is_never_left_out() -> None:
+    """One case whose explanation has no measure fails; of too few patients nothing is said."""
+    ask = criterion("explanation-randomisation", at_most=0.3)
+    good = [explained(i, 0.1, 0.3) for i in range(12)]
+    (found,) = judged(results([*good, result(40, 0.9)]), ask)
+    assert (found.verdict, found.reason) == ("fail", "CASES_WITHOUT_VALUE 1")
+    (few,) = judged(results(good[:3]), ask)
+    assert few.verdict == "insufficient"
+    withheld = [*good, result(40, 0.9, outcome="abstained")]
+    assert judged(results(withheld), ask)[0].verdict == "pass"
+
+
+def test_looks_spend_the_largest_error_of_a_criterion() -> None:
+    """Planned looks share alpha, intervals spend their tail each time, estimates nothing."""
+    planned = asked(criterion("non-inferiority", metric="dsc", margin=0.1, alpha=0.04, looks=3))
+    first, second, third, fourth = (alpha_of_run(planned, look) for look in (1, 2, 3, 4))
+    assert first < second < third
+    assert first + second + third == pytest.approx(0.04) == alpha_planned(planned)
+    assert fourth == 0.0
+    plain = criterion("floor", metric="dsc", at_least=0.5)
+    assert alpha_of_run(asked(plain), 1) == 0.0
+    by_interval = replace(plain, decide_by="interval")
+    assert alpha_of_run(asked(by_interval), 7) == pytest.approx(0.025)
+    both = asked(by_interval, replace(planned.criteria[0], criterion_id="n", looks=1))
+    assert (alpha_of_run(both, 1), alpha_of_run(both, 2)) == pytest.approx((0.04, 0.025))
+
+
+def test_a_seal_holds_the_least_alpha_that_it_ever_stated() -> None:
+    """Sealing anew with more alpha sets nothing back; without a seal nothing is counted."""
+    seals = [Seal("sealed", 5, 0.05), Seal("sealed", 9, 0.2)]
+    require_alpha(seals, 0.025, 0.025)
+    require_alpha([Seal()], 1.0, 1.0)
+    with pytest.raises(CohortError) as caught:
+        require_alpha(seals, 0.025, 0.026)
+    assert caught.value.reasons == ("SEAL_ALPHA_SPENT 0.05",)

@@ -26,15 +26,16 @@ from governance.report import (
     numbers,
 )
 from tests.simulators.validation_runs import STARTED, TERMS, results, subject
-from validation.harness.results import CaseResult, RunResults
+from validation.harness.plan import LABORATORY, PHANTOM
+from validation.harness.results import CaseResult, Condition, RunResults
 from validation.report import findings
 from validation.report.checklists import answers, checklists
 from validation.report.content import Made, report_of
 from validation.report.document import ReportDocument, ReportTamperedError, decode, encode
 from validation.report.figures import moments
-from validation.report.intervals import of_mean
 from validation.report.summary import measured, summarise
 from validation.report.words import FILE, texts
+from validation.statistics.resampling import of_mean
 
 GENERAL = ["I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX", "X"]
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -129,7 +130,7 @@ def test_the_report_has_its_sections_and_figures(language: Language) -> None:
     report = _report(language, pictures)
     keys = [section.key for section in report.sections]
     assert keys[:3] == ["verdict", "criteria", "accuracy"]
-    assert len(keys) == len(set(keys)) == 15
+    assert len(keys) == len(set(keys)) == 16
     for key, kind, at_least in (
         ("cases", Plot, 2), ("volumes", Plot, 2), ("groups", Forest, 2), ("calibration", Plot, 2),
         ("robustness", Plot, 1), ("worst", Picture, 10),
@@ -263,12 +264,6 @@ def test_an_answer_that_changes_on_repeat_is_counted() -> None:
     assert all(row["low"] < row["share"] for row in rows)
 
 
-def test_exact_intervals_are_those_of_the_tables() -> None:
-    """Clopper and Pearson: 0 of 10 and 5 of 10, two-sided 95 %."""
-    assert findings.clopper_pearson(0, 10) == pytest.approx((0.0, 0.30850), abs=1e-5)
-    assert findings.clopper_pearson(5, 10) == pytest.approx((0.18709, 0.81291), abs=1e-5)
-
-
 def test_cases_of_one_patient_widen_the_error() -> None:
     """Two equal cases of each patient have the error of the patients alone."""
     values, groups = [0.7, 0.8, 0.9], ["a", "b", "c"]
@@ -308,3 +303,47 @@ def test_what_is_no_report_is_refused(raw: bytes) -> None:
     """Bytes of another kind are refused as such."""
     with pytest.raises(SuiteError):
         decode(raw)
+
+
+def test_phantoms_are_no_patients_and_no_site() -> None:
+    """Their presentations are counted apart, and one site stays one site in what is not shown."""
+    run = results(8)
+    condition = Condition(PHANTOM, 0.0, "ct+pet")
+    shown = tuple(
+        CaseResult(f"phantom-{n}-{side}", f"phantom-{n}", LABORATORY, (),
+                   replace(condition, level=float(n)), "done", (), {"centroid_error_row_voxels": 0})
+        for n in range(3)
+        for side in ("hfs", "ffs")
+    )  # fmt: skip
+    document = _document(replace(run, cases=(*run.cases, *shown)))
+    html = report_html(report_of(Made(document, {}), "en"))
+    assert "8 cases of 8 patients and 6 presentations of 3 phantoms" in html
+    assert "All 8 patients come from one site (site-a)" in html
+    assert f"{LABORATORY}: " not in html
+    assert html.count(f">{PHANTOM}<") == 1
+
+
+@pytest.mark.parametrize(
+    ("sweep", "levels", "unchanged", "line"),
+    [
+        ("noise", (20.0, 40.0), [0.0, 20.0, 40.0], False),
+        ("intensity-scale", (0.95, 1.05), [0.95, 1.0, 1.05], False),
+        ("slice-thickness", (5.0, 6.0), [5.0, 6.0], True),
+    ],
+)
+def test_a_sweep_begins_where_nothing_changes(
+    sweep: str, levels: tuple[float, ...], unchanged: list[float], line: bool
+) -> None:
+    """The unchanged input stands at the level that changes nothing, or is a line of its own."""
+    run = results(8)
+    cases = [
+        replace(c, condition=replace(c.condition, name=sweep, level=levels[c.condition.level > 20]))
+        if c.condition.name == "noise"
+        else c
+        for c in run.cases
+    ]
+    report = report_of(Made(_document(replace(run, cases=tuple(cases))), {}), "en")
+    (section,) = [item for item in report.sections if item.key == "robustness"]
+    (plot,) = [block for block in section.blocks if isinstance(block, Plot)]
+    assert [[x for x, _ in series.points] for series in plot.series] == [unchanged, unchanged]
+    assert bool(plot.limits) is line

@@ -38,6 +38,7 @@ from validation.metrics.dose import (
     interval,
     score_patient,
 )
+from validation.statistics.conformal import coverage as held
 
 SEED = 20261126
 GOALS_GY = {"dose": (2.6, 2.35), "dvh": (1.6, 1.25)}
@@ -108,12 +109,15 @@ def coverage(scores: Sequence[PatientScore], calibration: Calibration) -> dict[s
             if key in calibration.half_width_gy:
                 inside = value <= calibration.half_width_gy[key]
                 by_point.setdefault(" ".join(key), []).append(inside)
-    every = [inside for part in by_point.values() for inside in part]
+    nominal = 1 - calibration.alpha
+    every = held([inside for part in by_point.values() for inside in part], nominal)
     widths = {" ".join(key): width for key, width in calibration.half_width_gy.items()}
     return {
-        "nominal": 1 - calibration.alpha,
-        "covered": sum(every),
-        "cells": len(every),
+        "nominal": nominal,
+        "covered": every.hits,
+        "low": round(every.low, 4),
+        "high": round(every.high, 4),
+        "cells": every.n,
         "by_point": {
             name: {"covered": sum(part), "n": len(part), "half_width_gy": widths[name]}
             for name, part in sorted(by_point.items())

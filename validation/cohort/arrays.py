@@ -27,7 +27,7 @@ from plugins.host.images import Geometry, Volume
 from validation.cohort.manifest import CohortError, refused
 
 _LARGEST_VOXELS = 1 << 30
-_MALFORMED = (
+MALFORMED = (
     ValueError,
     KeyError,
     TypeError,
@@ -60,7 +60,7 @@ def encode_volume(volume: Volume, frame: str = "frame-1") -> bytes:
         "notes": list(volume.notes),
     }
     grid["frame_of_reference_uid"] = frame
-    return _archive({"array": array, "grid": _packed(grid)})
+    return archive({"array": array, "grid": packed(grid)})
 
 
 def decode_volume(raw: bytes, case_id: str, role: str) -> Volume:
@@ -71,13 +71,13 @@ def decode_volume(raw: bytes, case_id: str, role: str) -> Volume:
     CohortError : the bytes are no image of a cohort (COHORT_FILE_MALFORMED).
     """
     try:
-        found = _opened(raw, {"array", "grid"})
+        found = opened(raw, {"array", "grid"})
         grid = dict(canonical.decode(found["grid"].tobytes()))
         array = found["array"].astype(np.float32)
         series = uid_of(case_id, role)
         return Volume(
             array=array,
-            geometry=_geometry(grid, uid_of(case_id, grid["frame_of_reference_uid"])),
+            geometry=geometry_of(grid, uid_of(case_id, grid["frame_of_reference_uid"])),
             modality=str(grid["modality"]),
             units=str(grid["units"]),
             study_instance_uid=uid_of(case_id, "study"),
@@ -89,15 +89,15 @@ def decode_volume(raw: bytes, case_id: str, role: str) -> Volume:
         )
     except CohortError:
         raise
-    except (*_MALFORMED, SuiteError) as error:
-        raise _fault(case_id, error) from error
+    except (*MALFORMED, SuiteError) as error:
+        raise fault(case_id, error) from error
 
 
 def encode_mask(mask: NDArray[np.bool_], geometry: Geometry, frame: str = "frame-1") -> bytes:
     """Return the bytes of a reference standard on a grid; ``frame`` as of `encode_volume`."""
     grid = asdict(geometry)
     grid["frame_of_reference_uid"] = frame
-    return _archive({"bits": np.packbits(mask), "grid": _packed(grid)})
+    return archive({"bits": np.packbits(mask), "grid": packed(grid)})
 
 
 def decode_mask(raw: bytes, case_id: str) -> tuple[NDArray[np.bool_], Geometry]:
@@ -108,16 +108,16 @@ def decode_mask(raw: bytes, case_id: str) -> tuple[NDArray[np.bool_], Geometry]:
     CohortError : the bytes are no mask of a cohort (COHORT_FILE_MALFORMED).
     """
     try:
-        found = _opened(raw, {"bits", "grid"})
+        found = opened(raw, {"bits", "grid"})
         grid = dict(canonical.decode(found["grid"].tobytes()))
-        geometry = _geometry(grid, uid_of(case_id, grid["frame_of_reference_uid"]))
+        geometry = geometry_of(grid, uid_of(case_id, grid["frame_of_reference_uid"]))
         count = int(np.prod(geometry.shape))
         bits = np.unpackbits(found["bits"])
         if not count <= len(bits) < count + 8:
             raise ValueError("bits")
         return bits[:count].reshape(geometry.shape).astype(bool), geometry
-    except (*_MALFORMED, SuiteError) as error:
-        raise _fault(case_id, error) from error
+    except (*MALFORMED, SuiteError) as error:
+        raise fault(case_id, error) from error
 
 
 def uid_of(*parts: str) -> str:
@@ -133,18 +133,21 @@ def _fits(array: NDArray[Any]) -> bool:
     return low >= -32768 and high <= 32767 and bool((array == np.rint(array)).all())
 
 
-def _packed(values: Mapping[str, Any]) -> NDArray[np.uint8]:
+def packed(values: Mapping[str, Any]) -> NDArray[np.uint8]:
+    """Return JSON values as the bytes of their canonical form (RFC 8785)."""
     plain = {key: list(item) if isinstance(item, tuple) else item for key, item in values.items()}
     return np.frombuffer(canonical.encode(plain), dtype=np.uint8)
 
 
-def _archive(members: Mapping[str, NDArray[Any]]) -> bytes:
+def archive(members: Mapping[str, NDArray[Any]]) -> bytes:
+    """Return a NumPy archive of members in the order of their names; inverse of `opened`."""
     sink = io.BytesIO()
     np.savez(sink, **dict(sorted(members.items())))  # type: ignore[arg-type]
     return sink.getvalue()
 
 
-def _opened(raw: bytes, names: set[str]) -> dict[str, NDArray[Any]]:
+def opened(raw: bytes, names: set[str]) -> dict[str, NDArray[Any]]:
+    """Return the members of an archive; ValueError where it has others, or one is too large."""
     with np.load(io.BytesIO(raw), allow_pickle=False) as file:
         if set(file.files) != names:
             raise ValueError("members")
@@ -154,7 +157,8 @@ def _opened(raw: bytes, names: set[str]) -> dict[str, NDArray[Any]]:
     return found
 
 
-def _geometry(grid: Mapping[str, Any], frame_uid: str) -> Geometry:
+def geometry_of(grid: Mapping[str, Any], frame_uid: str) -> Geometry:
+    """Return the geometry that JSON values state, in a frame of reference."""
     return Geometry(
         shape=_three(grid["shape"], int),
         spacing_mm=_three(grid["spacing_mm"], float),
@@ -169,7 +173,8 @@ def _three(values: Any, kind: Any) -> tuple[Any, Any, Any]:
     return first, second, third
 
 
-def _fault(case_id: str, error: Exception) -> CohortError:
+def fault(case_id: str, error: Exception) -> CohortError:
+    """Return the refusal of a file of a case (COHORT_FILE_MALFORMED), with its cause."""
     found = refused("COHORT_FILE_MALFORMED", "a file of the cohort", case_id)
     found.__cause__ = error
     return found

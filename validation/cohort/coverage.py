@@ -3,7 +3,8 @@
 Axes are tumour type, tumour site, age band, sex, scanner, metal and pre- or post-operative.
 A *cell* is one level on every axis.  Because nearly all of the full cross are empty, the table
 states every occupied cell, and as "not covered" each level of the target population without a
-patient and each pair of such levels without one.  Patients are counted, not cases.
+patient and each pair of such levels without one.  Patients are counted, not cases.  A target that
+names ``unknown`` on an axis asks nothing of it: that nobody's sex is unknown is no gap.
 
 Source: REGULATORY.md AIA-10.3 ("not covered" cells are explicit; a case in one is not processed
 silently); Regulation (EU) 2024/1689 Art. 10(3).
@@ -20,6 +21,9 @@ from itertools import combinations
 from typing import Any
 
 from validation.cohort.manifest import AXES, Cohort, CohortFacts
+
+UNKNOWN = "unknown"
+"""The level of a patient of whom an axis is not known; nobody can be missing from it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +78,7 @@ def coverage(cohort: Cohort) -> Coverage:
             (axis, level)
             for axis in AXES
             for level in cohort.target[axis]
-            if not levels[axis][level]
+            if level != UNKNOWN and not levels[axis][level]
         ),
         pairs_not_covered=_empty_pairs(cohort.target, levels, cells),
         beyond_target=tuple(
@@ -120,6 +124,8 @@ def _empty_pairs(
         together = {(cell[i], cell[j]) for cell in cells}
         for a in target[first]:
             for b in target[second]:
+                if UNKNOWN in (a, b):
+                    continue
                 if levels[first][a] and levels[second][b] and (a, b) not in together:
                     found.append(((first, a), (second, b)))
     return tuple(found)

@@ -104,6 +104,7 @@ class CohortFacts:
     age_band : one of `AGE_BANDS`; made from the years where these are given.
     sex : M | F | O, None when unknown.
     scanner : manufacturer and model, as the images say; empty when unknown.
+    manufacturer, model, station : of that scanner, as a run reads them; empty when unknown.
     flags : quality and vulnerability flags, e.g. ``metal``, ``pregnant``; sorted.
     tumour_type, tumour_site, grade : words of the axes of the coverage table.
     operation : pre | post | none | unknown.
@@ -119,11 +120,17 @@ class CohortFacts:
     tumour_site: str = ""
     grade: str = ""
     operation: str = "unknown"
+    manufacturer: str = ""
+    model: str = ""
+    station: str = ""
 
     def __post_init__(self) -> None:
         if self.age_years is not None:
             object.__setattr__(self, "age_band", age_band(self.age_years))
-        texts = (self.body_part, self.scanner, self.tumour_type, self.tumour_site, self.grade)
+        texts = (
+            self.body_part, self.scanner, self.tumour_type, self.tumour_site, self.grade,
+            self.manufacturer, self.model, self.station,
+        )  # fmt: skip
         well = (
             (self.age_years is None or 0 <= self.age_years < 150)
             and self.age_band in AGE_BANDS
@@ -153,6 +160,7 @@ class CohortCase:
     site : code of where it was acquired.
     split : name of one of the cohort's splits, e.g. ``test``.
     expected : ``answer``, or ``refusal`` for a case outside the intended purpose.
+    seed_point_mm : LPS point inside the lesion that the case is asked with; None where none is.
     """
 
     case_id: str
@@ -163,6 +171,7 @@ class CohortCase:
     reference: Reference | None
     split: str = "test"
     expected: str = "answer"
+    seed_point_mm: tuple[float, float, float] | None = None
 
     def __post_init__(self) -> None:
         if not _PSEUDONYM.fullmatch(self.patient_group):

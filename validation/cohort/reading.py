@@ -16,6 +16,7 @@ from typing import Any
 from audit import canonical
 from audit.errors import RecordError, SuiteError
 from governance.release import digest_of
+from governance.strata import EQUIPMENT
 from validation.cohort.manifest import (
     SCHEMA,
     Cohort,
@@ -82,7 +83,17 @@ def content_digest(cohort: Cohort) -> str:
 
 
 def _case_values(case: CohortCase) -> dict[str, Any]:
+    """Return a case as JSON values.
+
+    Facts of the scanner and a seed point stand there only where they are known: a cohort that
+    was built before they could be said has the same digest as ever.
+    """
     values = asdict(case)
+    if case.seed_point_mm is None:
+        del values["seed_point_mm"]
+    for name in EQUIPMENT:
+        if not values["facts"][name]:
+            del values["facts"][name]
     values["inputs"] = {role: asdict(entry) for role, entry in case.inputs.items()}
     return values
 
@@ -93,6 +104,9 @@ def _case(values: Mapping[str, Any]) -> CohortCase:
     facts["flags"] = tuple(facts["flags"])
     found["facts"] = CohortFacts(**facts)
     found["inputs"] = {str(role): FileEntry(**item) for role, item in found["inputs"].items()}
+    if "seed_point_mm" in found:
+        x, y, z = (float(value) for value in found["seed_point_mm"])
+        found["seed_point_mm"] = (x, y, z)
     if found["reference"] is not None:
         reference = dict(found["reference"])
         found["reference"] = Reference(

@@ -121,10 +121,13 @@ def member(rule: StratumRule, facts: CohortFacts, given: Sequence[str]) -> bool 
     answers = {
         belongs(
             stratum,
-            CaseFacts(years, facts.sex, facts.body_part, facts.flags, tuple(sorted(given))),
+            CaseFacts(
+                years, facts.sex, facts.body_part, facts.flags, tuple(sorted(given)),
+                facts.manufacturer, facts.model, facts.station,
+            ),
         )
         for years in ends
-    }
+    }  # fmt: skip
     return answers.pop() if len(answers) == 1 else None
 
 

@@ -21,6 +21,8 @@ FOLLOWED = survival.Followed(np.array([2.0, 3.0, 5.0, 7.0]), np.array([True, Fal
 THREE_OF_FOUR = np.array([True, True, True, False])
 RISK = np.array([0.9, 0.2, 0.4, 0.6])
 ALIVE = np.array([0.2, 0.5, 0.6, 0.7])
+ALIVE_OVER_TIME = np.stack([np.ones(4), np.array([0.5, 0.9, 0.9, 0.9]), ALIVE], axis=1)
+MOMENTS = np.array([1.0, 2.0, 5.0])
 
 
 def _survival() -> Mapping[str, float]:
@@ -28,6 +30,13 @@ def _survival() -> Mapping[str, float]:
         "c_index": survival.c_index(FOLLOWED, RISK),
         "auc_at_t": survival.auc_at(FOLLOWED, RISK, 5.0),
         "brier_at_t": survival.brier_at(FOLLOWED, ALIVE, 5.0),
+    }
+
+
+def _weighted() -> Mapping[str, float]:
+    return {
+        "c_index_ipcw": survival.c_index_ipcw(FOLLOWED, RISK),
+        "integrated_brier": survival.integrated_brier(FOLLOWED, ALIVE_OVER_TIME, MOMENTS),
     }
 
 
@@ -56,4 +65,13 @@ CASES = (
           {"c_index": 0.75, "auc_at_t": 0.4, "brier_at_t": 0.17875},
           _survival,
           "3 of 4 pairs; weights 1 and 3/2; (0.04 + 0.36 * 3/2 + 0.09 * 3/2) / 4"),
+    Known("the same four, over time",
+          {"c_index_ipcw": 4 / 7, "integrated_brier": 0.408125 / 4},
+          _weighted,
+          "pairs of weights 1, 1, 1 right and 9/4 wrong; scores 0, 0.07, 0.17875 at 1, 2, 5: "
+          "(0.07 / 2 + 3 (0.07 + 0.17875) / 2) / 4", since=3),
+    Known("the same four, events before 5",
+          {"c_index_ipcw": 1.0},
+          lambda: {"c_index_ipcw": survival.c_index_ipcw(FOLLOWED, RISK, 5.0)},
+          "the event at 2 alone: three pairs, all right", since=3),
 )  # fmt: skip

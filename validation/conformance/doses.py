@@ -30,7 +30,14 @@ def _scores() -> Mapping[str, float]:
     left[..., :10] = True
     structures = ({"PTV": left}, {"Organ": ~left}, (5.0, 5.0, 4.0))
     found = dose.score_patient("a", planned, predicted, np.ones_like(left), structures)
-    return {"dose_score_gy": dose.dose_score([found]), "dvh_score_gy": dose.dvh_score([found])}
+    points = dose.dvh_points(planned, *structures)
+    intervals = {("PTV", "D95%"): (59.0, 61.0), ("PTV", "D1%"): (60.5, 61.0)}
+    return {
+        "dose_score_gy": dose.dose_score([found]),
+        "dvh_score_gy": dose.dvh_score([found]),
+        "dvh_error_gy": dose.dvh_error(found),
+        "dvh_covered_share": dose.covered_share(points, intervals),
+    }
 
 
 def _prism() -> Mapping[str, float]:
@@ -67,9 +74,12 @@ CASES = (
     Known(
         "a target 2 Gy too cold, an organ a tenth too high",
         {"dose_score_gy": (2.0 + 0.1 * 499.5 / 20) / 2,
-         "dvh_score_gy": (3 * 2.0 + 0.1 * 499.5 / 20 + 0.1 * 998.001 / 20) / 5},
+         "dvh_score_gy": (3 * 2.0 + 0.1 * 499.5 / 20 + 0.1 * 998.001 / 20) / 5,
+         "dvh_error_gy": (3 * 2.0 + 0.1 * 499.5 / 20 + 0.1 * 998.001 / 20) / 5,
+         "dvh_covered_share": 0.5},
         _scores,
         "voxels of 100 cubic mm: D0.1cc is the percentile 99.9 of a thousand, at place 998.001",
+        later={"dvh_error_gy": 2, "dvh_covered_share": 2},
     ),
     Known(
         "a square prism, dose rising by 1 Gy a millimetre",

@@ -2,10 +2,12 @@
 
 Thirteen published implementations of the same metrics differed by up to 50 % in Dice and 200 % in
 surface distance; so the harness asks its own, installed ones before it measures and before it
-certifies. A certificate names the pack by version and digest: the digest is over the cases and
-their exact values, so that a changed pack is another one.
+certifies. A certificate names the pack by label and digest: the digest is over the cases and
+their exact values, so that a changed pack is another one. Packs only grow: a case or a metric that
+is added names the pack that it came with, and what is in an earlier one is never changed.
 
     run_pack() -> Conformance    require_conformance() -> the pack's name, or MetricDriftError
+    pack_for(metrics) -> the name that a run of these metrics states
 
 Start here, then `known.py`.
 """
@@ -13,6 +15,7 @@ Start here, then `known.py`.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from audit import canonical
@@ -22,7 +25,9 @@ from validation.conformance import curves, doses, shapes
 from validation.conformance.known import Known
 from validation.metrics.registry import METRICS
 
-VERSION = "osteon-metrics/1"
+LABELS = ("osteon-metrics/1", "osteon-metrics/1", "osteon-metrics/3")
+"""Label of each pack by its number, from 1; the second is called like the first by mistake."""
+NEWEST = len(LABELS)
 CASES: tuple[Known, ...] = (*shapes.CASES, *doses.CASES, *curves.CASES)
 
 
@@ -66,14 +71,28 @@ class Conformance:
         return tuple(item for item in self.checks if not item.kept)
 
 
-def pack_name() -> str:
-    """Return version and digest of the pack: of its cases, exact values and tolerances."""
+def pack_name(number: int = NEWEST) -> str:
+    """Return label and digest of a pack: of its cases, exact values and tolerances."""
     cases = [
         {"case": known.case, "tolerance": known.tolerance, "why": known.why,
-         "exact": {name: _text(value) for name, value in sorted(known.exact.items())}}
+         "exact": {name: _text(value) for name, value in sorted(exact.items())}}
         for known in CASES
+        if (exact := known.asked_in(number))
     ]  # fmt: skip
-    return f"{VERSION} {digest_of(canonical.encode(cases))}"
+    return f"{LABELS[number - 1]} {digest_of(canonical.encode(cases))}"
+
+
+def pack_for(metrics: Iterable[str]) -> str:
+    """Return the name of the first pack that asks for all of some metrics.
+
+    A later pack asks for more, of other metrics: who measures the same by the same exact values
+    gives the same name, whatever was added since.
+    """
+    wanted = set(metrics)
+    for number in range(1, NEWEST):
+        if wanted <= {name for known in CASES for name in known.asked_in(number)}:
+            return pack_name(number)
+    return pack_name()
 
 
 def run_pack() -> Conformance:
@@ -100,14 +119,17 @@ def require_conformance() -> str:
 
 
 def require_pack(measured_by: str) -> None:
-    """Return where the installed metrics pass, and are those that measured a run.
+    """Return where the installed metrics pass, and the pack that measured a run is one of theirs.
+
+    Every case of an earlier pack is asked with the newest, so that metrics which pass give its
+    values too.
 
     Raises
     ------
     MetricDriftError : they are not (METRIC_PACK_CHANGED), or give other values than they must.
     """
     here = require_conformance()
-    if here != measured_by:
+    if measured_by not in [pack_name(number) for number in range(1, NEWEST + 1)]:
         raise MetricDriftError(
             f"expected the metrics that measured the run, {measured_by}, found {here}",
             reasons=("METRIC_PACK_CHANGED",),

@@ -38,6 +38,8 @@ KINDS: Mapping[str, tuple[str, ...]] = {
     "abstention": ("metric",),
     "repeatability": (),
     "conformal-coverage": ("metric", "nominal"),
+    "explanation-randomisation": ("at_most",),
+    "explanation-deletion": ("at_least",),
     "geometry": ("at_most",),
     "latency": ("at_most",),
     "memory": ("at_most",),
@@ -45,6 +47,8 @@ KINDS: Mapping[str, tuple[str, ...]] = {
 """Kind -> fields that a criterion of that kind has to state."""
 STATISTICS = ("mean", "quantile", "interval_low", "interval_high", "share", "highest")
 SPENDING = ("obrien-fleming", "pocock")
+INTERVALS = ("percentile", "bca")
+SHARE_INTERVALS = ("exact", "wilson")
 _NAME = re.compile(r"[A-Za-z0-9][\w.+-]{0,63}")
 
 
@@ -133,6 +137,8 @@ class Criteria:
     level : of every confidence interval.
     smallest_stratum : patients below which a stratum is "insufficient".
     resamples : of the bootstrap over patients.
+    interval : of means and quantiles: percentile | bca (bias-corrected and accelerated).
+    share_interval : exact (Clopper-Pearson) | wilson.
     """
 
     plugin: str
@@ -145,6 +151,8 @@ class Criteria:
     level: float = 0.95
     smallest_stratum: int = MINIMUM_N
     resamples: int = 2000
+    interval: str = "percentile"
+    share_interval: str = "exact"
     schema: str = field(default=SCHEMA)
 
     def __post_init__(self) -> None:
@@ -156,6 +164,8 @@ class Criteria:
             and 0.5 < self.level < 1
             and self.smallest_stratum >= 1
             and self.resamples >= 200
+            and self.interval in INTERVALS
+            and self.share_interval in SHARE_INTERVALS
             and self.schema in (SCHEMA, FIRST_SCHEMA)
         )
         if not well:

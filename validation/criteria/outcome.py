@@ -5,12 +5,15 @@ Read next: `rules.py`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from validation.criteria.document import Criteria, Criterion
 from validation.harness.results import RunResults
+from validation.statistics.resampling import Statistic, bias_corrected, bootstrap
+from validation.statistics.shares import exact_share, wilson_share
 
 PASS, FAIL, INSUFFICIENT = "pass", "fail", "insufficient"
 
@@ -57,6 +60,18 @@ class Question:
     def level(self) -> float:
         """Level of the interval."""
         return self.criteria.level
+
+    def interval_of(
+        self, values: Sequence[float], statistic: Statistic | None = None
+    ) -> tuple[float, float]:
+        """Return the interval of a statistic of one value per patient, as the criteria ask."""
+        make = bias_corrected if self.criteria.interval == "bca" else bootstrap
+        return make(values, self.generator, self.level, self.criteria.resamples, statistic)
+
+    def interval_of_share(self, hits: int, n: int) -> tuple[float, float]:
+        """Return the interval of a share, as the criteria ask."""
+        make = wilson_share if self.criteria.share_interval == "wilson" else exact_share
+        return make(hits, n, self.level)
 
     def answer(
         self, verdict: str, reason: str, n: int, value: float | None = None,

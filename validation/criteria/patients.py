@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from validation.criteria.document import ALL, Criterion
@@ -56,12 +56,21 @@ def values_of(cases: Iterable[CaseResult], metric: str, outcomes: tuple[str, ...
 
     A case that failed counts among ``bad`` whatever the outcomes.
     """
+    return values_by(cases, lambda item: item.metrics.get(metric, math.nan), outcomes)
+
+
+def values_by(
+    cases: Iterable[CaseResult],
+    measure: Callable[[CaseResult], float],
+    outcomes: tuple[str, ...],
+) -> Values:
+    """Return each patient's mean of what is taken of a case, as `values_of`."""
     found: dict[str, list[float]] = defaultdict(list)
     for item in cases:
         if item.outcome == "failed":
             found[item.patient_group].append(math.nan)
         elif item.outcome in outcomes:
-            found[item.patient_group].append(item.metrics.get(metric, math.nan))
+            found[item.patient_group].append(measure(item))
     means = {group: sum(numbers) / len(numbers) for group, numbers in found.items()}
     finite = {group: value for group, value in means.items() if math.isfinite(value)}
     return Values(finite, len(means) - len(finite))

@@ -3,7 +3,7 @@
 Losses and gaps are counted so that larger is worse, whatever direction the metric has.  In a
 comparison with a baseline each patient is compared with itself.
 
-Read next: `verdict.py`.
+Read next: `explained.py` (explanations), `verdict.py`.
 """
 
 from __future__ import annotations
@@ -14,12 +14,14 @@ from dataclasses import replace
 import numpy as np
 from scipy import stats
 
+from validation.criteria import explained
 from validation.criteria.document import ALL
-from validation.criteria.intervals import Statistic, alpha_of_look, bootstrap, exact_share
 from validation.criteria.outcome import FAIL, INSUFFICIENT, PASS, Judgement, Question
 from validation.criteria.patients import Values, chosen, values_of
 from validation.harness.results import CaseResult
 from validation.metrics.registry import METRICS
+from validation.statistics.looks import alpha_of_look
+from validation.statistics.resampling import Statistic, of_difference
 
 LOWER_IS_BETTER = ("error", "hd95", "assd", "added_path_length", "score_gy", "seconds", "ece")
 """Parts of names that the registry does not have of which less is better; else more is."""
@@ -41,9 +43,7 @@ def limit(question: Question) -> Judgement:
     if (early := _unusable(question, found)) is not None:
         return early
     numbers = found.numbers
-    interval = bootstrap(
-        numbers, question.generator, question.level, question.criteria.resamples, _drawn(question)
-    )
+    interval = question.interval_of(numbers, _drawn(question))
     value = {
         "interval_low": interval[0],
         "interval_high": interval[1],
@@ -67,14 +67,11 @@ def subgroup_gap(question: Question) -> Judgement:
         return question.insufficient(f"TOO_FEW_PATIENTS {min(n, len(rest))} of {least}", n)
     sign = worse_by(item.metric)
     first, second = np.array(inside.numbers) * sign, np.array(rest) * sign
-    draw, count = question.generator, question.criteria.resamples
-    gaps = first[draw.integers(0, n, (count, n))].mean(axis=1) - second[
-        draw.integers(0, len(rest), (count, len(rest)))
-    ].mean(axis=1)
-    tail = (1 - question.level) / 2
-    low, high = (float(end) for end in np.quantile(gaps, [tail, 1 - tail]))
+    ends = of_difference(
+        first, second, question.generator, question.level, question.criteria.resamples
+    )
     gap = float(first.mean() - second.mean())
-    return question.limited(gap, (low, high), n, strictly_below=True)
+    return question.limited(gap, ends, n, strictly_below=True)
 
 
 def robustness(question: Question) -> Judgement:
@@ -92,7 +89,7 @@ def robustness(question: Question) -> Judgement:
         losses = _losses(item.metric, swept, plain)
         if len(losses) < question.criteria.smallest_stratum:
             return question.insufficient(f"TOO_FEW_PATIENTS {len(losses)} at level", len(losses))
-        ends = bootstrap(losses, question.generator, question.level, question.criteria.resamples)
+        ends = question.interval_of(losses)
         kept.append((float(np.mean(losses)), ends, len(losses)))
     if not kept:
         return question.insufficient("NOT_MEASURED")
@@ -138,7 +135,7 @@ def calibration(question: Question) -> Judgement:
     if not foretold.by_patient or set(foretold.by_patient) != set(found.by_patient):
         return question.insufficient("NOT_MEASURED", len(found.by_patient))
     errors = np.abs(np.array(foretold.numbers) - np.array(found.numbers))
-    ends = bootstrap(list(errors), question.generator, question.level, question.criteria.resamples)
+    ends = question.interval_of(list(errors))
     return question.limited(float(errors.mean()), ends, len(errors))
 
 
@@ -164,7 +161,7 @@ def coverage(question: Question) -> Judgement:
         return early
     cases = [c for c in _baseline(question) if c.outcome == "done"]
     hits = sum(c.metrics[item.metric] >= 0.5 for c in cases)
-    ends = exact_share(hits, len(cases), question.level)
+    ends = question.interval_of_share(hits, len(cases))
     verdict = FAIL if ends[1] < (item.nominal or 0.0) else PASS
     share = hits / len(cases)
     return question.answer(verdict, f"NOMINAL {item.nominal}", len(cases), share, ends)
@@ -200,7 +197,7 @@ def repeatability(question: Question) -> Judgement:
     ]
     if not same:
         return question.insufficient("NOT_MEASURED")
-    ends = exact_share(sum(same), len(same), question.level)
+    ends = question.interval_of_share(sum(same), len(same))
     verdict = PASS if all(same) else FAIL
     return question.answer(verdict, "EQUAL_DIGESTS", len(same), sum(same) / len(same), ends)
 
@@ -252,6 +249,8 @@ RULES: Mapping[str, Callable[[Question], Judgement]] = {
     "abstention": abstention,
     "repeatability": repeatability,
     "conformal-coverage": coverage,
+    "explanation-randomisation": explained.randomisation,
+    "explanation-deletion": explained.deletion,
     "geometry": geometry,
     "latency": measured,
     "memory": measured,
@@ -288,7 +287,7 @@ def _drawn(question: Question) -> Statistic | None:
 def _share(question: Question, hits: Sequence[bool]) -> Judgement:
     if len(hits) < question.criteria.smallest_stratum:
         return question.insufficient(f"TOO_FEW_CASES {len(hits)}", len(hits))
-    ends = exact_share(sum(hits), len(hits), question.level)
+    ends = question.interval_of_share(sum(hits), len(hits))
     return question.limited(sum(hits) / len(hits), ends, len(hits))
 
 

@@ -17,13 +17,28 @@ from numpy.typing import NDArray
 
 from audit.errors import GeometryError
 from plugins.host.case import Case
-from plugins.host.images import Geometry
+from plugins.host.images import Geometry, Volume
 from plugins.host.manifest import Manifest
 from plugins.host.ports import RunRequest
-from validation.cohort.cases import CohortFiles, load_case, load_reference
+from validation.cohort.cases import (
+    CohortFiles,
+    load_case,
+    load_reference,
+    load_reference_dose,
+    load_structures,
+)
 from validation.cohort.manifest import CohortCase
+from validation.cohort.structures import Structures
 
 REFERENCE_ROLE = "ct"
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedDose:
+    """The dose of the plan that a prediction is judged by, and the regions it is read in."""
+
+    dose: Volume
+    structures: Structures
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +48,14 @@ class Evaluation:
     Parameters
     ----------
     reference : bool (frames, rows, columns) on the grid of ``reference_role``; None for a case
-        that has no right answer and is to be refused.
+        that has no right answer and is to be refused, or that is judged by a dose.
+    planned : the dose that is the reference standard, where it is one.
     """
 
     case: Case
     reference: NDArray[np.bool_] | None
     reference_role: str = REFERENCE_ROLE
+    planned: PlannedDose | None = None
 
     def __post_init__(self) -> None:
         if self.reference is None:
@@ -90,6 +107,9 @@ def read_evaluation(item: CohortCase, files: CohortFiles, given: Sequence[str] =
     GeometryError : the reference standard lies on another grid than the image it belongs to.
     """
     case = load_case(item, files, given)
+    dose = load_reference_dose(item, files)
+    if dose is not None:
+        return Evaluation(case, None, planned=PlannedDose(dose, load_structures(item, files)))
     found = load_reference(item, files)
     if found is None:
         return Evaluation(case, None)
@@ -103,4 +123,6 @@ def read_evaluation(item: CohortCase, files: CohortFiles, given: Sequence[str] =
 
 def series_of(case: Case) -> Mapping[str, str]:
     """Return role -> Series Instance UID of a case, as routing would have chosen it."""
-    return {role: volume.series_instance_uid for role, volume in sorted(case.images.items())}
+    found = {role: volume.series_instance_uid for role, volume in case.images.items()}
+    found |= {role: item.series_instance_uid for role, item in case.structure_sets.items()}
+    return dict(sorted(found.items()))

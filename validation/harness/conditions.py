@@ -32,6 +32,7 @@ from validation.harness.movement import (
 from validation.harness.results import Condition
 
 BASELINE = "baseline"
+OTHER_BODY = "other-body"
 Change = Callable[[Evaluation, float, np.random.Generator], Evaluation]
 
 
@@ -44,7 +45,10 @@ class Sweep:
     unit : UCUM unit of the level; ``1`` for a number.
     levels : those of the full sweep; the first is the one of a short run.
     needs : role without which the change means nothing.
+    moves : the change moves anatomy; it is left out where a case has structures, which would
+        stay behind.
     kind : ``robustness``: the right answer is known; ``outside``: no answer is right.
+    neutral : level that changes nothing; None where it is the case's own, as its slice thickness.
     """
 
     name: str
@@ -54,6 +58,8 @@ class Sweep:
     change: Change
     needs: str = "ct"
     kind: str = "robustness"
+    moves: bool = False
+    neutral: float | None = 0.0
 
 
 def _noise(item: Evaluation, level: float, generator: np.random.Generator) -> Evaluation:
@@ -156,20 +162,21 @@ def _only_noise(item: Evaluation, level: float, generator: np.random.Generator) 
     for role, volume in item.case.images.items():
         mean, spread = float(volume.array.mean()), float(volume.array.std())
         item = with_array(item, role, generator.normal(mean, spread, volume.array.shape))
-    return replace(item, reference=None)
+    return replace(item, reference=None, planned=None)
 
 
 def _stored_values(item: Evaluation, level: float, generator: np.random.Generator) -> Evaluation:
     """Give stored values in place of HU: the rescale intercept of -1024 was not applied."""
     del generator
     shifted = with_array(item, "ct", item.case.images["ct"].array + level)
-    return replace(shifted, reference=None)
+    return replace(shifted, reference=None, planned=None)
 
 
 def _other_body(item: Evaluation, level: float, generator: np.random.Generator) -> Evaluation:
-    """Say that the image shows a head, and nothing else."""
+    """Say that the image shows a head, or a foot where it shows the head, and change nothing."""
     del level, generator
-    return replace(item, case=replace(item.case, body_part="HEAD"), reference=None)
+    part = "FOOT" if (item.case.body_part or "").startswith(("HEAD", "NECK")) else "HEAD"
+    return replace(item, case=replace(item.case, body_part=part), reference=None, planned=None)
 
 
 def _empty(item: Evaluation, level: float, generator: np.random.Generator) -> Evaluation:
@@ -179,29 +186,53 @@ def _empty(item: Evaluation, level: float, generator: np.random.Generator) -> Ev
         air = AIR_HU if volume.modality == "CT" else 0.0
         spread = 12.0 if volume.modality == "CT" else 0.01
         item = with_array(item, role, generator.normal(air, spread, volume.array.shape))
-    return replace(item, reference=None)
+    return replace(item, reference=None, planned=None)
 
 
 _QA = "AAPM TG-66: water within 5 HU; four times that, and 5 % of attenuation"
 _DOSE = "noise goes as dose^-1/2 (Kalender 2011): a planning CT has 10 to 15 HU"
+_CROPS = "training/contouring/evaluate.py"
+_OBLIQUE = "envelope: up to 10 degrees oblique"
 SWEEPS: Mapping[str, Sweep] = {
     item.name: item
     for item in (
         Sweep("noise", "[hnsf'U]", (20.0, 40.0), _DOSE, _noise),
-        Sweep("slice-thickness", "mm", (5.0, 6.0), "envelope: up to 6 mm", _thickness),
+        Sweep(
+            "slice-thickness",
+            "mm",
+            (5.0, 6.0),
+            "envelope: up to 6 mm",
+            _thickness,
+            moves=True,
+            neutral=None,
+        ),
         Sweep("kernel-smooth", "mm", (1.5, 3.0), "sigma of soft-tissue kernels", _smooth),
         Sweep("kernel-sharp", "1", (0.5, 1.0), "gain of unsharp masking at 2 mm", _sharp),
         Sweep("intensity-shift", "[hnsf'U]", (20.0, -20.0), _QA, _shift),
-        Sweep("intensity-scale", "1", (1.05, 0.95), _QA, _scale),
-        Sweep("crop-jitter", "mm", (40.0, 20.0), "training/contouring/evaluate.py", _jitter),
-        Sweep("rotation", "deg", (5.0, -10.0), "envelope: up to 10 degrees oblique", _rotate),
+        Sweep("intensity-scale", "1", (1.05, 0.95), _QA, _scale, neutral=1.0),
+        Sweep(
+            "crop-jitter",
+            "mm",
+            (40.0, 20.0),
+            "training/contouring/evaluate.py",
+            _jitter,
+            moves=True,
+        ),
+        Sweep(
+            "rotation",
+            "deg",
+            (5.0, -10.0),
+            "envelope: up to 10 degrees oblique",
+            _rotate,
+            moves=True,
+        ),
         Sweep("streaks", "[hnsf'U]", (150.0, 300.0), "streaks beside metal, choice", _streaks),
         Sweep("repeated-slices", "1", (2.0, 4.0), "table stop, choice", _repeated_slices),
         Sweep("missing-pet", "1", (1.0,), "issue: missing PET", _no_pet, "pet"),
         Sweep("pet-shift", "mm", (5.0, 10.0), "one and two PET voxels", _pet_shift, "pet"),
         Sweep("only-noise", "1", (1.0,), "no anatomy", _only_noise, kind="outside"),
         Sweep("stored-values", "[hnsf'U]", (1024.0,), "C.11.1.1.2", _stored_values, kind="outside"),
-        Sweep("other-body", "1", (1.0,), "intended purpose", _other_body, kind="outside"),
+        Sweep(OTHER_BODY, "1", (1.0,), "intended purpose", _other_body, kind="outside"),
         Sweep("empty", "1", (1.0,), "no patient", _empty, kind="outside"),
     )
 }

@@ -19,13 +19,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from plugins.host.findings import Segmentation
 from plugins.host.manifest import Manifest
 from plugins.host.pipeline import process
 from plugins.host.ports import Answer, RunRequest, Workers
 from plugins.host.result import RunResult
 from plugins.host.staging import answer_digest
 from validation.harness.cases import CohortCases, Evaluation, series_of
-from validation.harness.conditions import BASELINE, changed, generator_of
+from validation.harness.conditions import BASELINE, OTHER_BODY, changed, generator_of
+from validation.harness.dose_scoring import dose_of, score_dose
 from validation.harness.house import HeldAnswers, InlineSteps, QuietWorkers, harness_house
 from validation.harness.movement import cropped
 from validation.harness.results import CaseResult, Condition, Measured
@@ -61,6 +63,7 @@ class Bench:
     jitter_mm : reach of the crop that every case is put through first; 0 leaves it whole.
         A cohort whose images were cut around the lesion would else tell where it is.
     explained : conditions that are explained too, by name.
+    seen : is shown each region that was measured beside what it was measured against.
     """
 
     manifest: Manifest
@@ -70,6 +73,7 @@ class Bench:
     jitter_mm: float = 0.0
     explained: tuple[str, ...] = (BASELINE,)
     parameters: Mapping[str, str | float | bool] = field(default_factory=dict)
+    seen: Callable[[Evaluation, Segmentation], None] | None = None
 
 
 def judge_case(
@@ -92,6 +96,11 @@ def judge_case(
         if region is not None and ready.reference is not None and ready.reference.any():
             metrics |= score(region, ready.reference, ready.grid.spacing_mm)
             metrics |= bounds_held(metrics)
+            if bench.seen is not None:
+                bench.seen(ready, region)
+        dose = dose_of(answer.prediction)
+        if dose is not None and ready.planned is not None:
+            metrics |= score_dose(dose, ready.planned)
     outcome, reasons = _outcome(ended)
     digest = answer_digest(replace(answer, explanation=None)) if answer is not None else ""
     result = _result(subject, condition, outcome, reasons, metrics, digest)
@@ -157,11 +166,22 @@ def _prepared(
     bench: Bench, subject: Subject, evaluation: Evaluation, condition: Condition
 ) -> Evaluation:
     """Return the evaluation, cropped as every condition of this case is, then changed."""
-    if bench.jitter_mm > 0:
+    if bench.jitter_mm > 0 and evaluation.planned is None:
         generator = generator_of(bench.seed, subject.case_id, "baseline-crop")
         if condition.name != "crop-jitter":
             evaluation = cropped(evaluation, bench.jitter_mm, generator)
+    if condition.name == OTHER_BODY:
+        evaluation = _of_purpose(bench.manifest, evaluation)
     return changed(evaluation, condition, subject.case_id, bench.seed)
+
+
+def _of_purpose(manifest: Manifest, evaluation: Evaluation) -> Evaluation:
+    """Return the evaluation; where no header says which part of the body it shows, one of the
+    intended purpose is assumed, so that another part is one outside of it."""
+    known, parts = evaluation.case.body_part, manifest.envelope.body_parts
+    if known or not parts:
+        return evaluation
+    return replace(evaluation, case=replace(evaluation.case, body_part=parts[0]))
 
 
 def _request(bench: Bench, subject: Subject, evaluation: Evaluation) -> RunRequest:

@@ -60,11 +60,22 @@ def rotated(evaluation: Evaluation, degrees: float, axis: int = 0) -> Evaluation
         role: replace(volume, array=_seen(volume.array, volume.geometry, matrix, centre))
         for role, volume in evaluation.case.images.items()
     }
-    moved = with_images(evaluation, **images)
+    moved = _seed_turned(with_images(evaluation, **images), matrix, centre)
     if evaluation.reference is None:
         return moved
     share = _seen(evaluation.reference.astype(np.float32), grid, matrix, centre, outside=0.0)
     return replace(moved, reference=share >= HALF)
+
+
+def _seed_turned(
+    evaluation: Evaluation, matrix: NDArray[np.float64], centre: NDArray[np.float64]
+) -> Evaluation:
+    """Return the evaluation with its seed point turned with the patient."""
+    seed = evaluation.case.seed_point_mm
+    if seed is None:
+        return evaluation
+    place = _three(matrix @ (np.asarray(seed) - centre) + centre)
+    return replace(evaluation, case=replace(evaluation.case, seed_point_mm=place))
 
 
 def _seen(

@@ -15,12 +15,16 @@ from typing import Any
 
 from audit import canonical
 from audit.errors import ConfigurationError, RecordError
+from plugins.host.manifest import Input
 from validation.cohort.manifest import Cohort, CohortCase
+from validation.cohort.structures import ROLE as STRUCTURES
 from validation.harness.conditions import BASELINE, SWEEPS, given_after
 from validation.harness.results import Condition
 
 PHANTOM = "phantom"
 """Case and condition of the geometry known-answer test."""
+LABORATORY = "laboratory"
+"""Site of the phantoms: no patient was there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +76,7 @@ class RunPlan:
                 Condition(name, level, given_after(full, name))
                 for name, level in self.sweeps
                 if SWEEPS[name].needs in full.split("+")
+                and not (SWEEPS[name].moves and STRUCTURES in full.split("+"))
             ]
         if case.case_id in self._chosen(cohort, self.repeat_cases, "repeat"):
             found += [Condition(given=full, repeat=n) for n in range(1, self.repeats + 1)]
@@ -115,6 +120,19 @@ def sweeps_of(words: Sequence[str]) -> tuple[tuple[str, float], ...]:
         else:
             found += [(name, value) for value in SWEEPS[name].levels]
     return tuple(dict.fromkeys(found))
+
+
+def givens_of(inputs: Sequence[Input]) -> tuple[str, ...]:
+    """Return the sets of roles that a plugin is asked with: all that it takes, all that it needs.
+
+    Examples
+    --------
+    >>> givens_of((Input("ct", "CT"), Input("pet", "PT", required=False)))
+    ('ct+pet', 'ct')
+    """
+    whole = [item.role for item in inputs if item.modality != "RTPLAN"]
+    needed = [item.role for item in inputs if item.required]
+    return tuple(dict.fromkeys("+".join(sorted(roles)) for roles in (whole, needed)))
 
 
 def encode(plan: RunPlan) -> dict[str, Any]:

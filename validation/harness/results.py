@@ -191,5 +191,5 @@ def decode(raw: bytes) -> RunResults:
         for name in ("criteria_recorded_at", "evaluated_at"):
             values[name] = datetime.fromisoformat(values[name])
         return RunResults(**values)
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise RecordError(f"expected validation results, found {type(error).__name__}") from error

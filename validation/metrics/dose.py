@@ -33,6 +33,11 @@ METRICS = (
     Metric("dvh_score_gy", "DVH score", "Gy", "lower",
            "mean |difference| over D99%, D95%, D1% of targets, D0.1cc and mean of organs, all "
            "existing cells of all patients alike", _KBP),
+    Metric("dvh_error_gy", "DVH error", "Gy", "lower",
+           "mean |difference| over the existing cells of one patient; mean over patients", _KBP),
+    Metric("dvh_covered_share", "DVH points in their interval", "", "higher",
+           "share of a patient's DVH points whose planned value lies in the stated interval; of "
+           "points that have one", "Lei et al. 2018, doi 10.1080/01621459.2017.1307116"),
     Metric("dvh_d95_gy", "D95%", "Gy", "none", "dose that 95 % of a region's volume receives at "
            "least, from contours", "AAPM TG-263, doi 10.1016/j.ijrobp.2017.12.013"),
     Metric("dvh_volume_ml", "Volume of a histogram", "ml", "none",
@@ -86,6 +91,24 @@ def score_patient(
     error = float(np.abs(planned_gy - predicted_gy).sum() / possible_dose.sum())
     planned, predicted = dvh_points(planned_gy, *structures), dvh_points(predicted_gy, *structures)
     return PatientScore(name, error, {key: abs(planned[key] - predicted[key]) for key in planned})
+
+
+def dvh_error(score: PatientScore) -> float:
+    """Return the mean over one patient's cells (Gy)."""
+    return float(np.mean(list(score.cells_gy.values())))
+
+
+def covered_share(
+    planned_gy: Mapping[tuple[str, str], float],
+    intervals_gy: Mapping[tuple[str, str], tuple[float, float]],
+) -> float:
+    """Return the share of points with an interval that holds the planned value; NaN for none."""
+    held = [
+        low <= planned_gy[key] <= high
+        for key, (low, high) in intervals_gy.items()
+        if key in planned_gy
+    ]
+    return float(np.mean(held)) if held else float("nan")
 
 
 def dose_score(scores: Sequence[PatientScore]) -> float:

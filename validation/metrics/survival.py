@@ -7,9 +7,11 @@ values, worked out by hand, and without censoring it gives the plain figures.
     AUC(t) cumulative cases (failed by t) against controls (alive after t), cases weighted by the
            inverse probability of having been observed
     BS(t)  mean weighted squared error of the survival foretold at t
+    C_tau  C whose pairs are weighted by 1/G², which does not depend on who was censored when
+    IBS    mean of BS(t) over a span of time
 
-Source: Harrell et al. 1996, Stat Med 15:361; Uno et al. 2007, JASA 102:527 (AUC); Graf et al. 1999,
-Stat Med 18:2529 (Brier score).
+Source: Harrell et al. 1996, Stat Med 15:361; Uno et al. 2007, JASA 102:527 (AUC); Uno et al. 2011,
+Stat Med 30:1105 (C_tau); Graf et al. 1999, Stat Med 18:2529 (Brier score).
 
 Read next: `registration.py`.
 """
@@ -37,6 +39,12 @@ METRICS = (
     Metric("brier_at_t", "Brier score at t", "", "lower",
            "squared error of S(t), failures weighted by 1/G(time-), survivors by 1/G(t)",
            "Graf et al. 1999, Stat Med 18:2529"),
+    Metric("c_index_ipcw", "Concordance, censoring weighted", "", "higher",
+           "as c_index, each pair weighted by 1/G(t-)² of its event; events before tau alone; NaN "
+           "without a pair", "Uno et al. 2011, Stat Med 30:1105"),
+    Metric("integrated_brier", "Integrated Brier score", "", "lower",
+           "trapezoidal mean of brier_at_t over a span of times",
+           "Graf et al. 1999, Stat Med 18:2529"),
 )  # fmt: skip
 
 
@@ -60,17 +68,36 @@ class Followed:
 
 def c_index(followed: Followed, risk: FloatArray) -> float:
     """Return Harrell's C of a risk (N,), higher for an earlier event."""
+    return _concordance(followed, risk, np.ones(len(risk)))
+
+
+def c_index_ipcw(followed: Followed, risk: FloatArray, tau: float = float("inf")) -> float:
+    """Return Uno's C of a risk (N,) for events before tau.
+
+    C = Σ Δᵢ G(Tᵢ-)⁻² 1(Tᵢ < Tⱼ, Tᵢ < τ) 1(rᵢ > rⱼ) / Σ Δᵢ G(Tᵢ-)⁻² 1(Tᵢ < Tⱼ, Tᵢ < τ); ties of risk
+    count by half, and a patient censored at the time of an event outlived it, as in `c_index`.
+    Choose tau so that some are still followed after it: G is small where few are.
+    """
+    chosen = followed.event & (followed.time < tau)
+    weight = np.zeros(len(risk))
+    weight[chosen] = observed_before(followed, followed.time[chosen]) ** -2
+    return _concordance(followed, risk, weight)
+
+
+def _concordance(followed: Followed, risk: FloatArray, weight: FloatArray) -> float:
+    """Return the share of concordant pairs, each weighted by its earlier patient's weight."""
     time, event = followed.time, followed.event
     # an event at a time comes before a censoring at the same time
     earlier = event[:, None] & (
         (time[:, None] < time) | ((time[:, None] == time) & ~event[None, :])
     )
     np.fill_diagonal(earlier, val=False)
-    pairs = int(earlier.sum())
-    if not pairs:
+    pairs = earlier * weight[:, None]
+    total = float(pairs.sum())
+    if not total:
         return float("nan")
     higher = (risk[:, None] > risk) + 0.5 * (risk[:, None] == risk)
-    return float(higher[earlier].sum() / pairs)
+    return float((higher * pairs).sum() / total)
 
 
 def auc_at(followed: Followed, risk: FloatArray, moment: float) -> float:
@@ -96,6 +123,27 @@ def brier_at(followed: Followed, survival: FloatArray, moment: float) -> float:
         weight = observed_before(followed, np.array([np.nextafter(moment, np.inf)]))
         total[alive] = (1 - survival[alive]) ** 2 / weight
     return float(total.mean())
+
+
+def integrated_brier(followed: Followed, survival: FloatArray, moments: FloatArray) -> float:
+    """Return the mean Brier score over the span of some moments.
+
+    ∫ BS(t) dt / (t_last - t_first) by the trapezoidal rule.
+
+    Parameters
+    ----------
+    survival : (N, moments), the share foretold to be alive at each.
+    moments : rising, at least two.
+
+    Raises
+    ------
+    ValueError : moments do not rise, or sizes differ.
+    """
+    fits = survival.shape == (len(followed.time), len(moments))
+    if not fits or len(moments) < 2 or not (np.diff(moments) > 0).all():
+        raise ValueError(f"expected rising moments and survival at each, found {survival.shape}")
+    scores = [brier_at(followed, survival[:, k], float(t)) for k, t in enumerate(moments)]
+    return float(np.trapezoid(scores, moments) / (moments[-1] - moments[0]))
 
 
 def observed_before(followed: Followed, moments: FloatArray) -> FloatArray:

@@ -1,18 +1,23 @@
-"""A synthetic limb with a sarcoma: CT and PET as arrays, the tumour as an ellipsoid.
+"""A synthetic limb with a sarcoma: CT, PET and MR as arrays, the tumour as an ellipsoid.
 
 The thigh is an ellipse of muscle inside a rim of fat, with a femur (cortical ring, marrow),
 vessels and a table; nothing in it is mirror-symmetric, so that a mirrored or transposed
 result cannot pass.  The tumour is an analytic ellipsoid, tilted in the axial plane, at a
 sub-voxel position: volume and maximum diameter follow from its semi-axes.  PET is the
-same anatomy seen through a point-spread function on its own, coarser grid.
+same anatomy seen through a point-spread function on its own, coarser grid.  MR is a
+T1-weighted spin echo after contrast, on its own grid again: arbitrary units, the table does
+not show, the coil's sensitivity falls across the field, noise is that of a magnitude image.
 
 Arrays are (frames, rows, columns), coordinates LPS mm; frames run from foot to head.
-Numbers come from one seeded generator: the same parameters give the same arrays.
+Numbers come from seeded generators: the same parameters give the same arrays, and CT and PET
+are the same with MR and without.
 
 Sources: CT numbers of fat, muscle and bone as in ICRU Report 46 tissues at 120 kVp,
 rounded; FDG uptake of high-grade sarcoma, SUV 6 to 10, muscle 0.7 to 1.0 (public patients
 of the soft-tissue-sarcoma collection, TCIA, show the same ranges); PET resolution 6 mm
-FWHM (NEMA NU 2).
+FWHM (NEMA NU 2).  T1 at 1.5 T: fat brightest, muscle in the middle, cortex and flowing blood
+dark (Bernstein, King, Zhou, Handbook of MRI Pulse Sequences, 14.1); magnitude noise after
+Gudbjartsson and Patz, Magn Reson Med 1995; 34: 910-914.
 Read next: `adapters/rt/write_phantom.py`, which writes it as DICOM.
 """
 
@@ -26,6 +31,10 @@ from scipy import ndimage
 
 AIR_HU, FAT_HU, MUSCLE_HU, TUMOUR_HU = -1000.0, -100.0, 52.0, 46.0
 CORTEX_HU, MARROW_HU, VESSEL_HU, TABLE_HU = 900.0, -40.0, 70.0, -250.0
+MR_AIR, MR_FAT, MR_MUSCLE, MR_TUMOUR = 0.0, 1000.0, 330.0, 600.0
+MR_CORTEX, MR_MARROW, MR_VESSEL = 25.0, 880.0, 60.0
+MR_SHADING = 0.06
+"""Part by which the coil's sensitivity falls over 100 mm, towards the midline and the foot."""
 PET_FWHM_MM = 6.0
 _FWHM_PER_SIGMA = 2.3548200450309493  # 2 sqrt(2 ln 2)
 
@@ -64,6 +73,8 @@ class LimbParameters:
     has_pet : without it the patient has a CT only.
     tumour_suv : mean uptake of the viable tumour.
     noise_hu : standard deviation of the CT noise.
+    has_mr : with it the patient has an MR besides; nothing else changes.
+    noise_mr : standard deviation of each channel of the MR's noise, in its arbitrary units.
     """
 
     seed: int = 0
@@ -77,6 +88,9 @@ class LimbParameters:
     noise_hu: float = 12.0
     ct_spacing_mm: tuple[float, float, float] = (3.0, 1.0, 1.0)
     pet_spacing_mm: tuple[float, float, float] = (3.27, 4.6875, 4.6875)
+    has_mr: bool = False
+    mr_spacing_mm: tuple[float, float, float] = (5.5, 1.5625, 1.5625)
+    noise_mr: float = 14.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +99,8 @@ class LimbPhantom:
 
     Parameters
     ----------
-    ct_hu, pet_suv : float32 (frames, rows, columns); ``pet_suv`` and ``pet_grid`` are None
-        without PET.
+    ct_hu, pet_suv, mr : float32 (frames, rows, columns); values and grid of PET are None
+        without PET, those of MR without MR.
     tumour : bool on the CT grid: voxels whose centre lies in the ellipsoid.
     volume_ml, maximum_diameter_mm : of the analytic ellipsoid, not of the mask.
     """
@@ -99,6 +113,8 @@ class LimbPhantom:
     tumour: NDArray[np.bool_]
     volume_ml: float
     maximum_diameter_mm: float
+    mr: NDArray[np.float32] | None = None
+    mr_grid: Grid | None = None
 
 
 def limb(parameters: LimbParameters | None = None) -> LimbPhantom:
@@ -111,6 +127,10 @@ def limb(parameters: LimbParameters | None = None) -> LimbPhantom:
     if chosen.has_pet:
         pet_grid = _grid(chosen, chosen.pet_spacing_mm, (0.11, 0.62, 0.29))
         pet = _pet(chosen, pet_grid, generator)
+    mr_grid = mr = None
+    if chosen.has_mr:
+        mr_grid = _grid(chosen, chosen.mr_spacing_mm, (0.71, 0.34, 0.83))
+        mr = _mr(chosen, mr_grid, np.random.default_rng([chosen.seed, 4258]))
     return LimbPhantom(
         parameters=chosen,
         ct_hu=ct,
@@ -120,6 +140,8 @@ def limb(parameters: LimbParameters | None = None) -> LimbPhantom:
         tumour=np.asarray(_tumour_level(chosen, ct_grid) <= 1.0),
         volume_ml=4.0 / 3.0 * np.pi * float(np.prod(chosen.semi_axes_mm)) / 1000.0,
         maximum_diameter_mm=2.0 * max(chosen.semi_axes_mm),
+        mr=mr,
+        mr_grid=mr_grid,
     )
 
 
@@ -272,3 +294,29 @@ def _pet(
     seen = ndimage.gaussian_filter(uptake, sigma)
     seen += 0.05 * np.sqrt(np.maximum(seen, 0.05)) * generator.standard_normal(grid.shape)
     return np.asarray(np.maximum(seen, 0.0), dtype=np.float32)
+
+
+def _mr(
+    parameters: LimbParameters, grid: Grid, generator: np.random.Generator
+) -> NDArray[np.float32]:
+    """Return the MR in arbitrary units: a tumour that takes up contrast, less in its core."""
+    anatomy = _anatomy(parameters, grid)
+    level = _tumour_level(parameters, grid)
+    signal = np.full(grid.shape, MR_AIR)
+    signal[anatomy.limb] = MR_FAT
+    signal[anatomy.muscle] = (MR_MUSCLE + 10.0 * _texture(generator, grid, 5.0))[anatomy.muscle]
+    signal[anatomy.vessel] = MR_VESSEL
+    signal[anatomy.bone] = MR_CORTEX
+    signal[anatomy.marrow] = MR_MARROW
+    tumour = level <= 1.0
+    mottled = MR_TUMOUR + 20.0 * _texture(generator, grid, 8.0) - 60.0 * (level < 0.12)
+    signal[tumour] = mottled[tumour]
+    signal = ndimage.gaussian_filter(signal, [0.25, 0.5, 0.5])
+    z, _, x = grid.coordinates_mm()
+    side = 1.0 if parameters.laterality == "L" else -1.0
+    from_centre = side * (x - parameters.centre_mm[0]) + (z - parameters.centre_mm[2])
+    signal *= 1.0 + MR_SHADING * from_centre / 100.0
+    real, imaginary = (
+        parameters.noise_mr * generator.standard_normal(grid.shape) for _ in range(2)
+    )
+    return np.asarray(np.hypot(signal + real, imaginary), dtype=np.float32)

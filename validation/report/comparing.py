@@ -2,7 +2,8 @@
 
 Both runs saw the same cohort and were measured by the same metrics; anything else is refused.
 
-Source: paired differences, percentile bootstrap over patients (`intervals.py`); non-inferiority:
+Source: paired differences, percentile bootstrap over patients
+(`validation/statistics/resampling.py`); non-inferiority:
 the end of the interval against a margin, ICH E9, 3.3.2, with a two-sided 95 % interval
 (one-sided alpha 0.025).
 

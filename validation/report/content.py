@@ -1,7 +1,8 @@
 """The readable report: sections in the order in which an assessor asks.
 
     verdict, criteria, accuracy, case by case, volumes, groups, stated uncertainty, robustness,
-    repeatability, failures, worst cases, what cannot be concluded, method, time, checklists
+    repeatability, explanations, failures, worst cases, what cannot be concluded, method, time,
+    checklists
 
 Every number comes from ``results`` or ``measured`` of the report document and keeps its interval
 and n; nothing is computed here but places of points.
@@ -39,6 +40,7 @@ from validation.report.checklists import checklist_sections
 from validation.report.content_cases import cases, failures, volumes, worst
 from validation.report.content_conditions import calibration, repeats, robustness
 from validation.report.document import ReportDocument
+from validation.report.explanations import explanation_blocks
 from validation.report.figures import ALL
 from validation.report.margins import margin_blocks
 from validation.report.terms import Terms
@@ -76,6 +78,11 @@ def report_of(made: Made, language: Language) -> Report:
         ),
         Section(t["s_robustness"], tuple(robustness(terms)), key="robustness"),
         Section(t["s_repeats"], tuple(repeats(terms)), key="repeatability"),
+        Section(
+            t["s_explanations"],
+            tuple(explanation_blocks(made.document.measured.get("explanations", ()), t)),
+            key="explanations",
+        ),
         Section(t["s_failures"], tuple(failures(terms)), key="failures"),
         Section(t["s_worst"], (*worst(terms), *pictures), key="worst"),
         Section(t["s_limits"], tuple(_limits(terms)), key="limits"),
@@ -86,7 +93,8 @@ def report_of(made: Made, language: Language) -> Report:
             checklist_sections(results, language), key="checklists",
         ),
     )  # fmt: skip
-    counts = t["counts"].format(**results["n"])
+    number = terms.counts()
+    counts = t["counts_phantoms" if number["shown"] else "counts"].format(**number)
     return Report(
         title=f"{results['plugin']} {results['version']}",
         kind=t["kind"],
@@ -113,7 +121,9 @@ def _verdict(terms: Terms) -> Iterator[Block]:
     not_met = [item for item in results["verdicts"] if item["verdict"] != "pass"]
     if not_met:
         yield Bullets(tuple(
-            f"{item['criterion']}: {t[item['verdict']]}"
+            item["criterion"]
+            + (f" [{item['stratum']}]" if item["stratum"] not in ("", ALL) else "")
+            + f": {t[item['verdict']]}"
             + (f" ({item['reason']})" if item["reason"] else "")
             for item in not_met
         ))  # fmt: skip
@@ -209,8 +219,8 @@ def _limits(terms: Terms) -> Iterator[Block]:
         sentences.insert(0, t["limit_post_hoc"])
     if results["cohort"].get("seal") == "none":
         sentences.append(t["limit_seal"])
-    if len(results["sites"]) == 1:
-        ((site, patients),) = results["sites"].items()
+    if len(terms.sites()) == 1:
+        ((site, patients),) = terms.sites().items()
         sentences.append(t["limit_sites"].format(site=site, patients=patients))
     sentences += _missing(terms)
     few = [f"{g['name']} (n = {g['n']})" for g in results["groups"]
@@ -243,7 +253,7 @@ def _method(document: ReportDocument, terms: Terms) -> Iterator[Block]:
         (t["cohort_digest"], Code(results["cohort_digest"])),
         *((key.replace("_", " "), value) for key, value in results["cohort"].items()
           if key not in ("name", "version") and value),
-        (t["sites"], ", ".join(f"{site}: {n}" for site, n in results["sites"].items())),
+        (t["sites"], ", ".join(f"{site}: {n}" for site, n in terms.sites().items())),
         (t["criteria_digest"], Code(results["criteria_digest"])),
         *((f"criteria: {key.replace('_', ' ')}", value)
           for key, value in results["criteria"].items() if value),

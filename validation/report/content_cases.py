@@ -5,7 +5,8 @@ Read next: `content_conditions.py`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from governance.report import (
     Block,
@@ -18,6 +19,7 @@ from governance.report import (
     Table,
     number_text,
 )
+from validation.harness.plan import PHANTOM
 from validation.report.figures import ALL
 from validation.report.terms import Terms
 from validation.report.words import roles
@@ -108,7 +110,7 @@ def failures(terms: Terms) -> Iterator[Block]:
         tuple(
             (row["condition"], Number(row["level"], _places(row["level"])), roles(row["given"]),
              *(Number(row[name], 0) for name in names), Number(row["n"], 0))
-            for row in terms.results["outcomes"]
+            for row in _joined(terms.results["outcomes"])
         ),
     )  # fmt: skip
     if not terms.results["reasons"]:
@@ -124,6 +126,17 @@ def failures(terms: Terms) -> Iterator[Block]:
             for row in terms.results["reasons"]
         ),
     )  # fmt: skip
+
+
+def _joined(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return the rows with the presentations of the geometry test as one."""
+    shown = [row for row in rows if row["condition"] == PHANTOM]
+    kept = [row for row in rows if row["condition"] != PHANTOM]
+    if shown:
+        names = ("done", "abstained", "refused", "failed", "n")
+        sums = {name: sum(row[name] for row in shown) for name in names}
+        kept.append({**shown[0], **sums, "level": 0.0})
+    return kept
 
 
 def worst(terms: Terms) -> Iterator[Block]:

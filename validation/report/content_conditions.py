@@ -5,7 +5,8 @@ Read next: `words.py`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from governance.report import (
     Block,
@@ -17,6 +18,7 @@ from governance.report import (
     Table,
     number_text,
 )
+from validation.harness.conditions import SWEEPS
 from validation.report.figures import ALL
 from validation.report.terms import Terms, described
 from validation.report.words import roles
@@ -83,13 +85,19 @@ def robustness(terms: Terms) -> Iterator[Block]:
         found = [row for row in rows if row["sweep"] == sweep]
         if len({row["level"] for row in found}) < 2:
             continue
-        series, words = [], []
+        series, words, lines = [], [], []
+        neutral = SWEEPS[sweep].neutral if sweep in SWEEPS else 0.0
         for given in dict.fromkeys(row["given"] for row in found):
+            plain = [r for r in terms.figures(given, terms.headline) if r["stratum"] == ALL]
             curve = sorted(
-                [(r["level"], r["mean"], r["low"], r["high"]) for r in found if r["given"] == given]
-                + [(0.0, r["mean"], r["low"], r["high"])
-                   for r in terms.figures(given, terms.headline) if r["stratum"] == ALL]
-            )  # fmt: skip
+                (level, r["mean"], r["low"], r["high"])
+                for level, r in (
+                    *((r["level"], r) for r in found if r["given"] == given),
+                    *((neutral, r) for r in plain if neutral is not None),
+                )
+            )
+            if neutral is None:
+                lines += [_unchanged(terms, r) for r in plain]
             series.append(
                 Series(roles(given), tuple((level, mean) for level, mean, _, _ in curve), "both",
                        tuple((low, high) for _, _, low, high in curve))
@@ -101,7 +109,7 @@ def robustness(terms: Terms) -> Iterator[Block]:
             words.append((roles(given), ends))
         caption = t["sweep"].format(title=title, sweep=sweep)
         yield Plot(caption, f"{sweep}: {t['level']}", terms.named(terms.headline), tuple(series),
-                   described=described(words))  # fmt: skip
+                   tuple(lines), described(words))  # fmt: skip
     yield Table(
         t["sweep_table"].format(title=title),
         tuple(Column(t[name]) for name in (
@@ -115,6 +123,12 @@ def robustness(terms: Terms) -> Iterator[Block]:
         ),
         t["intervals"],
     )  # fmt: skip
+
+
+def _unchanged(terms: Terms, row: Mapping[str, Any]) -> tuple[float, str]:
+    """Return the mean of the unchanged input as a line with its label."""
+    value = number_text(Number(row["mean"], terms.digits(terms.headline)), terms.language)
+    return row["mean"], terms.t["unchanged"].format(given=roles(row["given"]), value=value)
 
 
 def repeats(terms: Terms) -> Iterator[Block]:

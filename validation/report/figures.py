@@ -23,7 +23,6 @@ from validation.harness.results import CaseResult, Condition
 
 ALL = "all"
 BASELINE = "baseline"
-LEVEL = 0.95
 ROUND = 6
 Interval = Callable[[Sequence[float], Sequence[str], np.random.Generator], tuple[float, float]]
 """Gives the interval of a mean from values, their groups and a generator."""

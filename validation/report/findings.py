@@ -9,7 +9,7 @@ their n; `content.py` prints them.
     volume_ml beside reference_ml     volumes: Bland-Altman
 
 Source: Bland JM, Altman DG, Lancet 1986;1:307, and Stat Methods Med Res 1999;8:135, 2.1 and 3.1
-(limits of agreement and their intervals). Clopper CJ, Pearson ES, Biometrika 1934;26:404.
+(limits of agreement and their intervals).
 
 Read next: `summary.py`.
 """
@@ -28,7 +28,6 @@ from validation.harness.results import CaseResult, Condition
 from validation.report.figures import (
     ALL,
     BASELINE,
-    LEVEL,
     ROUND,
     Interval,
     baselines,
@@ -38,6 +37,8 @@ from validation.report.figures import (
     generator_of,
     rows_of,
 )
+from validation.statistics.resampling import LEVEL
+from validation.statistics.shares import exact_share
 
 Row = dict[str, Any]
 EXPECTED: Mapping[str, tuple[str, str]] = {"dsc": ("uncertainty_score", "dsc_bound_held")}
@@ -270,16 +271,8 @@ def _reference(cases: Sequence[CaseResult], condition: Condition) -> dict[str, C
 
 
 def _share(count: int, n: int) -> Row:
-    low, high = clopper_pearson(count, n)
+    low, high = exact_share(count, n)
     return {"count": count, "n": n, "share": _r(count / n), "low": _r(low), "high": _r(high)}
-
-
-def clopper_pearson(count: int, n: int, level: float = LEVEL) -> tuple[float, float]:
-    """Return the exact interval of a share."""
-    tail = (1 - level) / 2
-    low = float(stats.beta.ppf(tail, count, n - count + 1)) if count else 0.0
-    high = float(stats.beta.ppf(1 - tail, count + 1, n - count)) if count < n else 1.0
-    return low, high
 
 
 def _finite(item: CaseResult, *names: str) -> bool:

@@ -14,6 +14,7 @@ SHOWN = (
     *("dsc", "nsd_3mm", "hd95_mm", "assd_mm", "added_path_length_mm", "volume_ml", "reference_ml"),
     *("volume_error_ml", "absolute_volume_error_percent", "centroid_error_frame_voxels"),
     *("centroid_error_row_voxels", "centroid_error_column_voxels"),
+    *("dose_score_gy", "dvh_error_gy", "dvh_covered_share"),
 )
 STATED = Metric(
     "uncertainty_score", "Stated expectation", "", "none",

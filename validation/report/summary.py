@@ -22,6 +22,7 @@ from audit import canonical
 from governance.release import digest_of
 from validation.harness.results import CaseResult, RunResults, encode, encode_case
 from validation.report import findings
+from validation.report.explanations import explained
 from validation.report.figures import (
     ALL,
     BASELINE,
@@ -176,7 +177,8 @@ def summarise(
 
 
 def measured(results: RunResults, verdicts: Sequence[Verdict]) -> Values:
-    """Return what of a run differs from machine to machine and from time to time."""
+    """Return what of a run differs from machine to machine and from time to time, and what was
+    measured of explanations."""
     seconds = [item.seconds for item in results.measured]
     memory = [item.peak_memory_mb for item in results.measured]
     plain = [item.seconds for item in results.measured if item.condition.name == BASELINE]
@@ -191,6 +193,7 @@ def measured(results: RunResults, verdicts: Sequence[Verdict]) -> Values:
         "baseline_seconds": _spread(plain),
         "peak_memory_mb": _spread(memory),
         "verdicts": [asdict(item) for item in verdicts if item.timed],
+        "explanations": explained(results.cases, results.seed),
     }
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from governance.report import Language, Number
+from validation.harness.plan import LABORATORY, PHANTOM
 from validation.report.figures import ALL
 
 _DIGITS = {"mm": 1, "ml": 1, "%": 1, "s": 1, "voxel": 2, "Gy": 2, "cm": 1}
@@ -37,6 +38,19 @@ class Terms:
         """Return what the release got, richest first."""
         given = {row["given"] for row in self.results["figures"]}
         return sorted(given, key=lambda item: (-len(item), item))
+
+    def sites(self) -> dict[str, int]:
+        """Return the number of patients of each site; phantoms are none."""
+        return {site: n for site, n in self.results["sites"].items() if site != LABORATORY}
+
+    def counts(self) -> dict[str, int]:
+        """Return cases and patients, phantoms and how often one was shown, and results in all."""
+        n, phantoms = self.results["n"], self.results["sites"].get(LABORATORY, 0)
+        shown = sum(row["n"] for row in self.results["outcomes"] if row["condition"] == PHANTOM)
+        return {
+            "cases": n["cases"] - shown, "patients": n["patients"] - phantoms,
+            "phantoms": phantoms, "shown": shown, "results": n["results"],
+        }  # fmt: skip
 
     def figures(self, given: str, metric: str = "") -> list[Mapping[str, Any]]:
         """Return the figures of one input, of one metric or all."""

@@ -24,6 +24,7 @@ from models.training.contouring.cases import CachedCase, Case, cache_case
 from models.training.contouring.recipe import Recipe
 from models.training.contouring.sampling import draw_sample
 from models.unet.network import UNet3d
+from models.unet.processor import native_bf16
 
 CHECKPOINT_EVERY = 100
 TensorTriple = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
@@ -39,15 +40,6 @@ class TrainingState:
     average: UNet3d
     optimizer: torch.optim.AdamW
     step: int = 0
-
-
-def native_bf16() -> bool:
-    """Return whether the processor multiplies bfloat16 itself (else it is 100 times slower)."""
-    try:
-        flags = Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    except OSError:
-        return False
-    return "avx512_bf16" in flags or "amx_bf16" in flags
 
 
 def new_state(recipe: Recipe, fold: int) -> TrainingState:

@@ -18,9 +18,9 @@ from safetensors.torch import load_file, save
 from models.dose.predict import networks_of
 from models.dose.voxels import PREFIX, named_weights
 from models.training.dose.packs import prepare_all, split
-from models.training.dose.recipe import STAGES, VOXELS, recipe_digest
+from models.training.dose.recipe import STAGES, VOXEL_STAGES, VOXELS, recipe_digest
 from models.training.dose.train import Training, run
-from models.training.dose.voxels import train_voxels
+from models.training.dose.voxels import draw_all, train_voxels
 from models.weights.store import store_role
 
 SOURCE = "Trained on OpenKBP (Babier et al. 2021, Med Phys 48:5549; github.com/ababier/open-kbp)"
@@ -45,12 +45,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--packs", type=Path, required=True, help="folder of training packs")
     parser.add_argument("--work", type=Path, required=True)
-    parser.add_argument("--stage", choices=[VOXELS.name, *sorted(STAGES)], default=VOXELS.name)
+    parser.add_argument("--stage", choices=[*VOXEL_STAGES, *sorted(STAGES)], default=VOXELS.name)
     parser.add_argument("--start", type=Path, help="weights of the stage before")
     parser.add_argument("--minutes", type=float, default=math.inf, help="end the stage by then")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--every-s", type=float, default=600.0, help="between two scores")
-    parser.add_argument("--seed", type=int, help="of the voxel stage; else the recipe's")
+    parser.add_argument("--seed", type=int, help="of a voxel stage; else the recipe's")
+    parser.add_argument("--every", action="store_true", help="hold nobody back (voxel stages)")
     parser.add_argument(
         "--store", type=Path, nargs="+", help="store the stage's weights; several voxel networks"
     )
@@ -59,16 +60,22 @@ def main() -> None:
     names = sorted(path.stem for path in arguments.packs.glob("*.npz"))
     learnt, held_back = split(names)
     if arguments.store:
-        recipe = recipe_digest(STAGES.get(arguments.stage, VOXELS))
-        member = (together(arguments.store), 0, recipe, learnt)
+        voxel_stage = VOXEL_STAGES.get(arguments.stage, VOXELS)
+        recipe = recipe_digest(STAGES.get(arguments.stage, voxel_stage))
+        trained_on = names if arguments.every else learnt
+        member = (together(arguments.store), 0, recipe, trained_on)
         store_role("dose", [member], SOURCE, LICENCE)
         return
     prepared = arguments.work / "cache" / "train"
     prepare_all(arguments.packs, prepared)
-    if arguments.stage == VOXELS.name:
-        voxels = VOXELS if arguments.seed is None else replace(VOXELS, seed=arguments.seed)
-        work = arguments.work / f"{VOXELS.name}-{voxels.seed}"
-        train_voxels(voxels, prepared, learnt, held_back, work)
+    if arguments.stage in VOXEL_STAGES:
+        voxels = VOXEL_STAGES[arguments.stage]
+        if arguments.seed is not None:
+            voxels = replace(voxels, seed=arguments.seed)
+        kept = [] if arguments.every else held_back
+        work = arguments.work / f"{voxels.name}-{voxels.seed}{'-every' if arguments.every else ''}"
+        drawn = draw_all(prepared, [*learnt, *held_back], voxels)
+        train_voxels(voxels, drawn, [n for n in names if n not in kept], kept, work)
         return
     stage = STAGES[arguments.stage]
     training = Training(stage, arguments.work / stage.name, arguments.start)

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from models.dose.inputs import crop, prepare
+from models.dose.inputs import FIELDS, RAYS, Prepared, crop, prepare
 from models.dose.patient import LEVELS, ORGANS, Patient
 
 FloatArray = NDArray[np.float32]
@@ -28,7 +28,10 @@ HELD_BACK = 40
 
 @dataclass(frozen=True, slots=True)
 class TrainingCase:
-    """Hold one prepared patient: channels, dose in the crop (Gy) and structures in `STRUCTURES`."""
+    """Hold one prepared patient: channels, dose in the crop (Gy) and structures in `STRUCTURES`.
+
+    `fields` is that of `inputs.Prepared`; only the voxel networks read it, so it may be left out.
+    """
 
     name: str
     continuous: NDArray[np.float16]
@@ -36,6 +39,20 @@ class TrainingCase:
     targets: BoolArray
     dose_gy: NDArray[np.float16]
     voxel_mm: tuple[float, float, float]
+    fields: NDArray[np.float16]
+
+    @property
+    def prepared(self) -> Prepared:
+        """Return what a prediction in the crop runs on."""
+        sides = [slice(0, side) for side in self.dose_gy.shape]
+        return Prepared(
+            self.continuous.astype(np.float32),
+            self.masks,
+            (sides[0], sides[1], sides[2]),
+            1.0,
+            self.voxel_mm,
+            self.fields.astype(np.float32),
+        )
 
 
 def read_pack(path: Path) -> tuple[Patient, FloatArray]:
@@ -91,6 +108,7 @@ def keep_prepared(path: Path, folder: Path) -> None:
         targets=np.packbits(np.stack(levels), axis=0),
         dose_gy=crop(dose, prepared.box, 0.0).astype(np.float16),
         voxel_mm=np.asarray(patient.voxel_mm),
+        fields=prepared.fields.astype(np.float16),
     )
     part.rename(out)
 
@@ -109,8 +127,8 @@ def prepare_all(packs: Path, folder: Path, workers: int = 1) -> list[str]:
     return [path.stem for path in paths]
 
 
-def load_case(folder: Path, name: str) -> TrainingCase:
-    """Return a prepared patient."""
+def load_case(folder: Path, name: str, fields: bool = False) -> TrainingCase:
+    """Return a prepared patient, with what the fields give its voxels or without."""
     with np.load(folder / f"{name}.npz") as kept:
         spacing = [float(step) for step in kept["voxel_mm"]]
         return TrainingCase(
@@ -120,4 +138,5 @@ def load_case(folder: Path, name: str) -> TrainingCase:
             np.unpackbits(kept["targets"], axis=0, count=len(LEVELS)).astype(bool),
             kept["dose_gy"],
             (spacing[0], spacing[1], spacing[2]),
+            kept["fields"] if fields else np.empty((len(FIELDS) + len(RAYS), 0), np.float16),
         )

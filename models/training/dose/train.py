@@ -1,7 +1,8 @@
 """Train one stage, with checkpoints; it goes on where it stopped.
 
 1. Draw a patient and, half of the time, mirror it left to right (the nine fields are symmetric);
-   as often turn and stretch it a little in the axial plane (`turned`).
+   as often turn and stretch it a little in the axial plane (`turned`), in one stage also by a
+   multiple of the angle between the fields, as C3D does (Liu et al. 2021, doi 10.1002/mp.15034).
 2. Mean absolute error in the possible-dose mask, late also the difference of DVH points.
 3. AdamW, cosine, gradient clipped to norm 1; an average of the weights is kept beside.
 4. Every `every_s` seconds: score the held-back training patients, write a checkpoint.
@@ -24,15 +25,18 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.nn import functional
 
-from models.dose.inputs import CONTINUOUS
-from models.dose.network import DoseNet
+from models.dose.inputs import CHANNELS, CONTINUOUS, GRANULARITY, PLAN
+from models.dose.network import DoseNet, Residual
 from models.dose.patient import ORGANS, TOP_GY
 from models.dose.predict import networks_of
-from models.training.contouring.train import native_bf16
 from models.training.dose.packs import TrainingCase, load_case
 from models.training.dose.recipe import Stage
 from models.training.dose.score import dvh_difference
+from models.unet.processor import native_bf16
 
+FIELDS = 9
+FIELD_STEP = 360.0 / FIELDS
+"""Degrees between two fields of the plans."""
 MIRROR = {"RightParotid": "LeftParotid", "LeftParotid": "RightParotid"}
 MIRRORED = [len(CONTINUOUS) + 1 + ORGANS.index(MIRROR.get(name, name)) for name in ORGANS]
 """Where the channel of each organ stands after a mirror: right and left change places."""
@@ -73,30 +77,52 @@ def mirror(batch: Batch) -> Batch:
     return Batch(channels, batch.dose_gy.flip(1), batch.targets.flip(2), batch.voxel_mm3)
 
 
+def upside_down(batch: Batch) -> Batch:
+    """Return the patient with the slices in reverse, as the coplanar fields see it the same."""
+    return Batch(
+        batch.channels.flip(4), batch.dose_gy.flip(2), batch.targets.flip(3), batch.voxel_mm3
+    )
+
+
 def turned(batch: Batch, degrees: float, scale: float) -> Batch:
-    """Return the patient turned about the slice axis and stretched; all channels move together."""
-    rows, columns = batch.channels.shape[2:4]
+    """Return the patient turned about the slice axis and stretched; all channels move together.
+
+    The grid is the box of the turned possible-dose mask, each side a multiple of 16 voxels.
+    """
     angle = math.radians(degrees)
-    cosine, sine = math.cos(angle) / scale, math.sin(angle) / scale
-    step = columns / rows  # a turn in voxels, and not in shares of unequal sides
-    matrix = torch.tensor([[[cosine, -sine / step, 0.0], [sine * step, cosine, 0.0]]])
-    grid = functional.affine_grid(matrix, [1, 1, rows, columns], align_corners=False)
+    turn = torch.tensor([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
+    before = torch.tensor(batch.channels.shape[2:4])
+    seen = batch.allowed.any(dim=2).nonzero() - (before - 1) / 2
+    there = scale * seen @ turn.T
+    low, high = there.amin(dim=0), there.amax(dim=0)
+    sides = [
+        max(GRANULARITY, -(-int(size) // GRANULARITY) * GRANULARITY) for size in high - low + 1
+    ]
+    offset = [(size - 1) / 2 for size in batch.channels.shape[2:4]]
+    first = [
+        round(float(centre) - (side - 1) / 2 + half) - half  # on the voxels where nothing turns
+        for side, centre, half in zip(sides, (low + high) / 2, offset, strict=True)
+    ]
+    axes = [torch.arange(side) + start for side, start in zip(sides, first, strict=True)]
+    places = torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1) @ turn / scale
+    grid = (2 * (places + (before - 1) / 2) + 1) / before - 1
+    grid = grid.flip(2)[None]
     count = len(CONTINUOUS)
     values = torch.cat([batch.channels[0, :count], batch.dose_gy[None]])
     masks = torch.cat([batch.channels[0, count:], batch.targets.float()])
     moved = _moved(values, grid, "bilinear", "border")
     masks = _moved(masks, grid, "nearest", "zeros")
-    organs = batch.channels.shape[1]
-    channels = torch.cat([moved[:count], masks[: organs - count]])[None]
-    return Batch(channels, moved[count], masks[organs - count :] > 0, batch.voxel_mm3 / scale**2)
+    organs = batch.channels.shape[1] - count
+    channels = torch.cat([moved[:count], masks[:organs]])[None]
+    return Batch(channels, moved[count], masks[organs:] > 0, batch.voxel_mm3 / scale**2)
 
 
 def _moved(values: torch.Tensor, grid: torch.Tensor, mode: str, padding: str) -> torch.Tensor:
     """Return volumes (N, R, C, S) sampled on an axial grid, slice by slice."""
     flat = values.permute(0, 3, 1, 2).flatten(0, 1)[None]
     moved = functional.grid_sample(flat, grid, mode, padding, align_corners=False)
-    count, rows, columns, slices = values.shape
-    return moved.view(count, slices, rows, columns).permute(0, 2, 3, 1)
+    count, slices = values.shape[0], values.shape[3]
+    return moved.view(count, slices, *grid.shape[1:3]).permute(0, 2, 3, 1)
 
 
 def slab_of(batch: Batch, start: int, size: int) -> Batch:
@@ -124,9 +150,15 @@ class Training:
             network, _ = networks_of(values)
             if network is not None:
                 self.network.load_state_dict(network.state_dict())
+        for block in self.network.modules():
+            if isinstance(block, Residual):
+                block.left_out = stage.left_out
         self.average = {name: value.clone() for name, value in self.network.state_dict().items()}
         self.optimiser = torch.optim.AdamW(
-            self.network.parameters(), stage.learning_rate, weight_decay=stage.weight_decay
+            self.network.parameters(),
+            stage.learning_rate,
+            weight_decay=stage.weight_decay,
+            fused=True,
         )
         self.generator = np.random.default_rng(stage.seed)
         self.step, self.seconds = 0, 0.0
@@ -165,19 +197,36 @@ class Training:
         network.load_state_dict(self.average)
         return network.eval()
 
+    def varied(self, batch: Batch, whole: bool) -> Batch:
+        """Return a part of a patient, or all, changed by chance in ways that plans do not mind."""
+        stage, chance = self.stage, self.generator
+        size, slices = stage.slab, batch.dose_gy.shape[2]
+        if not whole and slices > size:
+            batch = slab_of(batch, 2 * int(chance.integers((slices - size) // 2 + 1)), size)
+        late = stage.as_they_are if whole else 1.0
+        if chance.random() < 0.5 * late:
+            batch = mirror(batch)
+        if chance.random() < stage.upside_down * late:
+            batch = upside_down(batch)
+        degrees = 0.0
+        if chance.random() < stage.field_turns * late:
+            degrees = FIELD_STEP * int(chance.integers(1, FIELDS))
+        if degrees or chance.random() < 0.5:
+            degrees += float(chance.uniform(-1, 1)) * stage.turn_degrees
+            scale = 1 + float(chance.uniform(-1, 1)) * stage.stretch
+            if batch.allowed.any():
+                batch = turned(batch, degrees, scale)
+        if stage.plan_mixed:
+            part = float(chance.normal(0, stage.plan_mixed))
+            batch.channels[:, PLAN] += part * (
+                batch.channels[:, CHANNELS.index("sparing_plan")] - batch.channels[:, PLAN]
+            )
+        return batch
+
     def advance(self, batch: Batch, done: float) -> float:
         """Take one step and return the mean absolute error; `done` is the share of the stage."""
         whole = done >= self.stage.slab_share
-        if self.generator.random() < 0.5:
-            batch = mirror(batch)
-        if self.generator.random() < 0.5:
-            degrees = float(self.generator.uniform(-1, 1)) * self.stage.turn_degrees
-            scale = 1 + float(self.generator.uniform(-1, 1)) * self.stage.stretch
-            batch = turned(batch, degrees, scale)
-        size = self.stage.slab
-        if not whole and batch.dose_gy.shape[2] > size:
-            start = 2 * int(self.generator.integers((batch.dose_gy.shape[2] - size) // 2 + 1))
-            batch = slab_of(batch, start, size)
+        batch = self.varied(batch, whole)
         rate = self.stage.learning_rate * min(1.0, (self.step + 1) / self.stage.warm_up)
         rate *= 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
         for group in self.optimiser.param_groups:
@@ -196,7 +245,9 @@ class Training:
             )
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
-        nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
+        norm = nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
+        if not torch.isfinite(norm):  # a bfloat16 weight gradient over two slices, now and then
+            return float("nan")
         self.optimiser.step()
         self.step += 1
         decay = min(self.stage.ema_decay, (1 + self.step) / (10 + self.step))
@@ -211,7 +262,9 @@ def score(network: nn.Module, folder: Path, names: Sequence[str]) -> tuple[float
     errors, differences = [], []
     for name in names:
         batch = as_batch(load_case(folder, name))
-        predicted = network(batch.channels)[0].clamp(min=0) * TOP_GY
+        channels = batch.channels.contiguous(memory_format=torch.channels_last_3d)
+        with torch.autocast("cpu", torch.bfloat16, enabled=native_bf16()):
+            predicted = network(channels)[0].float().clamp(min=0) * TOP_GY
         errors.append(float((predicted - batch.dose_gy).abs()[batch.allowed].mean()))
         differences.append(
             float(

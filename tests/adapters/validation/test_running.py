@@ -81,6 +81,12 @@ def test_the_same_question_gives_the_same_digest(tmp_path: Path) -> None:
     assert read_results(folder) == first
     assert {RESULTS, MEASURED, "request.json"} <= {item.name for item in folder.iterdir()}
     assert len(list((folder / "cases").iterdir())) == 3
+    assert {path.name for path in (folder / "pictures").iterdir()} == {
+        f"case-{number}--{given}.png" for number in (0, 1) for given in ("ct", "ct+pet")
+    }
+    for path in (folder / "pictures").iterdir():
+        other = tmp_path / "two" / asked.plan.run_id / "pictures" / path.name
+        assert path.read_bytes() == other.read_bytes()
 
 
 def test_criteria_come_before_the_first_result(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ shift of contours, a changed acquisition on real images; and what a case costs. 
 environments of their own (`make peers`); one that is not installed is named and left out.  The
 setting of a peer is the fastest of its grid that keeps 90 % of the run length on quiet streams.
 
-Read next: `labelled.py`, `contours.py`, `images.py`.
+Read next: `labelled.py`, `contours.py`, `images.py`, `plan_items.py`.
 """
 
 from __future__ import annotations
@@ -29,14 +29,21 @@ from governance.monitoring.conformal import Ranks, follow_ranks
 from governance.monitoring.run_length import Delays, delays, mean_run_length
 from governance.monitoring.sums import Sums, follow
 from governance.monitoring.tails import both_tails
-from validation.benchmarks.drift import contours, images, labelled
+from validation.benchmarks.drift import contours, images, labelled, plan_items
+from validation.benchmarks.drift.matching import Matched, at_run_length, window_tests
 
 PEERS = ("river", "frouros", "alibi-detect")
 SCRIPT = Path(__file__).resolve().parents[3] / "adapters" / "benchmarks" / "peers"
 SEED = 20261126
 QUIET_LENGTH = 4000
 """Cases of a stream without a change, by which run lengths are measured."""
+QUIET_STUDIES = 2000
 _COST_CASES, _COST_NUMBERS = 200, 14
+
+
+def few(streams: int) -> int:
+    """Return how many streams go case by case through an item of the plan."""
+    return max(10, streams // 10)
 
 
 def _delay(found: Delays) -> str:
@@ -71,9 +78,8 @@ def labelled_lines(streams: int, seed: int, peers: Path) -> Iterator[str]:
         yield f"  {story}: ours, changed from the first patient on: {_delay(at_once)}"
         chunks = delays(labelled.chunks(stories[story], floor), labelled.QUIET_CASES)
         yield f"  {story}: AUC of 50-patient chunks {_delay(chunks)}"
-    few = max(20, streams // 5)
     arrays = {
-        "quiet": still.loss[:few],
+        "quiet": still.loss[: max(20, streams // 5)],
         "changed": stories["events move"].loss,
         "reference": labelled.quiet(1, 500, generator).loss[0],
         "run_length": np.array(labelled.RUN_LENGTH),
@@ -128,10 +134,15 @@ def contour_lines(streams: int, seed: int, _: Path) -> Iterator[str]:
             f"  scatter {scatter} mm: false alarms in {contours.NO_CHANGE} quiet cases: ours "
             f"{found.false_ours}, chunks {found.false_chunks} of {found.streams} streams"
         )
+        item = plan_items.shift(scatter, few(streams), generator)
+        yield (
+            f"  scatter {scatter} mm: the plan's item, case by case {_delay(item.delays)}; within "
+            f"{contours.GOAL_CASES:g} {100 * item.within:.1f} %"
+        )
 
 
-def image_lines(streams: int, seed: int, _: Path) -> Iterator[str]:
-    """Yield the table of changes on real images."""
+def image_lines(streams: int, seed: int, peers: Path) -> Iterator[str]:
+    """Yield the table of changes on real images: ours, the plan's item with tags, peers."""
     generator = np.random.default_rng(seed + 2)
     yield (
         f"acquisition on real CTs by image alone, {images.WINDOW} reference and "
@@ -143,7 +154,8 @@ def image_lines(streams: int, seed: int, _: Path) -> Iterator[str]:
             yield f"  {data}: data absent"
             continue
         tables = images.pool(data, generator)
-        found, quiet = images.measure(data, tables, streams, 2000, generator)
+        drawn = images.draw(tables, streams, QUIET_STUDIES, generator)
+        found, quiet, matched = images.measure(data, tables, drawn, generator)
         for item in found:
             yield (
                 f"  {data} ({item.patients} patients), {item.change}: {_delay(item.delays)}; "
@@ -153,6 +165,39 @@ def image_lines(streams: int, seed: int, _: Path) -> Iterator[str]:
         yield (
             f"  {data}: {quiet.alarms} alarms in {quiet.streams} quiet streams of {quiet.cases} "
             f"studies; run length {value:.0f} [{least:.0f}, {most:.0f}]"
+        )
+        for line in plan_items.acquisition(tables, few(streams), generator):
+            yield (
+                f"  {data}, {line.change}, with its tags, the plan's item: {_delay(line.delays)}; "
+                f"within ten {100 * line.within:.1f} %"
+            )
+        yield from _matched_lines(data, matched)
+        yield from _window_lines(data, drawn, peers)
+
+
+def _window_lines(data: str, drawn: images.Streams, peers: Path) -> Iterator[str]:
+    """Yield what sliding two-sample tests find on the same streams at the same run length."""
+    python = peers / "frouros" / "bin" / "python"
+    if not python.exists():
+        yield "  frouros: not installed (make peers)"
+        return
+    quiet = drawn.quiet[: max(10, len(drawn.quiet) // 5)]
+    tables = {"windows": drawn.windows, "quiet": quiet, **drawn.changed}
+    for method, statistics in window_tests(python, SCRIPT / "drift_windows.py", tables).items():
+        still = statistics.pop("quiet")
+        yield from _matched_lines(
+            data,
+            at_run_length(
+                f"frouros {method}", still, statistics, images.QUIET_CASES, images.RUN_LENGTH
+            ),
+        )
+
+
+def _matched_lines(data: str, matched: Matched) -> Iterator[str]:
+    for change, found in matched.delays.items():
+        yield (
+            f"  {data}, {change}, {matched.method} at {matched.level:.4g} (measured run length "
+            f"{matched.run_length:.0f}): {_delay(found)}"
         )
 
 

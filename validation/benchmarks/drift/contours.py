@@ -36,7 +36,8 @@ RUN_LENGTH = 50_000.0
 MISS = 0.005
 GOAL_CASES, GOAL_FALSE = 15.0, 0.01
 CHUNK = 50
-_AXES = 3
+AXES = ("shift_x_mm", "shift_y_mm", "shift_z_mm")
+_AXES = len(AXES)
 _HARDLY_EDITED, _REST = 1 / 3, 0.1
 
 

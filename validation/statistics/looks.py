@@ -1,57 +1,15 @@
-"""The intervals and error budgets that criteria are judged by; seeded and exact where they can be.
+"""Error budgets over several looks at the same patients, and how many patients a question needs.
 
-Percentile bootstrap over patients (Efron and Tibshirani 1993, 13.3); exact binomial interval
-(Clopper and Pearson 1934); alpha spending (Lan and DeMets, Biometrika 1983; 70: 659-663).
+Alpha spending: Lan and DeMets, Biometrika 1983;70:659.
 
-Read next: `judging.py`.
+Read next: `resampling.py`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
 
-import numpy as np
-from numpy.typing import NDArray
 from scipy import stats
-
-FloatArray = NDArray[np.float64]
-Statistic = Callable[[FloatArray], FloatArray]
-
-
-def bootstrap(
-    values: Sequence[float],
-    generator: np.random.Generator,
-    level: float,
-    resamples: int,
-    statistic: Statistic | None = None,
-) -> tuple[float, float]:
-    """Return the percentile interval of a statistic of one value per patient.
-
-    Parameters
-    ----------
-    statistic : from (resamples, n) to (resamples,); the mean where it is None.
-    """
-    array = np.asarray(values, dtype=np.float64)
-    drawn = array[generator.integers(0, len(array), (resamples, len(array)))]
-    found = drawn.mean(axis=1) if statistic is None else statistic(drawn)
-    tail = (1 - level) / 2
-    low, high = np.quantile(found, [tail, 1 - tail])
-    return float(low), float(high)
-
-
-def exact_share(hits: int, n: int, level: float) -> tuple[float, float]:
-    """Return the exact interval of a share: Beta(tail; k, n - k + 1), Beta(1 - tail; k + 1, n - k).
-
-    Examples
-    --------
-    >>> [round(end, 4) for end in exact_share(8, 8, 0.95)]
-    [0.6306, 1.0]
-    """
-    tail = (1 - level) / 2
-    low = 0.0 if hits == 0 else float(stats.beta.ppf(tail, hits, n - hits + 1))
-    high = 1.0 if hits == n else float(stats.beta.ppf(1 - tail, hits + 1, n - hits))
-    return low, high
 
 
 def spent(fraction: float, alpha: float, rule: str) -> float:

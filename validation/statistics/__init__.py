@@ -1,0 +1,1 @@
+"""Intervals, error budgets and sizes that criteria and reports share; read `resampling.py`."""
