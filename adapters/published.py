@@ -19,6 +19,7 @@ from adapters.governance.persons import DEMONSTRATOR
 from adapters.keys import SiteKeys
 from adapters.release_builder import assemble, newest_published
 from adapters.release_members import package_folder
+from adapters.writing import writing
 from governance.ports import Deployment
 from governance.release import MANIFEST, attach, digest_of, folder_name, open_release
 from governance.signing import FOLDER, sign
@@ -31,11 +32,17 @@ DEMO_WAIVER = timedelta(days=30)
 
 
 def sign_bundle(keys: SiteKeys, bundle: Path, now: datetime) -> Path:
-    """Add this site's signature to a bundle, outside its digest, and return its path."""
+    """Add this site's signature to a bundle, outside its digest, and return its path.
+
+    Raises
+    ------
+    StorageError : the bundle cannot be written; it is as it was.
+    """
     release = open_release(bundle)
     release.verify()
     signature = sign(release.digest, keys.release, keys.release_key_id, "release", now)
-    attach(bundle, f"{FOLDER}{keys.release_key_id}.json", signature)
+    with writing(bundle):
+        attach(bundle, f"{FOLDER}{keys.release_key_id}.json", signature)
     return bundle
 
 

@@ -24,6 +24,7 @@ from adapters.release_members import (
     training_of,
     weight_folders,
 )
+from adapters.writing import write_whole
 from audit.errors import NotFoundError, ReleaseError, ReleaseTamperedError
 from governance.release import (
     MANIFEST,
@@ -171,9 +172,8 @@ def _stored_weight(name: str, digest: str, folders: tuple[Path, ...]) -> bytes:
 
 
 def _write_bundle(out: Path, plugin: str, plugin_version: str, raw: bytes) -> Path:
-    out.mkdir(parents=True, exist_ok=True)
     path = out / f"{plugin}-{plugin_version}.osteon"
-    path.write_bytes(raw)
+    write_whole(path, raw, make_folder=True)
     return path
 
 

@@ -24,6 +24,7 @@ import threading
 import zipfile
 import zlib
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -221,14 +222,25 @@ def verify_unpacked(folder: Path) -> Release:
 
 
 def attach(path: Path, name: str, content: bytes) -> None:
-    """Add an attachment to a bundle on disk, or replace it; the digest stays the same."""
+    """Add an attachment to a bundle on disk, or replace it; the digest stays the same.
+
+    Raises
+    ------
+    OSError : it cannot be written; the bundle is as it was, and nothing lies beside it.
+    """
     release = open_release(path)
     members = {member: release.member(member) for member in release.members}
     attachments = {other: release.attachment(other) for other in release.attachments}
     raw = pack(release.source(MANIFEST), members, {**attachments, name: content})
     building = path.with_name(path.name + ".new")
-    _write(building, raw)
-    building.replace(path)
+    try:
+        building.unlink(missing_ok=True)  # of a process that died: it may not be written over
+        _write(building, raw)
+        building.replace(path)
+    except OSError:
+        with suppress(OSError):
+            building.unlink(missing_ok=True)
+        raise
 
 
 def unpack(release: Release, folder: Path) -> Path:

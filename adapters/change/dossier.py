@@ -17,6 +17,7 @@ from adapters.governance.persons import Person
 from adapters.technical_file.acts import draft_declaration
 from adapters.technical_file.build import look, marking_of
 from adapters.technical_file.documents import documents
+from adapters.writing import write_whole
 from audit import canonical
 from audit.errors import NotFoundError, RefusalError
 from governance.certificate import ATTACHMENT
@@ -62,9 +63,7 @@ def make_dossier(
     raw = dossier.pack(files, request, wanted, site.keys.sealer, site.now())
     index = dossier.open_dossier(raw, site.registry.trust())
     _keep(site, digest, raw, index, person)
-    building = out.with_name(f".{out.name}.new")
-    building.write_bytes(raw)
-    building.replace(out)
+    write_whole(out, raw)
     return index
 
 

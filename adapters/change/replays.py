@@ -23,6 +23,7 @@ import numpy as np
 
 from adapters.database.runs import FOLDER, RunRow
 from adapters.study_facts import study_facts
+from adapters.writing import write_whole
 from audit.errors import NotFoundError, SuiteError
 from governance.change.proofs import ROUTING_DAYS, SMALLEST_REPLAY
 from plugins.host.findings import Segmentation
@@ -123,9 +124,7 @@ def routing_replay(site: Site, old: str, new: str, *, days: int = ROUTING_DAYS) 
 
 def write_replay(content: Mapping[str, Any], out: Path) -> Path:
     """Write a replay as JSON and return its path."""
-    building = out.with_name(out.name + ".new")
-    building.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-    building.replace(out)
+    write_whole(out, (json.dumps(content, indent=1, sort_keys=True) + "\n").encode())
     return out
 
 

@@ -14,6 +14,7 @@ from adapters.change.acts import DECIDERS, MAKERS, require_role
 from adapters.change.evidence import PURPOSE, SIGNATURE, read_document
 from adapters.governance.persons import Person
 from adapters.keys import signing_key
+from adapters.writing import write_whole
 from governance.change import plan_signing
 from governance.change.plan_signing import sign_plan
 from governance.release import digest_of
@@ -37,7 +38,9 @@ def sign_evidence(site: Site, path: Path, person: Person) -> Path:
     key, key_id = signing_key(site.home, PURPOSE, site.now())
     signature = sign(digest, key, key_id, PURPOSE, site.now())
     site.configuration_changed("evidence-signed", "", digest, person.account_id)
-    return _write(path.with_name(path.name + SIGNATURE), signature)
+    place = path.with_name(path.name + SIGNATURE)
+    write_whole(place, signature)
+    return place
 
 
 def sign_plan_file(site: Site, path: Path, out: Path, person: Person) -> Path:
@@ -52,11 +55,5 @@ def sign_plan_file(site: Site, path: Path, out: Path, person: Person) -> Path:
     key, key_id = signing_key(site.home, plan_signing.PURPOSE, site.now())
     signed = sign_plan(read_document(path), key, key_id, site.now())
     site.configuration_changed("plan-signed", "", digest_of(signed), person.account_id)
-    return _write(out, signed)
-
-
-def _write(path: Path, content: bytes) -> Path:
-    building = path.with_name(path.name + ".new")
-    building.write_bytes(content)
-    building.replace(path)
-    return path
+    write_whole(out, signed)
+    return out

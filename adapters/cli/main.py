@@ -50,6 +50,7 @@ from adapters.cli import (
     witness,
 )
 from adapters.cli.terminal import report_error
+from adapters.writing import as_storage_error
 from audit.errors import SuiteError
 
 GOVERNANCE = (governance_back, governance_drill, governance_history)
@@ -125,6 +126,10 @@ def main() -> None:
         app()
     except SuiteError as error:
         sys.exit(report_error(error))
+    except OSError as error:
+        if error.errno is None:
+            raise
+        sys.exit(report_error(as_storage_error(error, "to read and write")))
 
 
 if __name__ == "__main__":

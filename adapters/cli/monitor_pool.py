@@ -29,11 +29,12 @@ def export(
 ) -> None:
     """Write the signed evidence of a release for pooling, by month and without a case."""
     from adapters.monitoring.pooling import export_aggregate
+    from adapters.writing import write_whole
     from governance.release import digest_of
 
     with deciding(home, config) as (site, person):
         raw = export_aggregate(site, site.registry.find(name).digest, person, to)
-    output.write_bytes(raw)
+    write_whole(output, raw)
     typer.echo(f"{output}: {digest_of(raw)}")
 
 

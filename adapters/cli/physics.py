@@ -63,10 +63,11 @@ def gamma(
     document = _gamma_document(result)
     if png:
         from adapters.documents.plots import gamma_png
+        from adapters.writing import write_whole
 
         rate = document["pass_rate_percent"]
-        png.write_bytes(
-            gamma_png(result.sampled, f"{rate:.2f} % pass" if rate is not None else "none")
+        write_whole(
+            png, gamma_png(result.sampled, f"{rate:.2f} % pass" if rate is not None else "none")
         )
     if as_json:
         return echo_json(document)
@@ -163,8 +164,9 @@ def dvh(
         raise InputError("expected a region with closed contours, found none")
     if png:
         from adapters.documents.plots import dvh_png
+        from adapters.writing import write_whole
 
-        png.write_bytes(dvh_png(histograms))
+        write_whole(png, dvh_png(histograms))
     frames = {structures.frame_of_reference_uid, dose.geometry.frame_of_reference_uid}
     notes = [FRAMES_DIFFER] if len(frames) > 1 else []
     if as_json:

@@ -37,11 +37,12 @@ def export_report(
     from adapters.home import locate
     from adapters.validation.kept_runs import read_run
     from adapters.validation.peers import export_report as export
+    from adapters.writing import write_whole
     from governance.release import digest_of
 
     with open_site(locate(home), config) as site:
         raw = export(site, read_run(site, run, cohort), signed_in(site), name)
-    output.write_bytes(raw)
+    write_whole(output, raw)
     if as_json:
         echo_json({"file": str(output), "sha256": digest_of(raw)})
     else:
@@ -73,10 +74,11 @@ def pool(
     found = pool_files(reports, tuple(key for file in files for key in load_trust(file)))
     if html is not None:
         from adapters.documents.report_html import report_html
+        from adapters.writing import write_whole
         from validation.pooling.page import pooled_report
 
         page = pooled_report(found, "de" if language == "de" else "en")
-        html.write_text(report_html(page), encoding="utf-8")
+        write_whole(html, report_html(page).encode())
     if as_json:
         echo_json(found)
         return

@@ -29,6 +29,7 @@ from adapters.model_import.card import write_card
 from adapters.model_import.source import Opened, open_model, read_document
 from adapters.model_import.statement import ReleaseStatement, read_release_statement
 from adapters.release_members import CARD, SBOM, carried_code, library_pins
+from adapters.writing import write_whole
 from audit.errors import ModelImportError, NotFoundError
 from governance.release import build, digest_of
 from models.importers import description as descriptions
@@ -78,11 +79,8 @@ def import_model(
     imported = _read(opened, read_statement(document), document)
     probe(imported)
     raw = _bundle(stated, imported)
-    out.mkdir(parents=True, exist_ok=True)
     target = out / f"{stated.name}-{stated.version}.osteon"
-    building = target.with_suffix(".new")
-    building.write_bytes(raw)
-    building.replace(target)
+    write_whole(target, raw, make_folder=True)
     return target
 
 

@@ -23,6 +23,7 @@ from adapters.monitoring.log_reading import LogReading, read_log
 from adapters.monitoring.outcomes import KIND as OUTCOMES
 from adapters.monitoring.performance import performance_of
 from adapters.monitoring.plans import plan_of
+from adapters.writing import write_whole
 from audit import canonical
 from audit.errors import NotFoundError
 from audit.merkle import read_frontier
@@ -102,16 +103,15 @@ def write_report(
     ------
     ConfigurationError : WeasyPrint is not installed; JSON and page are written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     name = NAMES.get(str(document["kind"]), str(document["kind"]))
     html = report_html(report(unsealed(document)))
     paths = folder / f"{name}.json", folder / f"{name}.html"
-    paths[0].write_bytes(canonical.encode(dict(document)))
-    paths[1].write_text(html, "utf-8")
+    write_whole(paths[0], canonical.encode(dict(document)), make_folder=True)
+    write_whole(paths[1], html.encode())
     if not pdf:
         return paths
     printed = folder / f"{name}.pdf"
-    printed.write_bytes(report_pdf(html))
+    write_whole(printed, report_pdf(html))
     return (*paths, printed)
 
 

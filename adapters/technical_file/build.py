@@ -23,6 +23,7 @@ from adapters.documents.report_pdf import report_pdf
 from adapters.technical_file.acts import AUTHORS, draft_declaration, require
 from adapters.technical_file.documents import PRINTED, documents
 from adapters.technical_file.site_sources import SourceRoom
+from adapters.writing import write_whole
 from audit.errors import ConfigurationError
 from governance import declaration
 from governance.declaration import CeMarking, ce_marking
@@ -121,7 +122,7 @@ def write(
         signature = sign(digest_of(bundle), keys.report, keys.report_key_id, PURPOSE, site.now())
         written[SIGNATURE] = signature
     for name, content in written.items():
-        _write(folder / name, content)
+        write_whole(folder / name, content, make_folder=True)
     if person is not None and digest:
         _record(site, looked.file, bundle, person)
     return Built(looked.file, folder, tuple(sorted(written)), digest_of(bundle), advice)
@@ -167,10 +168,3 @@ def _same(known: Any, content: dict[str, Any]) -> bool:
     """Return whether a record says what was built now, whoever built it."""
     keys = ("bundle_sha256", "file_sha256", "sources", "missing")
     return all(known.get(key) == content[key] for key in keys)
-
-
-def _write(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    building = path.with_name(f".{path.name}.new")
-    building.write_bytes(content)
-    building.replace(path)

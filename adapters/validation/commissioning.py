@@ -23,6 +23,7 @@ from adapters.database import Transaction
 from adapters.governance.persons import Person
 from adapters.validation.cohorts import Kept, load, require
 from adapters.validation.criteria import fixed, has_run
+from adapters.writing import write_whole
 from audit import canonical
 from audit.errors import NotFoundError, RefusalError
 from governance import commissioning as rules
@@ -283,9 +284,7 @@ def require_report(site: Site, plan_id: str, run: Mapping[str, Any]) -> dict[str
 
 def put_file(path: Path, content: bytes) -> None:
     """Write a file of a commissioning whole or not at all."""
-    building = path.with_suffix(f"{path.suffix}.new")
-    building.write_bytes(content)
-    building.replace(path)
+    write_whole(path, content)
 
 
 def record(site: Site, kind: str, name: str, content: Mapping[str, Any], person: Person) -> None:

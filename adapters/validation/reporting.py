@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -28,6 +27,7 @@ from adapters.validation.kept_runs import (
     manifest_of,
     recorded_pictures,
 )
+from adapters.writing import write_whole
 from audit.errors import ConfigurationError, NotFoundError, RefusalError
 from governance.certificate import Certificate, issue
 from governance.release import digest_of
@@ -97,15 +97,15 @@ def compute(site: Site, run: KeptRun) -> tuple[ReportDocument, tuple[Stratum, ..
 def write_report(site: Site, run: KeptRun, *, pdf: bool = True) -> Written:
     """Write report.json, both pages and the PDF into the run's folder, and record the digest."""
     document, _ = compute(site, run)
-    _put(run.folder / REPORT, signed(document, site.keys.sealer, site.now()))
+    write_whole(run.folder / REPORT, signed(document, site.keys.sealer, site.now()))
     made, names, advice = Made(document, recorded_pictures(site, run)), [REPORT], ""
     for language in LANGUAGES:
         html = report_html(report_of(made, language))
-        _put(run.folder / f"report-{language}.html", html.encode())
+        write_whole(run.folder / f"report-{language}.html", html.encode())
         names.append(f"report-{language}.html")
         if pdf and not advice:
             try:
-                _put(run.folder / f"report-{language}.pdf", report_pdf(html))
+                write_whole(run.folder / f"report-{language}.pdf", report_pdf(html))
                 names.append(f"report-{language}.pdf")
             except ConfigurationError as error:
                 advice = error.advice
@@ -141,7 +141,7 @@ def certify_run(
     certificate = certificate_of(run.results, document, strata, now, lasts)
     keys = site.keys
     raw = issue(certificate, keys.certificate, keys.certificate_key_id, now)
-    _put(run.folder / CERTIFICATE, raw)
+    write_whole(run.folder / CERTIFICATE, raw)
     content = {
         "certificate": digest_of(raw), "release_digest": certificate.release_digest,
         "report_digest": document.digest, "verdict": certificate.verdict,
@@ -187,10 +187,3 @@ def _record(site: Site, kind: str, name: str, content: dict[str, str], person: s
         if known is None or known.digest != document.digest:
             site.journal.governed(transaction, document)
     site.seal()
-
-
-def _put(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all."""
-    building = path.with_suffix(f"{path.suffix}.new")
-    building.write_bytes(content)
-    building.replace(path)
