@@ -35,7 +35,7 @@ from plugins.host import manifest as manifests
 from validation.cohort.linkage import Linkage
 from validation.cohort.manifest import Cohort
 from validation.conformance.pack import pack_for, require_conformance
-from validation.criteria.document import CriteriaError
+from validation.criteria.document import CriteriaError, require_method
 from validation.harness import plan as plans
 from validation.harness.evaluate import fair_members
 from validation.harness.plan import RunPlan, givens_of, sweeps_of
@@ -78,7 +78,8 @@ def ask(
     Raises
     ------
     UnfixedCriteriaError : no criteria are fixed for the release and the cohort.
-    CriteriaError, CohortError, NotFoundError, ReleaseTamperedError, SignatureError.
+    CriteriaError : among others, they name another method (CRITERIA_METHOD); no look is spent.
+    CohortError, NotFoundError, ReleaseTamperedError, SignatureError.
     RefusalError : a patient whom every member saw (MEMBERS_SAW_PATIENT), or `opening.opened`.
     """
     # 1
@@ -98,6 +99,7 @@ def ask(
             f"expected the criteria that are fixed, {held.digest}, found others",
             reasons=(UNFIXED_CRITERIA,),
         )
+    require_method(held.criteria, method)
     require_conformance()
     plan = RunPlan(
         release_digest=row.digest,

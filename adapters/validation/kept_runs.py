@@ -28,7 +28,7 @@ from audit import canonical
 from audit.errors import NotFoundError, RecordError
 from validation.cohort import reading
 from validation.cohort.manifest import Cohort
-from validation.criteria.document import Criteria
+from validation.criteria.document import Criteria, require_method
 from validation.criteria.reading import digest_of_document, read_criteria
 from validation.harness import results as harness
 from validation.harness.results import RunResults
@@ -89,6 +89,7 @@ def read_run(site: Site, run: str, cohort: Path | None = None) -> KeptRun:
     ------
     ReportTamperedError : the results are not those that the harness ended with.
     NotFoundError : criteria or cohort of the run are not known here.
+    CriteriaError : the run was made by another method than they name (CRITERIA_METHOD).
     """
     folder = folder_of(site, run)
     results = recorded_results(site, folder)
@@ -101,7 +102,9 @@ def read_run(site: Site, run: str, cohort: Path | None = None) -> KeptRun:
         raise tampered("CRITERIA_CHANGED", f"criteria {results.criteria_digest}", "others")
     if fixed.recorded_at >= results.evaluated_at:
         raise tampered("CRITERIA_LATE", "criteria older than the first result", "younger ones")
-    return KeptRun(folder, results, read_criteria(raw), find_cohort(site, results, cohort))
+    criteria = read_criteria(raw)
+    require_method(criteria, results.method)
+    return KeptRun(folder, results, criteria, find_cohort(site, results, cohort))
 
 
 def recorded_results(site: Site, folder: Path) -> RunResults:

@@ -132,6 +132,8 @@ class Criteria:
 
     Parameters
     ----------
+    method : held-out | cross-fitted: whether no network that judges ever saw a patient, or each
+        patient is judged by those members that did not; the run has to be made by the same.
     known_before : which results of the release were known when this was written.
     post_hoc : whether thresholds were set after results on the same patients were known.
     level : of every confidence interval.
@@ -172,6 +174,24 @@ class Criteria:
             raise malformed("criteria with different ids, a method and an interval")
         if self.schema == SCHEMA and not (self.purpose.strip() and self.known_before.strip()):
             raise malformed("a purpose, and what was known before")
+
+
+def require_method(criteria: Criteria, method: str) -> None:
+    """Return where a run is made by the method that its criteria name.
+
+    Raises
+    ------
+    CriteriaError : it is made by another one (CRITERIA_METHOD).
+    """
+    if criteria.method != method:
+        raise CriteriaError(
+            f"expected the method {criteria.method} that the criteria name, found {method}",
+            reasons=("CRITERIA_METHOD",),
+            advice=(
+                "Before the first look, fix criteria that name the method of the run; after it, "
+                "the run cannot be judged by them."
+            ),
+        )
 
 
 def malformed(expected: str) -> CriteriaError:
