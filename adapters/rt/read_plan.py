@@ -3,8 +3,8 @@
 A control point states only what changes; what it leaves out holds from the one before
 (PS3.3 C.8.8.14.5).  The values here are written out in full at every control point.
 
-Standard: PS3.3 A.20, C.8.8.10 (Prescription), C.8.8.13 (Fraction Scheme), C.8.8.14 (Beams),
-C.8.8.25 (Ion Beams).
+Standard: PS3.3 A.20, C.8.8.9 (General Plan), C.8.8.10 (Prescription), C.8.8.12 (Patient Setup),
+C.8.8.13 (Fraction Scheme), C.8.8.14 (Beams), C.8.8.25 (Ion Beams).
 
 Read next: `read_case.py`.
 """
@@ -12,7 +12,7 @@ Read next: `read_case.py`.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pydicom import Dataset
@@ -43,10 +43,10 @@ def read_plan(source: Source | Instance) -> tuple[Plan, SourceSeries]:
     groups = dataset.get("FractionGroupSequence") or ()
     if len(groups) > 1:
         notes.add("SEVERAL_FRACTION_GROUPS")
-    metersets = _metersets(groups, notes)
+    metersets, positions = _metersets(groups, notes), _positions(dataset)
     beams = []
     for item in (*(dataset.get("BeamSequence") or ()), *(dataset.get("IonBeamSequence") or ())):
-        beams.append(_beam(item, metersets))
+        beams.append(_beam(item, metersets, positions))
     if not beams:
         notes.add("PLAN_WITHOUT_BEAMS")
     counts = [
@@ -69,6 +69,9 @@ def read_plan(source: Source | Instance) -> tuple[Plan, SourceSeries]:
         beams=tuple(beams),
         notes=tuple(sorted(notes)),
         target_doses=_target_doses(dataset),
+        intent=str(dataset.get("PlanIntent") or ""),
+        frame_of_reference_uid=str(dataset.get("FrameOfReferenceUID") or ""),
+        replaces=tuple(_predecessors(dataset)),
     )
     return plan, SourceSeries(plan.series_instance_uid, (dataset,))
 
@@ -85,6 +88,23 @@ def _metersets(groups: Any, notes: set[str]) -> dict[int, float]:
                 notes.add("METERSET_DIFFERS_BETWEEN_GROUPS")
             found.setdefault(number, float(value))
     return found
+
+
+def _positions(dataset: Dataset) -> dict[int | None, str]:
+    """Return Patient Position per Patient Setup Number; where there is one setup, also by None."""
+    found: dict[int | None, str] = {}
+    for item in dataset.get("PatientSetupSequence") or ():
+        position = str(item.get("PatientPosition") or "").strip().upper()
+        found[_integer(item.get("PatientSetupNumber"))] = position
+    if len(set(found.values())) == 1:
+        found[None] = next(iter(found.values()))
+    return found
+
+
+def _predecessors(dataset: Dataset) -> Iterator[str]:
+    for item in dataset.get("ReferencedRTPlanSequence") or ():
+        if str(item.get("RTPlanRelationship") or "").upper() == "PREDECESSOR":
+            yield str(item.get("ReferencedSOPInstanceUID") or "")
 
 
 def _prescriptions(dataset: Dataset) -> tuple[float, ...]:
@@ -106,7 +126,9 @@ def _target_doses(dataset: Dataset) -> tuple[tuple[int, float], ...]:
     return tuple(found)
 
 
-def _beam(item: Dataset, metersets: Mapping[int, float]) -> Beam:
+def _beam(
+    item: Dataset, metersets: Mapping[int, float], positions: Mapping[int | None, str]
+) -> Beam:
     number = _integer(item.get("BeamNumber"))
     if number is None:
         raise MissingAttributeError("expected BeamNumber in every beam, found none in one")
@@ -121,6 +143,8 @@ def _beam(item: Dataset, metersets: Mapping[int, float]) -> Beam:
         machine=str(item.get("TreatmentMachineName") or ""),
         meterset=metersets.get(number),
         control_points=tuple(controls),
+        delivery_type=str(item.get("TreatmentDeliveryType") or "").strip().upper(),
+        patient_position=positions.get(_integer(item.get("ReferencedPatientSetupNumber")), ""),
     )
 
 

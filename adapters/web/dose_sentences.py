@@ -1,4 +1,4 @@
-"""Counterfactuals of a predicted dose as sentences, from the codes that the record holds.
+"""Counterfactuals and beams of a predicted dose as sentences, from the codes of the record.
 
 The record has each as a code and a number relative to the point as it was predicted
 (`plugins/dose/explanation.py`); the points stand in the record of the prediction.
@@ -25,6 +25,16 @@ class Sentence:
 
     key: str
     values: Mapping[str, str]
+
+
+BEAMS = ("BEAMS_OF_PLAN", "BEAM_ANGLES_OF_PLAN", "BEAMS_ASSUMED", "BEAMS_NOT_IN_PLAN")
+"""Codes of `plugins/dose/beams.py`: whose beams the dose was predicted for."""
+
+
+def beams_told(inference: Mapping[str, Any]) -> str:
+    """Return the key of the text that says whose beams were taken; empty where none is told."""
+    reasons = inference.get("uncertainty", {}).get("reasons", ())
+    return next((f"dose_{code}" for code in BEAMS if code in reasons), "")
 
 
 def sentences(explanation: Mapping[str, Any], inference: Mapping[str, Any]) -> tuple[Sentence, ...]:

@@ -17,7 +17,7 @@ from adapters.monitoring.chains import feeding
 from adapters.oversight.stacks import can_be_shown
 from adapters.run_record import explanation_body, inference_body, unwritten_refusal
 from adapters.web.access import INCIDENT_REPORTERS, OPERATORS, SEEDERS, Session
-from adapters.web.dose_sentences import Sentence, sentences
+from adapters.web.dose_sentences import Sentence, beams_told, sentences
 from adapters.web.formats import key_of, moment, read_key, short_digest
 from adapters.web.later_plans import LaterPlan, later_plans
 from adapters.web.monitoring_parts import UpstreamLine, upstream_lines
@@ -124,9 +124,9 @@ class RunPage:
     has_slices: bool
     findings: tuple[FindingLine, ...]
     uncertainty: str
+    beams: str
     explanation: tuple[tuple[str, str], ...]
     sentences: tuple[Sentence, ...]
-    bounded: bool
     faithfulness: tuple[tuple[str, str], ...]
     method: str
     review: ReviewPart
@@ -140,6 +140,11 @@ class RunPage:
     may_seed: bool
     may_report: bool
     may_explore: bool
+
+    @property
+    def bounded(self) -> bool:
+        """Return whether a sentence says what an organ cannot go below."""
+        return any(item.key == "dose_lowest" for item in self.sentences)
 
 
 def runs_page(site: Site, status: str, plugin: str, before: str) -> RunsPage:
@@ -196,7 +201,6 @@ def run_page(site: Site, run_id: str, session: Session) -> RunPage:
         reviewed = review_part(transaction, row, inference, session)
         plans = transaction.plan_comparisons_of(run_id)
     zone = site.configuration.site.time_zone
-    told = sentences(explanation, inference)
     return RunPage(
         run_id=run_id,
         facts=_facts(row, zone),
@@ -215,9 +219,9 @@ def run_page(site: Site, run_id: str, session: Session) -> RunPage:
         has_slices=shown,
         findings=_findings(inference, f"{row.plugin} {row.plugin_version}"),
         uncertainty=_uncertainty(inference),
+        beams=beams_told(inference),
         explanation=_numbers(explanation, "contributions"),
-        sentences=told,
-        bounded=any(item.key == "dose_lowest" for item in told),
+        sentences=sentences(explanation, inference),
         faithfulness=_numbers(explanation, "faithfulness"),
         method=str(explanation.get("method", "")),
         review=reviewed,

@@ -67,6 +67,24 @@ DOSE_TEXTS: dict[str, tuple[str, str]] = {
         "seiner Verordnung. Ein wirklicher Plan bleibt voraussichtlich darüber; die Netze folgen "
         "etwa 0,6 des Weges.",
     ),
+    "dose_BEAMS_OF_PLAN": (
+        "Beams of the plan: nine fields around its isocentre.",
+        "Strahlen des Plans: neun Felder um sein Isozentrum.",
+    ),
+    "dose_BEAM_ANGLES_OF_PLAN": (
+        "Beams of the plan; the isocentre is assumed in the middle of the targets, because the "
+        "plan states none, or no meterset of every beam yet.",
+        "Strahlen des Plans; das Isozentrum ist in der Mitte der Zielvolumen angenommen, weil der "
+        "Plan keines nennt oder noch nicht für jeden Strahl Monitoreinheiten.",
+    ),
+    "dose_BEAMS_ASSUMED": (
+        "Nine coplanar fields assumed, no plan was given.",
+        "Neun koplanare Felder angenommen, kein Plan lag vor.",
+    ),
+    "dose_BEAMS_NOT_IN_PLAN": (
+        "Nine coplanar fields assumed, no plan of these structures has beams.",
+        "Neun koplanare Felder angenommen, kein Plan dieser Strukturen hat Strahlen.",
+    ),
     "later_plan": ("Approved plan that came back", "Freigegebener Plan, der zurückkam"),
     "plan_voxels": ("Mean difference of voxels", "Mittlerer Unterschied der Voxel"),
     "plan_points": ("Mean difference of points", "Mittlerer Unterschied der Punkte"),

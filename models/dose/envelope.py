@@ -44,7 +44,7 @@ class Departure:
 
 def departures(patient: Patient) -> tuple[Departure, ...]:
     """Return every way in which a patient lies outside what was trained; none where inside."""
-    return (*_of_prescription(patient), *_of_arrays(patient), *_of_beams(patient))
+    return (*_of_prescription(patient), *_of_arrays(patient), *departures_of_beams(patient))
 
 
 def reasons_to_abstain(patient: Patient) -> tuple[str, ...]:
@@ -81,6 +81,11 @@ def _of_arrays(patient: Patient) -> Iterator[Departure]:
         if inside < LEAST_INSIDE:
             wanted = f"{LEAST_INSIDE:.0%} or more of each target inside the possible-dose mask"
             yield Departure("TARGET_OUTSIDE_MASK", wanted, f"{inside:.0%} of that of {gray:g} Gy")
+
+
+def departures_of_beams(patient: Patient) -> tuple[Departure, ...]:
+    """Return how given beams lie outside; these say that another plan was asked for."""
+    return tuple(_of_beams(patient))
 
 
 def _of_beams(patient: Patient) -> Iterator[Departure]:

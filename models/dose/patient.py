@@ -36,7 +36,8 @@ class Beams:
 
     Parameters
     ----------
-    gantry_degrees : of each beam, by IEC 61217: 0 is from above, 90 from the patient's left.
+    gantry_degrees : of each beam, around the patient: 0 is from in front, 90 from the patient's
+        left; of a patient on the back, head to the gantry, the gantry angles of IEC 61217.
     isocentre_voxel : index in the CT's axes, fractions allowed; None: the centroid of the targets.
     otherwise : what sets the beams apart from static coplanar photon fields; "" where nothing.
     """
@@ -47,7 +48,7 @@ class Beams:
 
     def __post_init__(self) -> None:
         numbers = (*self.gantry_degrees, *(self.isocentre_voxel or ()))
-        if not self.gantry_degrees or not np.isfinite(numbers).all():
+        if not (self.gantry_degrees or self.otherwise) or not np.isfinite(numbers).all():
             raise ValueError("expected gantry angles and an isocentre that are finite numbers")
 
 

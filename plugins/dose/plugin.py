@@ -1,11 +1,11 @@
 """The dose plugin: the dose that a plan would give, predicted from CT, structures, prescription.
 
 Read the manifest first: it is the intended purpose in checkable terms.  `predict` recognises the
-structures, finds what is prescribed, brings CT and masks onto the networks' grid, and tells the
-dose with its histograms, points, intervals and the protocol's goals.  Nothing that it gives is
-for treatment.  Codes: AAPM TG-263.
+structures, finds what is prescribed and from which sides a plan irradiates, brings CT and masks
+onto the networks' grid, and tells the dose with its histograms, points, intervals and the
+protocol's goals.  Nothing that it gives is for treatment.  Codes: AAPM TG-263.
 
-Read next: `grids.py`, `structures.py`, `prescription.py`, `regions.py`, `card.md`.
+Read next: `grids.py`, `structures.py`, `prescription.py`, `beams.py`, `regions.py`, `card.md`.
 """
 
 from __future__ import annotations
@@ -87,6 +87,7 @@ class Work:
     structures: tuple[Structure, ...]
     marks: tuple[str, ...]
     source: str
+    plan_role: str | None
 
 
 class Dose:
@@ -115,8 +116,8 @@ class Dose:
         work = understood(case)
         self._work = work
         dose, spread = self.predictor.predict_with_spread(work.patient)
-        follows = bool(parameters.get("reference_plan", False)) and "plan" in case.plans
-        return self._told(dose, spread, plan_role="plan" if follows else None)
+        follows = bool(parameters.get("reference_plan", False))
+        return self._told(dose, spread, plan_role=work.plan_role if follows else None)
 
     def _told(
         self, dose: NDArray[np.float32], spread: NDArray[np.float32], plan_role: str | None
@@ -185,9 +186,10 @@ def understood(case: Case) -> Work:
 
     Raises
     ------
-    RefusalError : no target, no prescription, or one that cannot be matched.
+    RefusalError : no target, no prescription, one that cannot be matched, or other beams.
     """
     from models.dose.patient import Patient
+    from plugins.dose.beams import chosen_beams, refuse_untrained
     from plugins.dose.regions import Structure, target_name
 
     structures = case.structure_sets["structures"]
@@ -196,6 +198,7 @@ def understood(case: Case) -> Work:
         raise RefusalError("expected targets that are clear", reasons=(UNCLEAR_TARGET,))
     levels, source = prescribed(structures, mapped, case.plans, case.prescription)
     grid = patient_grid(case.images["ct"].geometry)
+    chosen = chosen_beams(structures, case.plans, grid)
     ct = np.round(grid.lay(case.images["ct"].array)).astype(np.int16)
     named = [
         Structure(target_name(dose), number, grid.mask(mapped.regions[number].contours), dose)
@@ -217,8 +220,11 @@ def understood(case: Case) -> Work:
         possible_dose(grid, ct, union, structures.rois),
         targets,
         {MODEL_ORGANS[s.name]: s.mask for s in named if s.name in MODEL_ORGANS and s.mask.any()},
+        chosen.beams,
     )
-    return Work(case, grid, patient, tuple(named), _marks(mapped), source)
+    refuse_untrained(patient)
+    marks = (chosen.mark, *_marks(mapped))
+    return Work(case, grid, patient, tuple(named), marks, source, chosen.plan_role)
 
 
 def possible_dose(

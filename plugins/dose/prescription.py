@@ -1,8 +1,8 @@
 """Which dose is prescribed to which region of the structure set, and where that is said.
 
-A plan of the study brings it with its dose references; every other source brings it with the
-case.  Nobody guesses: without a source, with two that differ, or where the prescription does not
-fit the targets of the structure set, the run is refused.
+A plan of the study that counts (`plans.py`) brings it with its dose references; every other
+source brings it with the case.  Nobody guesses: without a source, with two that differ, or where
+the prescription does not fit the targets of the structure set, the run is refused.
 
 Source: PS3.3 C.8.8.10 (RT Prescription). Read next: `targets.py`, `goals.py`.
 """
@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from audit.errors import RefusalError
+from plugins.dose.plans import plans_of, standing
 from plugins.dose.structures import StructureMap
 from plugins.dose.targets import SAME_GY, TargetDoses, prescribe
 from plugins.host.images import Plan, StructureSet
@@ -40,7 +41,10 @@ def prescribed(
     ------
     RefusalError : one of the codes of this module or of `targets.py`.
     """
-    sources = [_of_plan(plan, structures) for plan in plans.values() if plan.target_doses]
+    stating = [plan for _, plan in plans_of(structures, plans) if plan.target_doses]
+    if not stating and any(plan.target_doses for _, plan in standing(plans)):
+        raise _refusal("expected a plan of this structure set", OTHER_STRUCTURES)
+    sources = [_of_plan(plan, structures) for plan in stating]
     if stated is not None:
         if stated.structure_set_uid not in ("", structures.sop_instance_uid):
             raise _refusal("expected a prescription of this structure set", OTHER_STRUCTURES)
@@ -56,8 +60,6 @@ def prescribed(
 
 def _of_plan(plan: Plan, structures: StructureSet) -> Prescription:
     uid = structures.sop_instance_uid
-    if plan.referenced_structure_set_uid not in (None, uid):
-        raise _refusal("expected a plan of this structure set", OTHER_STRUCTURES)
     numbers = [number for number, _ in plan.target_doses]
     if len(set(numbers)) < len(numbers):
         raise _refusal("expected one dose for each target of the plan", CONFLICT)

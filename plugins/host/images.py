@@ -210,7 +210,12 @@ class ControlPoint:
 
 @dataclass(frozen=True, slots=True)
 class Beam:
-    """One beam with its control points; meterset in MU where the plan states it."""
+    """One beam with its control points; meterset in MU where the plan states it.
+
+    ``delivery_type`` is the Treatment Delivery Type (300A,00CE), e.g. TREATMENT or SETUP;
+    ``patient_position`` that of the beam's patient setup (PS3.3 C.7.3.1.1.2), e.g. HFS; both
+    empty where not stated.
+    """
 
     number: int
     name: str
@@ -218,6 +223,8 @@ class Beam:
     machine: str
     meterset: float | None
     control_points: tuple[ControlPoint, ...]
+    delivery_type: str = ""
+    patient_position: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,6 +233,8 @@ class Plan:
 
     ``target_doses`` are the ROI Number and Target Prescription Dose of each target of the
     structure set that the plan refers to (PS3.3 C.8.8.10); ``prescriptions_gy`` all doses.
+    ``intent`` is the Plan Intent (C.8.8.9), ``replaces`` the plans of which it says that they
+    are its predecessors; these and ``frame_of_reference_uid`` are empty where not stated.
     """
 
     study_instance_uid: str
@@ -239,3 +248,6 @@ class Plan:
     beams: tuple[Beam, ...]
     notes: tuple[str, ...] = ()
     target_doses: tuple[tuple[int, float], ...] = ()
+    intent: str = ""
+    frame_of_reference_uid: str = ""
+    replaces: tuple[str, ...] = ()

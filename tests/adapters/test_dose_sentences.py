@@ -1,9 +1,11 @@
-"""Counterfactuals of a predicted dose are told as sentences, in both languages."""
+"""Counterfactuals and beams of a predicted dose are told as sentences, in both languages."""
 
 import pytest
 
-from adapters.web.dose_sentences import sentences
+from adapters.database.terms import reason_code
+from adapters.web.dose_sentences import BEAMS, beams_told, sentences
 from adapters.web.texts_dose import DOSE_TEXTS
+from plugins.dose import beams
 
 INFERENCE = {
     "output": {
@@ -52,3 +54,21 @@ def test_nothing_is_told_of_points_that_the_record_does_not_have() -> None:
     assert sentences({}, INFERENCE) == ()
     masked = {"contributions": [["Parotid_R.Mean:PTV_7000-minus-2mm", "none"]]}
     assert sentences(masked, INFERENCE) == ()
+
+
+def test_whose_beams_were_taken_is_told_from_the_record() -> None:
+    """Each code of the plugin has its sentence; other marks and other plugins have none."""
+    marks = (
+        beams.AROUND_ITS_ISOCENTRE, beams.ISOCENTRE_ASSUMED, beams.NO_PLAN, beams.NO_BEAMS,
+    )  # fmt: skip
+    codes = [reason_code(mark) for mark in marks]
+    assert sorted(codes) == sorted(BEAMS)
+    keys = [beams_told({"uncertainty": {"reasons": ["NO_ORGANS", code]}}) for code in codes]
+    told = [DOSE_TEXTS[key] for key in keys]
+    assert len(set(told)) == 4
+    assert told[2] == (
+        "Nine coplanar fields assumed, no plan was given.",
+        "Neun koplanare Felder angenommen, kein Plan lag vor.",
+    )
+    assert beams_told({"uncertainty": {"reasons": ["NO_ORGANS"]}}) == ""
+    assert beams_told({}) == ""

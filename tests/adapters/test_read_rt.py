@@ -190,6 +190,33 @@ def test_control_points_inherit_what_they_leave_out(ion: bool) -> None:
     ]
 
 
+def test_a_beam_has_the_patient_position_of_its_setup() -> None:
+    """By number; a beam that names none has that of the one setup there is, else none."""
+    dataset = _plan()
+    setups = [Dataset(), Dataset()]
+    for number, (item, position) in enumerate(zip(setups, ("HFS", "FFP"), strict=True), 1):
+        item.PatientSetupNumber, item.PatientPosition = number, position
+    beam = dataset.BeamSequence[0]
+    for used, named, expected in ((2, 2, "FFP"), (2, None, ""), (1, None, "HFS"), (1, 2, "")):
+        dataset.PatientSetupSequence = Items(setups[:used])
+        beam.ReferencedPatientSetupNumber = named
+        assert read_plan(objects.encode(dataset))[0].beams[0].patient_position == expected
+
+
+def test_what_a_plan_is_for_and_what_it_replaces_is_read() -> None:
+    """Intent, frame of reference, delivery type; of related plans the predecessors only."""
+    dataset = _plan()
+    dataset.PlanIntent, dataset.FrameOfReferenceUID = "VERIFICATION", "1.2.3"
+    dataset.BeamSequence[0].TreatmentDeliveryType = "SETUP"
+    related = [Dataset(), Dataset()]
+    for item, kind in zip(related, ("PREDECESSOR", "PRIOR"), strict=True):
+        item.ReferencedSOPInstanceUID, item.RTPlanRelationship = f"1.2.{len(kind)}", kind
+    dataset.ReferencedRTPlanSequence = Items(related)
+    plan, _ = read_plan(objects.encode(dataset))
+    assert (plan.intent, plan.frame_of_reference_uid) == ("VERIFICATION", "1.2.3")
+    assert (plan.beams[0].delivery_type, plan.replaces) == ("SETUP", ("1.2.11",))
+
+
 def test_a_leaf_position_that_is_no_number_is_refused() -> None:
     """A plan is not read around a damaged leaf."""
     dataset = _plan()

@@ -13,11 +13,14 @@ from adapters.rt.read_plan import read_plan
 from adapters.rt.read_series import read_series
 from adapters.rt.read_structures import read_structures
 from audit.errors import RefusalError
+from models.dose.beams import ANGLES_DEGREES
+from models.dose.patient import Beams
 from models.dose.predict import DosePredictor
 from models.dose.uncertainty import Calibration
 from models.training.dose.packs import read_pack
 from models.weights.store import weight_paths
 from plugins.dose import card
+from plugins.dose.beams import AROUND_ITS_ISOCENTRE, ISOCENTRE_ASSUMED
 from plugins.dose.grids import filled_between, patient_grid
 from plugins.dose.plugin import Dose, understood
 from plugins.host.case import Case, Subject
@@ -48,25 +51,33 @@ def region_of(prediction, name):
     return next(item for item in prediction.findings[0].regions if item.name == name)
 
 
-@pytest.mark.slow
-def test_a_dicom_patient_gets_the_dose_of_its_arrays(plugin, tmp_path):
-    """pt_1 read from DICOM: the same masks, and the dose of the array path within 0.2 Gy.
-
-    The pack has its CT in steps of 4 HU in soft tissue, the DICOM every value.
-    """
+@pytest.fixture(scope="module")
+def dicom_case(tmp_path_factory):
+    """pt_1 read from DICOM."""
     archive = DATA / "openkbp_dicom" / "pt_1.zip"
     if not archive.exists():
         pytest.skip("openkbp_dicom is not here")
+    folder = tmp_path_factory.mktemp("pt_1")
     with zipfile.ZipFile(archive) as content:
-        content.extractall(tmp_path)
-    ct, _ = read_series(sorted(tmp_path.glob("CT*.dcm")), "CT")
-    structures, _ = read_structures(tmp_path / "RS.dcm")
-    plan, _ = read_plan(tmp_path / "RP.dcm")
-    case = Case(
+        content.extractall(folder)
+    ct, _ = read_series(sorted(folder.glob("CT*.dcm")), "CT")
+    structures, _ = read_structures(folder / "RS.dcm")
+    plan, _ = read_plan(folder / "RP.dcm")
+    return Case(
         ct.study_instance_uid, Subject(), {"ct": ct}, {"structures": structures}, {}, {"plan": plan}
     )
+
+
+@pytest.mark.slow
+def test_a_dicom_patient_gets_the_dose_of_its_arrays(plugin, dicom_case):
+    """The same masks, and the dose of the array path within 0.2 Gy; its plan is a template.
+
+    The pack has its CT in steps of 4 HU in soft tissue, the DICOM every value.
+    """
+    case, ct = dicom_case, dicom_case.images["ct"]
     patient, _ = read_pack(DATA / "openkbp" / "train" / "pt_1.npz")
     work = understood(case)
+    assert ISOCENTRE_ASSUMED in work.marks
     assert np.array_equal(work.patient.possible_dose, patient.possible_dose)
     for (dose, mask), (wanted, pack) in zip(
         sorted(work.patient.targets, key=lambda pair: pair[0]),
@@ -84,6 +95,23 @@ def test_a_dicom_patient_gets_the_dose_of_its_arrays(plugin, tmp_path):
     assert np.allclose(found.geometry.affine(), ct.geometry.affine())
     arrays = plugin.predictor.predict(patient)
     assert np.abs(np.transpose(found.dose_gy[::-1], (1, 2, 0)) - arrays).max() < 0.2
+
+
+@pytest.mark.slow
+def test_the_isocentre_of_a_dicom_plan_gives_the_dose_of_the_arrays_around_it(plugin, dicom_case):
+    """With metersets the plan's isocentre counts: 8 mm off, the dose is that of arrays with it."""
+    plan = dicom_case.plans["plan"]
+    beams = tuple(replace(beam, meterset=80.0) for beam in plan.beams)
+    case = replace(dicom_case, plans={"plan": replace(plan, beams=beams)})
+    prediction = plugin.predict(case, {})
+    assert AROUND_ITS_ISOCENTRE in prediction.uncertainty.reasons
+    found = np.transpose(prediction.findings[0].dose_gy[::-1], (1, 2, 0))
+    patient, _ = read_pack(DATA / "openkbp" / "train" / "pt_1.npz")
+    # Row, column and slice of (258.586, 230.739, 153.471) mm in the pack's arrays.
+    given = Beams(tuple(map(float, ANGLES_DEGREES)), (59.073, 66.2023, 65.6116))
+    arrays = plugin.predictor.predict(replace(patient, beams=given))
+    assert np.abs(found - arrays).max() < 0.2
+    assert np.abs(found - plugin.predictor.predict(patient)).max() > 2
 
 
 def test_the_target_gets_its_dose_and_everything_is_told(told):
