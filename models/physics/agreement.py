@@ -180,7 +180,7 @@ def assd_mm(distances: SurfaceDistances) -> float:
     total = distances.first_mm2.sum() + distances.second_mm2.sum()
     if total == 0:
         return float("nan")
-    return float(sum(float(far @ area) for far, area in _sides(distances)) / total)
+    return float(sum(float((far * area).sum()) for far, area in _sides(distances)) / total)
 
 
 def added_path_length_mm(
