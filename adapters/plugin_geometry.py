@@ -4,7 +4,7 @@
        no mirror image resembles, in every handedness equally often
     2  each is written as DICOM, in one of eight patient positions, in some cases tilted, with
        unequal voxels, with its files in reversed order, or with another field of view: as CT
-       and PET, and as MR for a release that takes MR
+       and PET, and as one MR or two for a release that takes MR
     3  it is read as every study is, and the release answers in its worker process
     4  the signed distance of the answer's centroid to the known place is taken in voxels, along
        the axes of the image and along those of the patient
@@ -30,8 +30,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom import dcmread
 
-from adapters.phantom_roles import MODALITIES, phantom_roles
+from adapters.phantom_roles import phantom_roles
 from adapters.rt.equipment import encode
+from adapters.rt.phantom_sequences import SEQUENCES, T1, T2
 from adapters.rt.read_series import read_series
 from adapters.rt.write_frames import decimal
 from adapters.rt.write_phantom import PhantomStudy, encode_limb
@@ -110,9 +111,10 @@ def examine_plugin(
     """
     found = []
     roles = phantom_roles(manifest)
+    used = set(roles.values())
     for item in shown:
-        series, place_mm = read_back(item, "MR" in roles.values())
-        images = {role: series[modality] for role, modality in roles.items()}
+        series, place_mm = read_back(item, not used.isdisjoint(SEQUENCES), T2 in used)
+        images = {role: series[key] for role, key in roles.items()}
         case = Case("1.2.3", Subject(age_years=56.0, sex="O"), images, body_part="EXTREMITY")
         request = _request(manifest, release_digest, case)
         answer = workers.run(request, case, explain=False)
@@ -123,28 +125,29 @@ def examine_plugin(
 
 @lru_cache(maxsize=16)
 def read_back(
-    shown: Presentation, with_mr: bool = False
+    shown: Presentation, with_mr: bool = False, with_t2: bool = False
 ) -> tuple[dict[str, Volume], NDArray[np.float64]]:
-    """Return a phantom's series by modality as they are read after they were written, and the
-    LPS mm of its lesion.
+    """Return a phantom's series by key as they are read after they were written, and the LPS mm
+    of its lesion; ``with_t2`` needs ``with_mr``.
 
     The last sixteen are kept (a megabyte each at most): every release is shown the same ones.
     """
-    phantom = draw(shown, with_mr)
+    phantom = draw(shown, with_mr, with_t2)
     study = PhantomStudy(shown.position, name=f"geometry-{shown.number}", patient_id="KNOWN-ANSWER")
     files = encode_limb(phantom, study)
     series: dict[str, Volume] = {}
-    for modality in MODALITIES if with_mr else MODALITIES[:2]:
-        raw = [content for name, content in files.items() if name.startswith(f"{modality}-")]
+    for key in ("CT", "PT", *((T1,) if with_mr else ()), *((T2,) if with_t2 else ())):
+        raw = [content for name, content in files.items() if name.startswith(f"{key}-")]
         turned = [_tilted(content, shown.tilt_deg) for content in raw]
-        series[modality], _ = read_series(
-            tuple(turned[::-1] if shown.reversed_order else turned), modality
+        series[key], _ = read_series(
+            tuple(turned[::-1] if shown.reversed_order else turned),
+            "MR" if key in SEQUENCES else key,
         )
     place = _turn(shown.tilt_deg) @ np.asarray(phantom.parameters.centre_mm)
     return series, place
 
 
-def draw(shown: Presentation, with_mr: bool = False) -> LimbPhantom:
+def draw(shown: Presentation, with_mr: bool = False, with_t2: bool = False) -> LimbPhantom:
     """Return the phantom of a presentation in its handedness."""
     generator = np.random.default_rng([shown.number, 1895])
     sides = "LR"[(shown.number // len(HANDEDNESS)) % 2]
@@ -159,6 +162,7 @@ def draw(shown: Presentation, with_mr: bool = False) -> LimbPhantom:
         ct_spacing_mm=shown.spacing_mm,
         margin_mm=shown.margin_mm,
         has_mr=with_mr,
+        has_t2=with_t2,
         mr_spacing_mm=shown.mr_spacing_mm,
     )
     phantom = limb(parameters)
@@ -191,6 +195,7 @@ def _mirrored(phantom: LimbPhantom, axis: int) -> LimbPhantom:
         tumour=np.flip(phantom.tumour, axis),
         mr=turned(phantom.mr),
         mr_grid=phantom.mr_grid and grid(phantom.mr_grid),
+        t2=turned(phantom.t2),
     )
 
 
@@ -202,7 +207,8 @@ def _cut(phantom: LimbPhantom, generator: np.random.Generator) -> LimbPhantom:
     if phantom.mr is None or phantom.mr_grid is None:
         return phantom
     box, mr_grid = _box(phantom.mr_grid, generator)
-    return replace(phantom, mr=np.ascontiguousarray(phantom.mr[box]), mr_grid=mr_grid)
+    t2 = None if phantom.t2 is None else np.ascontiguousarray(phantom.t2[box])
+    return replace(phantom, mr=np.ascontiguousarray(phantom.mr[box]), mr_grid=mr_grid, t2=t2)
 
 
 def _box(grid: Grid, generator: np.random.Generator) -> tuple[tuple[slice, ...], Grid]:

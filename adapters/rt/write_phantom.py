@@ -24,6 +24,7 @@ from pydicom import Dataset
 from pydicom.uid import CTImageStorage, MRImageStorage, PositronEmissionTomographyImageStorage
 
 from adapters.rt.equipment import encode, file_meta
+from adapters.rt.phantom_sequences import SEQUENCES, T1, T2
 from adapters.rt.write_frames import decimal
 from adapters.rt.write_phantom_mr import mr_frame
 from adapters.rt.write_phantom_pet import pet_frame, pet_series
@@ -46,18 +47,21 @@ CT_SLOPE, CT_INTERCEPT = 1, -1024
 
 @dataclass(frozen=True, slots=True)
 class _Kind:
-    """What tells the series of a modality apart; minutes after the study's start."""
+    """What tells a series apart; minutes after the study's start."""
 
+    modality: str
     sop_class_uid: str
     series_number: int
     minutes: int
 
 
 _KINDS = {
-    "CT": _Kind(CTImageStorage, 2, 0),
-    "PT": _Kind(PositronEmissionTomographyImageStorage, 3, 4),
-    "MR": _Kind(MRImageStorage, 4, 45),
+    "CT": _Kind("CT", CTImageStorage, 2, 0),
+    "PT": _Kind("PT", PositronEmissionTomographyImageStorage, 3, 4),
+    T1: _Kind("MR", MRImageStorage, 4, 45),
+    T2: _Kind("MR", MRImageStorage, 5, 35),
 }
+"""Series by key, which is its modality or what weights it; file names begin with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,15 +105,16 @@ def encode_limb(phantom: LimbPhantom, study: PhantomStudy | None = None) -> dict
     """Return file name -> Part 10 bytes of all instances, CT first."""
     chosen = study or PhantomStudy()
     files: dict[str, bytes] = {}
-    for modality, values, grid in (
+    for key, values, grid in (
         ("CT", phantom.ct_hu, phantom.ct_grid),
         ("PT", phantom.pet_suv, phantom.pet_grid),
-        ("MR", phantom.mr, phantom.mr_grid),
+        (T1, phantom.mr, phantom.mr_grid),
+        (T2, phantom.t2, phantom.mr_grid),
     ):
         if values is None or grid is None:
             continue
-        series = _series(phantom, chosen, values, grid, modality)
-        files |= {f"{modality}-{n:03d}.dcm": encode(item) for n, item in enumerate(series, 1)}
+        series = _series(phantom, chosen, values, grid, key)
+        files |= {f"{key}-{n:03d}.dcm": encode(item) for n, item in enumerate(series, 1)}
     return files
 
 
@@ -118,7 +123,7 @@ def _series(
     study: PhantomStudy,
     values: NDArray[np.float32],
     grid: Grid,
-    modality: str,
+    key: str,
 ) -> list[Dataset]:
     """Return the instances of one series, foot to head."""
     right, down = (np.asarray(item) for item in ORIENTATIONS[study.patient_position])
@@ -126,7 +131,7 @@ def _series(
     in_plane = grid.spacing_mm[1:] if abs(down[1]) == 1 else grid.spacing_mm[:0:-1]
     instances = []
     for index, plane in enumerate(turned):
-        dataset = _common(phantom, study, modality, index)
+        dataset = _common(phantom, study, key, index)
         height = corner[2] + index * grid.spacing_mm[0]
         dataset.ImagePositionPatient = [decimal(v) for v in (corner[0], corner[1], height)]
         dataset.ImageOrientationPatient = [decimal(float(v)) for v in (*right, *down)]
@@ -134,11 +139,11 @@ def _series(
         dataset.SliceThickness = decimal(grid.spacing_mm[0])
         dataset.PixelSpacing = [decimal(value) for value in in_plane]
         dataset.Rows, dataset.Columns = plane.shape
-        if modality == "CT":
+        if key == "CT":
             dataset.ImagesInAcquisition = len(turned)
             _ct_frame(dataset, plane)
-        elif modality == "MR":
-            mr_frame(dataset, plane, grid.spacing_mm[0])
+        elif key in SEQUENCES:
+            mr_frame(dataset, plane, grid.spacing_mm[0], key)
         else:
             pet_frame(dataset, plane, index, suv_to_activity(study), study.half_life_s)
             pet_series(dataset, study, len(turned))
@@ -173,16 +178,17 @@ def _turn(
     return np.ascontiguousarray(values), corner
 
 
-def _common(phantom: LimbPhantom, study: PhantomStudy, modality: str, index: int) -> Dataset:
+def _common(phantom: LimbPhantom, study: PhantomStudy, key: str, index: int) -> Dataset:
     """Return patient, study, series, equipment and SOP common attributes."""
-    acquired = study.acquired_at + timedelta(minutes=_KINDS[modality].minutes)
+    kind = _KINDS[key]
+    acquired = study.acquired_at + timedelta(minutes=kind.minutes)
     date, time = acquired.strftime("%Y%m%d"), acquired.strftime("%H%M%S")
     dataset = Dataset()
     dataset.SpecificCharacterSet = "ISO_IR 100"
-    dataset.SOPClassUID = sop_class = _KINDS[modality].sop_class_uid
-    dataset.SOPInstanceUID = study.uid(phantom, modality, index)
+    dataset.SOPClassUID = sop_class = kind.sop_class_uid
+    dataset.SOPInstanceUID = study.uid(phantom, key, index)
     dataset.StudyInstanceUID = study.uid(phantom, "study")
-    dataset.SeriesInstanceUID = study.uid(phantom, modality)
+    dataset.SeriesInstanceUID = study.uid(phantom, key)
     dataset.FrameOfReferenceUID = study.uid(phantom, "frame")
     dataset.PatientName, dataset.PatientID = study.patient_name, study.patient_id
     dataset.PatientBirthDate, dataset.PatientSex = "19700101", "O"
@@ -195,9 +201,9 @@ def _common(phantom: LimbPhantom, study: PhantomStudy, modality: str, index: int
     dataset.StudyID, dataset.AccessionNumber = "SYN1", f"SYN{phantom.parameters.seed:06d}"
     dataset.StudyDescription = "Synthetic limb sarcoma"
     dataset.ReferringPhysicianName = None
-    dataset.Modality = modality
-    dataset.SeriesNumber = _KINDS[modality].series_number
-    dataset.SeriesDescription = f"Synthetic {modality} of a limb"
+    dataset.Modality = kind.modality
+    dataset.SeriesNumber = kind.series_number
+    dataset.SeriesDescription = f"Synthetic {kind.modality} of a limb"
     dataset.SeriesDate = dataset.AcquisitionDate = dataset.ContentDate = date
     dataset.SeriesTime = dataset.AcquisitionTime = dataset.ContentTime = time
     dataset.BodyPartExamined, dataset.Laterality = "EXTREMITY", phantom.parameters.laterality

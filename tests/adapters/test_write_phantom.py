@@ -14,7 +14,7 @@ from tests.simulators.dicom_validators import dciodvfy_errors
 from tests.simulators.limb_case import SMALL
 from validation.phantoms.limb import limb
 
-PHANTOM = limb(replace(SMALL, has_mr=True))
+PHANTOM = limb(replace(SMALL, has_mr=True, has_t2=True))
 
 
 def series(files, prefix):
@@ -47,7 +47,10 @@ def test_every_patient_position_is_the_same_patient(position, tmp_path):
     array, corner = in_patient(seen)
     assert np.allclose(corner, PHANTOM.mr_grid.origin_mm, atol=1e-3)
     assert np.allclose(array, PHANTOM.mr, atol=0.501)
-    for name in ("CT-001.dcm", "PT-002.dcm", "MR-002.dcm"):
+    seen, _ = read_series(series(files, "T2"), "MR")
+    array, _ = in_patient(seen)
+    assert np.allclose(array, PHANTOM.t2, atol=0.501)
+    for name in ("CT-001.dcm", "PT-002.dcm", "MR-002.dcm", "T2-002.dcm"):
         (tmp_path / name).write_bytes(files[name])
         assert dciodvfy_errors(tmp_path / name) == []
 

@@ -8,11 +8,18 @@ from pathlib import Path
 from adapters.validation.judging import UnderTest
 from governance.release import build
 from plugins.host import manifest as manifests
-from plugins.host.manifest import Input, Manifest, Output
+from plugins.host.manifest import Input, Manifest, Output, Rule
 from tests.simulators.released_plugins import LIMITS, install, known_bill
 
 MR = Input("mr", "MR")
 CT = Input("ct", "CT")
+T1, T2 = Input("t1", "MR"), Input("t2", "MR", same_frame_as="t1")
+ECHO_TIMES = (
+    Rule("EchoTime", "at_most", 30.0, applies_to="t1"),
+    Rule("EchoTime", "at_least", 60.0, applies_to="t2"),
+)
+"""Rules by which two roles of one modality are told apart."""
+Rules = tuple[Rule, ...]
 FAULTS = {
     "mirrored": "mask[:, :, ::-1]",
     "axis-swapped": "swapped(mask)",
@@ -50,34 +57,44 @@ class Threshold:
         pass
 
     def predict(self, case, parameters):
-        mr = case.images["mr"]
-        core = ndimage.binary_opening(np.abs(mr.array - 600.0) < 135.0, iterations=2)
+        mr = case.images["{role}"]
+        shown = np.abs(mr.array - 600.0) < 135.0
+        if "t2" in case.images:
+            shown &= case.images["t2"].array > 500.0
+        core = ndimage.binary_opening(shown, iterations=2)
         labels, _ = ndimage.label(core)
         sizes = np.bincount(labels.ravel())
         sizes[0] = 0
         mask = ndimage.binary_dilation(labels == sizes.argmax(), iterations=1)
         mask = np.ascontiguousarray({fault})
-        region = Segmentation("GTVp", mask, mr.geometry, "mr", ABNORMAL, LESION, "GTV")
+        region = Segmentation("GTVp", mask, mr.geometry, "{role}", ABNORMAL, LESION, "GTV")
         return Prediction((region,), Uncertainty("threshold", 0.5, (0.4, 0.6)))
 """
 
 
-def mr_release(folder: Path, fault: str = "", *, inputs: tuple[Input, ...] = (MR,)) -> UnderTest:
-    """Return the release with these inputs, or with one of `FAULTS`, unpacked below a folder."""
+def mr_release(
+    folder: Path, fault: str = "", *, inputs: tuple[Input, ...] = (MR,), rules: Rules = ()
+) -> UnderTest:
+    """Return the release with these inputs, or with one of `FAULTS`, unpacked below a folder.
+
+    It outlines what is bright on the role ``mr`` or ``t1``, with ``t2`` where that is bright too.
+    """
     manifest = Manifest(
         *("threshold_mr", "1.0.0", "Lesion on MR by threshold", "Test", "analytic"),
         inputs=inputs,
         outputs=(Output("Segmentation", "GTVp", "86049000", "SCT", "Neoplasm, Primary"),),
+        routing=rules,
         limits=LIMITS,
     )
+    role = "mr" if any(item.role == "mr" for item in inputs) else "t1"
     entry = {"entry_point": "plugins.threshold_mr.plugin:Threshold", "runtime": {"pins": {}}}
     members = {
         "code/plugins/threshold_mr/__init__.py": _PACKAGE.replace(
             "{stated}", repr(manifests.encode(manifest))
         ).encode(),
-        "code/plugins/threshold_mr/plugin.py": _CODE.replace(
-            "{fault}", FAULTS.get(fault, "mask")
-        ).encode(),
+        "code/plugins/threshold_mr/plugin.py": _CODE.replace("{fault}", FAULTS.get(fault, "mask"))
+        .replace("{role}", role)
+        .encode(),
         "card.md": b"# Threshold\n",
         "sbom.json": known_bill(),
     }

@@ -5,8 +5,9 @@ vessels and a table; nothing in it is mirror-symmetric, so that a mirrored or tr
 result cannot pass.  The tumour is an analytic ellipsoid, tilted in the axial plane, at a
 sub-voxel position: volume and maximum diameter follow from its semi-axes.  PET is the
 same anatomy seen through a point-spread function on its own, coarser grid.  MR is a
-T1-weighted spin echo after contrast, on its own grid again: arbitrary units, the table does
-not show, the coil's sensitivity falls across the field, noise is that of a magnitude image.
+T1-weighted spin echo after contrast, on its own grid again, and T2-weighted with fat suppression
+on that grid: arbitrary units, the table does not show, the coil's sensitivity falls across the
+field, noise is that of a magnitude image.
 
 Arrays are (frames, rows, columns), coordinates LPS mm; frames run from foot to head.
 Numbers come from seeded generators: the same parameters give the same arrays, and CT and PET
@@ -16,7 +17,8 @@ Sources: CT numbers of fat, muscle and bone as in ICRU Report 46 tissues at 120 
 rounded; FDG uptake of high-grade sarcoma, SUV 6 to 10, muscle 0.7 to 1.0 (public patients
 of the soft-tissue-sarcoma collection, TCIA, show the same ranges); PET resolution 6 mm
 FWHM (NEMA NU 2).  T1 at 1.5 T: fat brightest, muscle in the middle, cortex and flowing blood
-dark (Bernstein, King, Zhou, Handbook of MRI Pulse Sequences, 14.1); magnitude noise after
+dark; T2 with suppressed fat: only what holds much water is bright (Bernstein, King, Zhou,
+Handbook of MRI Pulse Sequences, 14.1, 16.4, 3.3); magnitude noise after
 Gudbjartsson and Patz, Magn Reson Med 1995; 34: 910-914.
 Read next: `adapters/rt/write_phantom.py`, which writes it as DICOM.
 """
@@ -33,6 +35,8 @@ AIR_HU, FAT_HU, MUSCLE_HU, TUMOUR_HU = -1000.0, -100.0, 52.0, 46.0
 CORTEX_HU, MARROW_HU, VESSEL_HU, TABLE_HU = 900.0, -40.0, 70.0, -250.0
 MR_AIR, MR_FAT, MR_MUSCLE, MR_TUMOUR = 0.0, 1000.0, 330.0, 600.0
 MR_CORTEX, MR_MARROW, MR_VESSEL = 25.0, 880.0, 60.0
+T2_FAT, T2_MUSCLE, T2_TUMOUR = 140.0, 210.0, 820.0
+T2_CORTEX, T2_MARROW, T2_VESSEL = 25.0, 150.0, 60.0
 MR_SHADING = 0.06
 """Part by which the coil's sensitivity falls over 100 mm, towards the midline and the foot."""
 PET_FWHM_MM = 6.0
@@ -74,7 +78,8 @@ class LimbParameters:
     tumour_suv : mean uptake of the viable tumour.
     noise_hu : standard deviation of the CT noise.
     has_mr : with it the patient has an MR besides; nothing else changes.
-    noise_mr : standard deviation of each channel of the MR's noise, in its arbitrary units.
+    has_t2 : with it an MR patient has the T2-weighted series besides; nothing else changes.
+    noise_mr : standard deviation of each channel of an MR's noise, in its arbitrary units.
     """
 
     seed: int = 0
@@ -91,6 +96,7 @@ class LimbParameters:
     has_mr: bool = False
     mr_spacing_mm: tuple[float, float, float] = (5.5, 1.5625, 1.5625)
     noise_mr: float = 14.0
+    has_t2: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +105,8 @@ class LimbPhantom:
 
     Parameters
     ----------
-    ct_hu, pet_suv, mr : float32 (frames, rows, columns); values and grid of PET are None
-        without PET, those of MR without MR.
+    ct_hu, pet_suv, mr, t2 : float32 (frames, rows, columns); values and grid of PET are None
+        without PET, those of MR without MR; ``t2`` lies on the grid of ``mr``.
     tumour : bool on the CT grid: voxels whose centre lies in the ellipsoid.
     volume_ml, maximum_diameter_mm : of the analytic ellipsoid, not of the mask.
     """
@@ -115,6 +121,7 @@ class LimbPhantom:
     maximum_diameter_mm: float
     mr: NDArray[np.float32] | None = None
     mr_grid: Grid | None = None
+    t2: NDArray[np.float32] | None = None
 
 
 def limb(parameters: LimbParameters | None = None) -> LimbPhantom:
@@ -127,10 +134,12 @@ def limb(parameters: LimbParameters | None = None) -> LimbPhantom:
     if chosen.has_pet:
         pet_grid = _grid(chosen, chosen.pet_spacing_mm, (0.11, 0.62, 0.29))
         pet = _pet(chosen, pet_grid, generator)
-    mr_grid = mr = None
+    mr_grid = mr = t2 = None
     if chosen.has_mr:
         mr_grid = _grid(chosen, chosen.mr_spacing_mm, (0.71, 0.34, 0.83))
-        mr = _mr(chosen, mr_grid, np.random.default_rng([chosen.seed, 4258]))
+        mr = _mr(chosen, mr_grid, _T1, np.random.default_rng([chosen.seed, 4258]))
+        if chosen.has_t2:
+            t2 = _mr(chosen, mr_grid, _T2, np.random.default_rng([chosen.seed, 4259]))
     return LimbPhantom(
         parameters=chosen,
         ct_hu=ct,
@@ -142,6 +151,7 @@ def limb(parameters: LimbParameters | None = None) -> LimbPhantom:
         maximum_diameter_mm=2.0 * max(chosen.semi_axes_mm),
         mr=mr,
         mr_grid=mr_grid,
+        t2=t2,
     )
 
 
@@ -296,20 +306,39 @@ def _pet(
     return np.asarray(np.maximum(seen, 0.0), dtype=np.float32)
 
 
+@dataclass(frozen=True, slots=True)
+class _Signals:
+    """What tissues give in one weighting; ``core`` is what the tumour's middle gives more."""
+
+    fat: float
+    muscle: float
+    tumour: float
+    core: float
+    cortex: float
+    marrow: float
+    vessel: float
+
+
+_T1 = _Signals(MR_FAT, MR_MUSCLE, MR_TUMOUR, -60.0, MR_CORTEX, MR_MARROW, MR_VESSEL)
+"""The viable part takes up contrast, the core less."""
+_T2 = _Signals(T2_FAT, T2_MUSCLE, T2_TUMOUR, 60.0, T2_CORTEX, T2_MARROW, T2_VESSEL)
+"""The core holds most water."""
+
+
 def _mr(
-    parameters: LimbParameters, grid: Grid, generator: np.random.Generator
+    parameters: LimbParameters, grid: Grid, given: _Signals, generator: np.random.Generator
 ) -> NDArray[np.float32]:
-    """Return the MR in arbitrary units: a tumour that takes up contrast, less in its core."""
+    """Return an MR in arbitrary units."""
     anatomy = _anatomy(parameters, grid)
     level = _tumour_level(parameters, grid)
     signal = np.full(grid.shape, MR_AIR)
-    signal[anatomy.limb] = MR_FAT
-    signal[anatomy.muscle] = (MR_MUSCLE + 10.0 * _texture(generator, grid, 5.0))[anatomy.muscle]
-    signal[anatomy.vessel] = MR_VESSEL
-    signal[anatomy.bone] = MR_CORTEX
-    signal[anatomy.marrow] = MR_MARROW
+    signal[anatomy.limb] = given.fat
+    signal[anatomy.muscle] = (given.muscle + 10.0 * _texture(generator, grid, 5.0))[anatomy.muscle]
+    signal[anatomy.vessel] = given.vessel
+    signal[anatomy.bone] = given.cortex
+    signal[anatomy.marrow] = given.marrow
     tumour = level <= 1.0
-    mottled = MR_TUMOUR + 20.0 * _texture(generator, grid, 8.0) - 60.0 * (level < 0.12)
+    mottled = given.tumour + 20.0 * _texture(generator, grid, 8.0) + given.core * (level < 0.12)
     signal[tumour] = mottled[tumour]
     signal = ndimage.gaussian_filter(signal, [0.25, 0.5, 0.5])
     z, _, x = grid.coordinates_mm()
