@@ -29,7 +29,6 @@ from validation.cohort.arrays import encode_mask, encode_volume
 from validation.cohort.manifest import CohortCase, CohortFacts, FileEntry, Reference, refused
 from validation.cohort.strata import age_band
 from validation.cohort.structures import ROLE, Region, Structures, encode_structures
-from validation.harness.cases import REFERENCE_ROLE
 from validation.harness.dose_scoring import on_grid
 
 _ELSE = re.compile(r"[^\w .,+()/-]")
@@ -62,40 +61,40 @@ def case_of(read: ReadStudy, case_id: str, group: str, written: Written) -> Coho
         facts says otherwise (COHORT_FACT_DIFFERS).
     """
     plan, case = written.plan, read.case
-    ct = case.images[REFERENCE_ROLE]
+    image = case.images[read.anchor]
     inputs = {
         role: written.put(f"files/{case_id}/{role}.npz", encode_volume(volume))
         for role, volume in case.images.items()
     }
     seed = None
     if read.region is not None:
-        mask = mask_of(read.region, ct.geometry, read.study, plan)
-        raw = encode_mask(mask, ct.geometry)
-        seed = middle_of(mask, ct.geometry) if plan.seeded else None
+        mask = mask_of(read.region, image.geometry, read.study, plan)
+        raw = encode_mask(mask, image.geometry)
+        seed = middle_of(mask, image.geometry) if plan.seeded else None
     else:
-        raw = encode_volume(_dose_on(ct, case.doses[REFERENCE]))
-        drawn = structures_of(case.structure_sets[ROLE], ct.geometry, read, plan)
+        raw = encode_volume(_dose_on(image, case.doses[REFERENCE]))
+        drawn = structures_of(case.structure_sets[ROLE], image.geometry, read, plan)
         inputs[ROLE] = written.put(f"files/{case_id}/{ROLE}.npz", encode_structures(drawn))
     reference = Reference(written.put(f"files/{case_id}/reference.npz", raw), plan.provenance)
     return CohortCase(
         case_id=case_id,
         patient_group=group,
         site=plan.site,
-        facts=with_facts(facts_of(case, plan), plan.table, group, read.study),
+        facts=with_facts(facts_of(case, read.anchor, plan), plan.table, group, read.study),
         inputs=inputs,
         reference=reference,
         seed_point_mm=seed,
     )
 
 
-def facts_of(case: Case, plan: Plan) -> CohortFacts:
+def facts_of(case: Case, anchor: str, plan: Plan) -> CohortFacts:
     """Return what headers and plan say of a patient and the scanner; the rest is unknown.
 
     Of a patient of 90 or more only the band is kept: so old is nearly a name.
 
     Source: 45 CFR 164.514(b)(2)(i)(C).
     """
-    made = case.images[REFERENCE_ROLE].acquisition
+    made = case.images[anchor].acquisition
     machine = {name: _letters(made.get(name, "")) for name in EQUIPMENT}
     years = case.subject.age_years
     return CohortFacts(
@@ -110,7 +109,7 @@ def facts_of(case: Case, plan: Plan) -> CohortFacts:
 
 
 def mask_of(region: RegionOfInterest, grid: Geometry, study: str, plan: Plan) -> NDArray[np.bool_]:
-    """Return the region on the grid of the CT, where all of it lies inside.
+    """Return the region on the grid of the image, where all of it lies inside.
 
     Raises
     ------
@@ -118,9 +117,9 @@ def mask_of(region: RegionOfInterest, grid: Geometry, study: str, plan: Plan) ->
     """
     mask = mask_from_contours(region.contours, grid)
     if not mask.any():
-        raise refused("COHORT_REFERENCE_EMPTY", "a region with voxels on the CT", study)
+        raise refused("COHORT_REFERENCE_EMPTY", "a region with voxels on the image", study)
     if not _inside(region.contours, grid):
-        raise refused("COHORT_REFERENCE_CUT", "a region that lies on the CT wholly", study)
+        raise refused("COHORT_REFERENCE_CUT", "a region that lies on the image wholly", study)
     frames = np.flatnonzero(mask.any(axis=(1, 2)))
     if not plan.gaps and len(frames) != frames[-1] - frames[0] + 1:
         raise refused("COHORT_REFERENCE_GAPS", "contours on every frame of the region", study)
@@ -166,9 +165,9 @@ def middle_of(mask: NDArray[np.bool_], grid: Geometry) -> Vector3:
     return x, y, z
 
 
-def _dose_on(ct: Volume, dose: Volume) -> Volume:
-    """Return the planned dose read linearly at the voxels of the CT; zero outside its grid."""
-    grid, planes = ct.geometry, []
+def _dose_on(image: Volume, dose: Volume) -> Volume:
+    """Return the planned dose read linearly at the voxels of the image; zero outside its grid."""
+    grid, planes = image.geometry, []
     for number in range(grid.shape[0]):
         start = grid.to_patient(np.array([float(number), 0.0, 0.0]))
         plane = replace(

@@ -5,7 +5,8 @@
        names, or the one planned dose
     3  everything is read by the clinic's `FolderCaseSource`: one study, one patient, one frame
        of reference, no gap
-    4  contours become a mask on the CT; a dose is brought to its grid
+    4  contours become a mask on the image that the release needs, a CT or an MR; a dose is
+       brought to its grid
 
 A fault is a code with twelve letters that stand for the study; no name, id or path of it.
 
@@ -36,9 +37,12 @@ from plugins.host.ports import RunRequest
 from plugins.host.prescription import Prescription
 from plugins.host.routing import decide
 from validation.cohort.manifest import CohortError, refused
+from validation.harness.cases import REFERENCE_ROLE
 
 REFERENCE = "reference"
 """Role of the reference standard while a study is read; never a role that a plugin is given."""
+IMAGES = ("CT", "MR", "PT")
+"""Modalities of images that a reference standard can lie on."""
 _OPENED_AT = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -49,11 +53,13 @@ class ReadStudy:
     Parameters
     ----------
     patient_id : for the pseudonym alone.
+    anchor : role of the image on whose grid the reference standard is judged.
     region : of the reference standard; None where it is a dose.
     """
 
     study: str
     patient_id: str
+    anchor: str
     case: Case
     region: RegionOfInterest | None
     prescription: Prescription | None = None
@@ -71,6 +77,24 @@ class _Chosen:
 def is_of_dose(manifest: Manifest) -> bool:
     """Return whether a release predicts a dose, so that a planned dose is its reference."""
     return any(item.kind == "DoseGrid" for item in manifest.outputs)
+
+
+def anchor_of(manifest: Manifest) -> str:
+    """Return the role on whose grid the reference standard lies: the CT, where one is needed.
+
+    Else it is the first image that the release has to have, as `envelope.reference_image` says.
+
+    Raises
+    ------
+    InputError : it has to have none.
+    """
+    needed = [item.role for item in manifest.inputs if item.required and item.modality in IMAGES]
+    if not needed:
+        raise InputError(
+            f"expected a release that needs an image of {', '.join(IMAGES)}, found none",
+            advice="A cohort is built for a release whose manifest requires an image.",
+        )
+    return REFERENCE_ROLE if REFERENCE_ROLE in needed else needed[0]
 
 
 def read_study(
@@ -95,7 +119,8 @@ def read_study(
         raise refused("COHORT_STUDY_NOT_ROUTED", "a study of the release", f"{name} {code}")
     try:
         # 2
-        frame = _frame_of(study, decision.series)
+        anchor = anchor_of(manifest)
+        frame = _frame_of(study, decision.series[anchor])
         choose = _planned_dose if is_of_dose(manifest) else _drawn
         chosen = choose(scan, study, plan, frame)
         # 3
@@ -109,7 +134,7 @@ def read_study(
     region = None
     if not is_of_dose(manifest):
         region = _wanted(case.structure_sets[REFERENCE], plan)[0]
-    return ReadStudy(name, patient_id, case, region, prescription)
+    return ReadStudy(name, patient_id, anchor, case, region, prescription)
 
 
 def _fetched(
@@ -123,7 +148,7 @@ def _fetched(
     """Return the case with the reference standard under its own role, and the Patient ID."""
     digest, manifest = release
     kind = "RTDOSE" if is_of_dose(manifest) else "RTSTRUCT"
-    anchor = next(item.role for item in manifest.inputs if item.required)
+    anchor = anchor_of(manifest)
     asked = replace(manifest, inputs=(*manifest.inputs, Input(REFERENCE, kind, True, anchor)))
     known = {item.series_instance_uid: item for item in study.series}
     instances = {u for uid in series.values() for u in known[uid].sop_instance_uids}
@@ -150,12 +175,10 @@ def _fetched(
     return case, str(header.get("PatientID", "") or "").strip()
 
 
-def _frame_of(study: StudyFacts, series: Mapping[str, str]) -> str:
-    """Return the frame of reference of the first image; empty where the headers differ."""
-    for item in study.series:
-        if item.series_instance_uid in series.values() and item.modality == "CT":
-            return item.frame_of_reference_uid or ""
-    return ""
+def _frame_of(study: StudyFacts, series: str) -> str:
+    """Return the frame of reference of a series; empty where the headers differ."""
+    known = {item.series_instance_uid: item for item in study.series}
+    return known[series].frame_of_reference_uid or ""
 
 
 def _drawn(scan: FolderScan, study: StudyFacts, plan: Plan, frame: str) -> _Chosen:
@@ -171,7 +194,7 @@ def _drawn(scan: FolderScan, study: StudyFacts, plan: Plan, frame: str) -> _Chos
         raise refused("COHORT_REFERENCE_MISSING", "a structure set with the named region", name)
     there = [item for item in found if item[1].frame_of_reference_uid == frame]
     if not there:
-        raise refused("COHORT_REFERENCE_FRAME", "contours in the frame of the CT", name)
+        raise refused("COHORT_REFERENCE_FRAME", "contours in the frame of the image", name)
     approved = [item for item in there if item[1].approval_status == "APPROVED"]
     if plan.approved and not approved:
         raise refused("COHORT_REFERENCE_UNAPPROVED", "an approved structure set", name)
@@ -205,7 +228,7 @@ def _planned_dose(scan: FolderScan, study: StudyFacts, plan: Plan, frame: str) -
     if not found and unapproved:
         raise refused("COHORT_REFERENCE_UNAPPROVED", "the dose of an approved plan", name)
     if not found and elsewhere:
-        raise refused("COHORT_REFERENCE_FRAME", "a dose in the frame of the CT", name)
+        raise refused("COHORT_REFERENCE_FRAME", "a dose in the frame of the image", name)
     if len(found) != 1:
         code = "COHORT_REFERENCE_TWICE" if found else "COHORT_REFERENCE_MISSING"
         raise refused(code, "one dose of a whole plan", name)

@@ -72,10 +72,10 @@ class Threshold:
 """
 
 
-def mr_release(
-    folder: Path, fault: str = "", *, inputs: tuple[Input, ...] = (MR,), rules: Rules = ()
-) -> UnderTest:
-    """Return the release with these inputs, or with one of `FAULTS`, unpacked below a folder.
+def mr_bundle(
+    fault: str = "", *, inputs: tuple[Input, ...] = (MR,), rules: Rules = ()
+) -> tuple[Manifest, bytes]:
+    """Return manifest and bytes of the release with these inputs, or with one of `FAULTS`.
 
     It outlines what is bright on the role ``mr`` or ``t1``, with ``t2`` where that is bright too.
     """
@@ -98,5 +98,12 @@ def mr_release(
         "card.md": b"# Threshold\n",
         "sbom.json": known_bill(),
     }
-    digest = install(build(manifests.encode(manifest) | entry, members), folder)
-    return UnderTest(manifest, digest, (), folder)
+    return manifest, build(manifests.encode(manifest) | entry, members)
+
+
+def mr_release(
+    folder: Path, fault: str = "", *, inputs: tuple[Input, ...] = (MR,), rules: Rules = ()
+) -> UnderTest:
+    """Return such a release, unpacked below a folder."""
+    manifest, raw = mr_bundle(fault, inputs=inputs, rules=rules)
+    return UnderTest(manifest, install(raw, folder), (), folder)

@@ -22,6 +22,7 @@ from validation.cohort.cases import CohortFiles, load_case
 from validation.cohort.fingerprint import FloatArray, content_hash, descriptor, near_duplicates
 from validation.cohort.linkage import Linkage
 from validation.cohort.manifest import Cohort, CohortCase, CohortError
+from validation.cohort.structures import ROLE
 
 LEAKED, UNSTATED, DUPLICATE = "LEAKED_PATIENT", "TRAINING_UNSTATED", "DUPLICATE_IMAGE"
 
@@ -114,18 +115,23 @@ def require_no_leak(cohort: Cohort, members: Sequence[Member], method: str) -> N
         )
 
 
-def images_of(cohort: Cohort, files: CohortFiles, role: str = "ct") -> Images:
-    """Return what the images of one role are recognised by."""
-    volumes = {
-        case.case_id: load_case(case, files, (role,)).images[role]
-        for case in cohort.cases
-        if role in case.inputs
-    }
-    return Images(
-        groups={case.case_id: case.patient_group for case in cohort.cases},
-        hashes={name: content_hash(volume) for name, volume in volumes.items()},
-        descriptors={name: descriptor(volume) for name, volume in volumes.items()},
-    )
+def images_of(cohort: Cohort, files: CohortFiles) -> Images:
+    """Return what the images of a cohort are recognised by: of each case its CT, or the first
+    image by role where it has none.
+
+    Likeness is sought among CT alone, on which its threshold was measured; equal images among all.
+    """
+    hashes, descriptors = {}, {}
+    for case in cohort.cases:
+        roles = sorted(set(case.inputs) - {ROLE}, key=lambda role: (role != "ct", role))
+        if not roles:
+            continue
+        volume = load_case(case, files, roles[:1]).images[roles[0]]
+        hashes[case.case_id] = content_hash(volume)
+        if volume.modality == "CT":
+            descriptors[case.case_id] = descriptor(volume)
+    groups = {case.case_id: case.patient_group for case in cohort.cases}
+    return Images(groups, hashes, descriptors)
 
 
 def duplicates(found: Images, known: Images | None = None) -> tuple[str, ...]:

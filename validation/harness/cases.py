@@ -31,6 +31,7 @@ from validation.cohort.manifest import CohortCase
 from validation.cohort.structures import Structures
 
 REFERENCE_ROLE = "ct"
+"""Role of the image that a reference standard lies on, where a case has it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,11 +115,16 @@ def read_evaluation(item: CohortCase, files: CohortFiles, given: Sequence[str] =
     if found is None:
         return Evaluation(case, None)
     mask, grid = found
-    image = case.images[REFERENCE_ROLE].geometry
-    near = np.allclose(grid.origin_mm, image.origin_mm, atol=1e-3)
-    if grid.shape != image.shape or not near:
-        raise GeometryError(f"expected the reference of {item.case_id} on the grid of its image")
-    return Evaluation(case, mask)
+    roles = sorted(case.images, key=lambda role: (role != REFERENCE_ROLE, role))
+    there = [role for role in roles if _is_on(grid, case.images[role].geometry)]
+    if not there:
+        raise GeometryError(f"expected the reference of {item.case_id} on the grid of an image")
+    return Evaluation(case, mask, there[0])
+
+
+def _is_on(grid: Geometry, image: Geometry) -> bool:
+    """Return whether a grid is that of an image, to a micrometre."""
+    return grid.shape == image.shape and np.allclose(grid.affine(), image.affine(), atol=1e-3)
 
 
 def series_of(case: Case) -> Mapping[str, str]:

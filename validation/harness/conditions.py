@@ -44,7 +44,7 @@ class Sweep:
     ----------
     unit : UCUM unit of the level; ``1`` for a number.
     levels : those of the full sweep; the first is the one of a short run.
-    needs : role without which the change means nothing.
+    needs : role without which the change means nothing; empty where any image will do.
     moves : the change moves anatomy; it is left out where a case has structures, which would
         stay behind.
     kind : ``robustness``: the right answer is known; ``outside``: no answer is right.
@@ -216,6 +216,7 @@ SWEEPS: Mapping[str, Sweep] = {
             (40.0, 20.0),
             "training/contouring/evaluate.py",
             _jitter,
+            needs="",
             moves=True,
         ),
         Sweep(
@@ -224,16 +225,17 @@ SWEEPS: Mapping[str, Sweep] = {
             (5.0, -10.0),
             "envelope: up to 10 degrees oblique",
             _rotate,
+            needs="",
             moves=True,
         ),
         Sweep("streaks", "[hnsf'U]", (150.0, 300.0), "streaks beside metal, choice", _streaks),
         Sweep("repeated-slices", "1", (2.0, 4.0), "table stop, choice", _repeated_slices),
         Sweep("missing-pet", "1", (1.0,), "issue: missing PET", _no_pet, "pet"),
         Sweep("pet-shift", "mm", (5.0, 10.0), "one and two PET voxels", _pet_shift, "pet"),
-        Sweep("only-noise", "1", (1.0,), "no anatomy", _only_noise, kind="outside"),
+        Sweep("only-noise", "1", (1.0,), "no anatomy", _only_noise, "", kind="outside"),
         Sweep("stored-values", "[hnsf'U]", (1024.0,), "C.11.1.1.2", _stored_values, kind="outside"),
-        Sweep(OTHER_BODY, "1", (1.0,), "intended purpose", _other_body, kind="outside"),
-        Sweep("empty", "1", (1.0,), "no patient", _empty, kind="outside"),
+        Sweep(OTHER_BODY, "1", (1.0,), "intended purpose", _other_body, "", kind="outside"),
+        Sweep("empty", "1", (1.0,), "no patient", _empty, "", kind="outside"),
     )
 }
 """Every sweep by its name."""

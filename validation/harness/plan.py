@@ -75,7 +75,7 @@ class RunPlan:
             found += [
                 Condition(name, level, given_after(full, name))
                 for name, level in self.sweeps
-                if SWEEPS[name].needs in full.split("+")
+                if SWEEPS[name].needs in ("", *full.split("+"))
                 and not (SWEEPS[name].moves and STRUCTURES in full.split("+"))
             ]
         if case.case_id in self._chosen(cohort, self.repeat_cases, "repeat"):
