@@ -1,8 +1,8 @@
 """Put the series of one run together into a case.
 
-Every role of the manifest that the request names is read; then what must hold between
-them is checked: the instances are those that the run id was made from, one study, one
-patient, one frame of reference where the manifest asks for it.
+Every role of the manifest that the request names is read, one of ``every`` as often as it is
+filled; then what must hold between them is checked: the instances are those that the run id was
+made from, one study, one patient, one frame of reference where the manifest asks for it.
 
 An *optional* input is left out, with a note, in two cases only: it lies in another frame
 of reference, or its values have no known unit (a PET without what SUV needs).  Anything
@@ -15,7 +15,7 @@ Read next: `adapters/case_source.py`, which brings the files.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pydicom import Dataset
@@ -102,12 +102,11 @@ def read_case(
     _check_study(request, [*everything, *others])
     parts = _Parts()
     for item in _reference_first(manifest.inputs):
-        uid = request.series.get(item.role)
-        if uid is None:
-            if item.required:
-                raise InputError(f"expected a series for role {item.role}, found none")
-            continue
-        _read_role(item, parsed.get(uid, []), parts, limit_bytes)
+        found = _filling(item, request, parsed)
+        if not found and item.required:
+            raise InputError(f"expected a series for role {item.role}, found none")
+        for number, instances in enumerate(found, start=1):
+            _read_role(replace(item, role=item.numbered(number)), instances, parts, limit_bytes)
     headers = [series.first for series in parts.sources.values()]
     left = [items[0].dataset for items in parsed.values() if items]
     subject = merge_tags(merge_subject([*headers, *left, *others]), other_tags)
@@ -126,6 +125,24 @@ def read_case(
         prescription=request.prescription,
     )
     return LoadedCase(case, parts.sources)
+
+
+def _filling(
+    item: Input, request: RunRequest, parsed: Mapping[str, Sequence[Instance]]
+) -> list[Sequence[Instance]]:
+    """Return what fills a role: a series, or of ``every`` each series and each RT object in it."""
+    if not item.every:
+        uid = request.series.get(item.role)
+        return [] if uid is None else [parsed.get(uid, ())]
+    uids = sorted({uid for role, uid in request.series.items() if item.holds(role)})
+    series = [parsed.get(uid, ()) for uid in uids]
+    if item.modality in (*IMAGE_MODALITIES, *PROJECTION_MODALITIES):
+        return series
+    return [[one] for items in series for one in sorted(items, key=_sop_instance_uid)]
+
+
+def _sop_instance_uid(instance: Instance) -> str:
+    return str(instance.dataset.get("SOPInstanceUID") or "")
 
 
 def _read_role(item: Input, instances: Sequence[Instance], parts: _Parts, limit: int) -> None:

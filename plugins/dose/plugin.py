@@ -58,7 +58,7 @@ MANIFEST = Manifest(
     inputs=(
         Input("ct", "CT", minimum_instances=16),
         Input("structures", "RTSTRUCT", same_frame_as="ct"),
-        Input("plan", "RTPLAN", required=False),
+        Input("plan", "RTPLAN", required=False, every=True),
     ),
     outputs=(Output("DoseGrid", "PredictedDose", "predicted-dose", "99OSTEON", "Predicted dose"),),
     envelope=Envelope(

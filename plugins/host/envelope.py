@@ -120,11 +120,18 @@ def stratum_facts(case: Case, manifest: Manifest) -> CaseFacts:
         sex=case.subject.sex,
         body_part=case.body_part or "",
         flags=quality_flags(case),
-        inputs=tuple(sorted({*case.images, *case.doses, *case.structure_sets, *case.plans})),
+        inputs=_roles(case, manifest),
         manufacturer=str(made.get("manufacturer", "")),
         model=str(made.get("model", "")),
         station=str(made.get("station", "")),
     )
+
+
+def _roles(case: Case, manifest: Manifest) -> tuple[str, ...]:
+    """Return the roles that were read, each once, however many objects fill it."""
+    read = {*case.images, *case.doses, *case.structure_sets, *case.plans}
+    further = {r for item in manifest.inputs for r in read if r != item.role and item.holds(r)}
+    return tuple(sorted(read - further))
 
 
 def extent_mm(geometry: Geometry) -> tuple[float, float, float]:

@@ -34,6 +34,9 @@ class Input:
         counts by its frames.
     from_plugin : plugin whose results, or what was approved in their place, this input is; None
         where it comes from elsewhere.  Monitoring shows how that plugin stands.
+    every : all that could fill the role are given, not the best alone, so that the plugin can
+        tell which is meant: ``plan``, ``plan-2``, ... by Series Instance UID, and each RT object
+        of a series as one of its own.
     """
 
     role: str
@@ -42,6 +45,16 @@ class Input:
     same_frame_as: str | None = None
     minimum_instances: int = 1
     from_plugin: str | None = None
+    every: bool = False
+
+    def numbered(self, number: int) -> str:
+        """Return the role of the first, second, ... that fills it, counted from 1."""
+        return self.role if number == 1 else f"{self.role}-{number}"
+
+    def holds(self, role: str) -> bool:
+        """Return whether a role of a request or a case is this one, or one of its further ones."""
+        further = role.removeprefix(f"{self.role}-")
+        return role == self.role or (self.every and further != role and further.isdecimal())
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +162,8 @@ def encode(manifest: Manifest) -> dict[str, Any]:
     for item in document["inputs"]:
         if item["from_plugin"] is None:
             del item["from_plugin"]
+        if not item["every"]:
+            del item["every"]
     return document
 
 

@@ -74,7 +74,7 @@ def decide(
 
     For each role the best candidate is taken: the one whose frame of reference fills most
     dependent inputs, then ORIGINAL before DERIVED, then most instances, thinnest slice,
-    smallest Series Instance UID.
+    smallest Series Instance UID.  A role of ``every`` takes all of them, by that UID.
 
     Parameters
     ----------
@@ -94,7 +94,10 @@ def decide(
     for wanted in sorted(manifest.inputs, key=lambda item: item.same_frame_as is not None):
         candidates, found = _in_frame(usable[wanted.role], wanted, chosen)
         reasons += found
-        if candidates:
+        if candidates and wanted.every:
+            ordered = sorted(candidates, key=lambda item: item.series_instance_uid)
+            chosen |= {wanted.numbered(n): item for n, item in enumerate(ordered, start=1)}
+        elif candidates:
             best, found = _best(candidates, wanted, manifest, usable)
             chosen[wanted.role] = best
             reasons += found

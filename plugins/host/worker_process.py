@@ -59,7 +59,10 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 _SAFE_TYPE = re.compile(r"[A-Za-z_]\w{0,63}", re.ASCII)
 _SAFE_WHERE = re.compile(r"[\w./-]{1,200}:\d{1,6}", re.ASCII)
 _SAFE_DETAIL = re.compile(r"[\w .,:;|/'<>()\[\]{}=+-]{1,400}", re.ASCII)
-_STABLE_CODE = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
+# A stable code, and what was expected and found in words and numbers: in small letters and
+# without four digits in a row, so that no name, date or number of a person is among them.
+_STABLE_CODE = re.compile(r"(?P<code>[A-Z][A-Z0-9_]{0,63})(?: .*)?", re.ASCII)
+_HARMLESS = re.compile(r"(?!.*\d{4})[A-Z0-9_]+ [a-z0-9 .,%'-]{1,300}", re.ASCII)
 _START = "import sys; sys.path.insert(0, sys.argv.pop(1)); "
 _START += "from plugins.host.worker_start import start; start()"
 _REPORTED: Mapping[Any, type[PluginError | ReleaseError]] = {
@@ -319,8 +322,8 @@ class WorkerProcess:
         if code == RefusalError.code:
             reasons = document.get("reasons")
             listed = reasons if isinstance(reasons, list) else []
-            codes = tuple(str(r) for r in listed if _STABLE_CODE.fullmatch(str(r)))
-            raise RefusalError(f"release {self._name} refused the case", reasons=codes)
+            told = tuple(filter(None, map(_reason, map(str, listed))))
+            raise RefusalError(f"release {self._name} refused the case", reasons=told)
         if code in _REPORTED:
             raise _REPORTED[code](f"release {self._name} during {step}: {detail}")
         kind = _safe(document.get("type"), _SAFE_TYPE, "an exception")
@@ -355,6 +358,14 @@ def _readable(folder: Path) -> tuple[str, ...]:
     rooms = [SUITE_ROOT / room for room in ("plugins/host", "governance", "audit")]
     prefixes = [sys.prefix, sys.base_prefix, sys.exec_prefix]
     return (*prefixes, *libraries, *map(str, rooms), str(folder.resolve()))
+
+
+def _reason(text: str) -> str:
+    """Return a reason as it is where its words are harmless, else its code; empty without one."""
+    found = _STABLE_CODE.fullmatch(text)
+    if found is None:
+        return ""
+    return text if _HARMLESS.fullmatch(text) else found["code"]
 
 
 def _safe(value: Any, allowed: re.Pattern[str], otherwise: str) -> str:

@@ -295,3 +295,25 @@ def test_a_folder_gives_the_same_case_as_a_pacs(pacs: FolderPacs, tmp_path: Path
     for role in ("ct", "pet"):
         np.testing.assert_array_equal(from_folder.images[role].array, from_pacs.images[role].array)
         assert from_folder.images[role].geometry == from_pacs.images[role].geometry
+
+
+def test_every_plan_of_a_study_is_read(pacs: FolderPacs, tmp_path: Path) -> None:
+    """Two series of which one holds two plans: three, by their UIDs."""
+    study = _study()
+    for role, labels in (("plan", ("b", "a")), ("plan-2", ("c",))):
+        study[role] = [objects.header("RTPLAN", series=role) for _ in labels]
+        for label, dataset in zip(labels, study[role], strict=True):
+            dataset.SOPInstanceUID = objects.uid("plan", label)
+    _put(pacs, study)
+    every = Input("plan", "RTPLAN", required=False, every=True)
+    manifest = dataclasses.replace(MANIFEST, inputs=(*MANIFEST.inputs, every))
+    found = _source(pacs, tmp_path).fetch(_request(study), manifest)
+    assert list(found.plans) == ["plan", "plan-2", "plan-3"]
+    series = [item.series_instance_uid for item in found.plans.values()]
+    assert series == sorted(series)
+    uids = {item.sop_instance_uid for item in found.plans.values()}
+    assert uids == {str(item.SOPInstanceUID) for role in ("plan", "plan-2") for item in study[role]}
+    alone = dataclasses.replace(every, every=False)
+    read = dataclasses.replace(manifest, inputs=(*MANIFEST.inputs, alone))
+    with pytest.raises(MixedSeriesError, match="expected one RTPLAN object"):
+        _source(pacs, tmp_path).fetch(_request(study, "b" * 32), read)

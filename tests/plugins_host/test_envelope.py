@@ -17,6 +17,7 @@ from plugins.host.envelope import (
     extent_mm,
     oblique_deg,
     quality_flags,
+    stratum_facts,
     with_fault,
 )
 from plugins.host.images import Contour, Geometry, Plan, RegionOfInterest, StructureSet, Volume
@@ -326,3 +327,13 @@ def test_published_manifests_are_read_and_written_as_they_are(path: Path) -> Non
     document = json.loads((path / "manifest.json").read_text("utf-8"))
     written = json.loads(json.dumps(encode(decode(document))))
     assert written == {key: document[key] for key in written}
+
+
+def test_a_role_that_is_filled_twice_counts_once_for_the_strata() -> None:
+    """Strata name the roles of the manifest; how many plans there are is no role."""
+    wanted = Input("plan", "RTPLAN", required=False, every=True)
+    asks = replace(MANIFEST, inputs=(*MANIFEST.inputs, wanted))
+    found = case(plans={"plan": plan(), "plan-2": plan()})
+    assert stratum_facts(found, asks).inputs == ("ct", "plan")
+    assert decode(encode(asks)) == asks
+    assert all("every" not in item for item in encode(MANIFEST)["inputs"])

@@ -276,3 +276,27 @@ def test_each_active_release_gets_its_own_decision() -> None:
         ("dose", "sha256:b", False),
     ]
     assert Reason("MODALITY", "Modality", "RTPLAN", "CT", "plan") in found[1].reasons
+
+
+def test_a_role_of_every_takes_all_that_could_fill_it() -> None:
+    """Plans in the order of their UIDs, none preferred; what the suite wrote is none of them."""
+    wanted = Input("plan", "RTPLAN", required=False, every=True)
+    manifest = replace(MANIFEST, inputs=(Input("ct", "CT"), wanted))
+    plans = (series("9", "RTPLAN", 1), series("3", "RTPLAN", 2), series("4", "RTPLAN", 1))
+    found = decide(study(series("1"), *plans), "sha256:r", manifest, own_series={"4"})
+    assert found.series == {"ct": "1", "plan": "3", "plan-2": "9"}
+    assert {"3.0", "3.1", "9.0"} <= set(found.sop_instance_uids)
+    assert "4.0" not in found.sop_instance_uids
+    assert [item.code for item in found.reasons] == ["OWN_OUTPUT"]
+    alone = decide(study(series("1")), "sha256:r", manifest)
+    assert alone.applies
+    assert alone.series == {"ct": "1"}
+
+
+def test_a_further_role_is_told_from_another_one() -> None:
+    """Only a number after the role's name makes it a further one, and only of ``every``."""
+    every = Input("plan", "RTPLAN", every=True)
+    assert [every.numbered(number) for number in (1, 2, 11)] == ["plan", "plan-2", "plan-11"]
+    assert all(every.holds(role) for role in ("plan", "plan-2", "plan-11"))
+    assert not any(every.holds(role) for role in ("planned", "plan-b", "plan-", "2"))
+    assert not replace(every, every=False).holds("plan-2")

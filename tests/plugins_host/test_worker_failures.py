@@ -138,15 +138,20 @@ def test_case_is_read_only(run: Runner) -> None:
 
 
 def test_plugin_may_refuse_with_codes(run: Runner) -> None:
-    """A refusal of the plugin is an answer; only stable codes of it are passed on."""
-    methods = """
+    """A refusal of the plugin is an answer: codes, and words in which nobody can be named."""
+    told = "FIELDS expected 9 at the targets' centre, found 7 within 0.5 mm, 30 %"
+    reasons = (
+        *("SEED_REQUIRED", told, "name: Quillfeather", "NAMED Quillfeather", "BORN 19610203"),
+        *("LINES one\ntwo", "MANY " + "x" * 400, "", "A" * 65),
+    )
+    methods = f"""
     def predict(self, case, parameters):
         from audit.errors import RefusalError
-        raise RefusalError("Quillfeather", reasons=("SEED_REQUIRED", "name: Quillfeather"))
+        raise RefusalError("Quillfeather", reasons={reasons!r})
     """
     with pytest.raises(RefusalError) as caught:
         run(methods)
-    assert caught.value.reasons == ("SEED_REQUIRED",)
+    assert caught.value.reasons == ("SEED_REQUIRED", told, "NAMED", "BORN", "MANY")
 
 
 def test_failing_load_is_reported(run: Runner) -> None:
