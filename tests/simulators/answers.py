@@ -14,7 +14,8 @@ from adapters.database.runs import RunRow
 PROMPT = {"quiet_time_s": 0.1, "poll_interval_s": 0.05, "patience_s": 0.2}
 """Trigger settings that do not wait a minute for slices that never come."""
 FINAL = ("done", "failed", "refused", "abstained", "discarded")
-TIMEOUT_S = 120.0
+TIMEOUT_S = 300.0
+"""A dose with its explanation takes two minutes where several tests share two cores."""
 
 
 def drive(
