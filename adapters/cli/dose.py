@@ -22,6 +22,9 @@ from adapters.cli.terminal import FAILED, REFUSED, JsonOption, echo_json, report
 from audit.errors import ConfigurationError, InputError, RefusalError, StorageError, SuiteError
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from models.dose.envelope import Departure
     from models.dose.patient import Patient
     from models.dose.predict import DosePredictor
@@ -36,6 +39,8 @@ UNREADABLE = (
     zlib.error,
 )  # fmt: skip
 """What numpy raises on a file that is no archive of arrays, or a broken or locked one."""
+UNANSWERABLE = (ValueError, LookupError, ArithmeticError, MemoryError, RuntimeError)
+"""What the prediction raises on arrays of sizes and spacings that it cannot work with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +172,7 @@ def _answered(predictor: DosePredictor, source: Path, target: Path, *, anyway: b
         grave = tuple(item for item in found if item.code not in WARNED)
         if grave and not anyway:
             raise _refusal(source, grave)
-        _write(predictor, patient, target)
+        _write(_predicted(predictor, patient, source), target)
     except (InputError, RefusalError, StorageError) as error:
         return Told(source, target, departures=found, error=error)
     seconds = time.perf_counter() - begun
@@ -195,13 +200,27 @@ def _read(source: Path) -> Patient:
         raise InputError(f"cannot predict for {source.name}: {error}") from error
 
 
-def _write(predictor: DosePredictor, patient: Patient, target: Path) -> None:
-    """Write the dose of a patient; a failed write leaves no half file behind."""
+def _predicted(predictor: DosePredictor, patient: Patient, source: Path) -> NDArray[np.float32]:
+    """Return the dose; arrays that cannot be worked with are that patient's error alone."""
     import numpy as np
 
-    dose = predictor.predict(patient)
+    try:
+        dose = predictor.predict(patient)
+    except UNANSWERABLE as error:
+        told = str(error) or type(error).__name__
+        raise InputError(f"cannot predict for {source.name}: {told}") from error
+    if not np.isfinite(dose).all():
+        raise InputError(f"cannot predict for {source.name}: the dose has voxels without a number")
+    return dose
+
+
+def _write(dose: NDArray[np.float32], target: Path) -> None:
+    """Write a dose, its folder made where missing; a failed write leaves no half file behind."""
+    import numpy as np
+
     part = target.with_name(f"{target.name}.part")
     try:
+        target.parent.mkdir(parents=True, exist_ok=True)
         with part.open("wb") as stream:
             np.save(stream, dose)
         part.replace(target)

@@ -218,6 +218,33 @@ def test_other_patients_of_a_folder_get_their_dose(tmp_path: Path, weights: Path
     assert run(*asked).exit_code == 3
 
 
+def test_what_cannot_be_predicted_costs_no_other_patient_its_dose(
+    tmp_path: Path, weights: Path
+) -> None:
+    """A grid too large for memory and a target of one voxel are told; the rest is written."""
+    folder, given = tmp_path / "in", arrays()
+    folder.mkdir()
+    point = np.zeros(SHAPE, bool)
+    point[16, 18, 10] = True
+    np.savez(folder / "a.npz", **arrays(voxel_mm=(8e4, 8e4, 8e4)))
+    np.savez(folder / "b.npz", **given | {"PTV70": point, "possible_dose_mask": point})
+    np.savez(folder / "c.npz", **given)
+    result = run("--npz", folder, "--output", tmp_path / "out", "--weights", weights)
+    assert result.exit_code == 1, result.output
+    assert "cannot predict for a.npz" in result.stderr
+    assert "cannot predict for b.npz: the dose has voxels without a number" in result.stderr
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["c.npy"]
+
+
+def test_the_folder_of_an_output_is_made(tmp_path: Path, weights: Path) -> None:
+    """One patient's dose may go to a folder that is not there yet."""
+    np.savez(tmp_path / "in.npz", **arrays())
+    output = tmp_path / "new" / "deep" / "out.npy"
+    result = run("--npz", tmp_path / "in.npz", "--output", output, "--weights", weights)
+    assert result.exit_code == 0, result.output
+    assert [path.name for path in output.parent.iterdir()] == ["out.npy"]
+
+
 def test_missing_input_and_weights_are_told(tmp_path: Path) -> None:
     """A path that is not there and weights that are none end with a known error."""
     output = tmp_path / "out.npy"
