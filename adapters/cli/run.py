@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import time
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -28,6 +29,8 @@ from audit.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from adapters.delivery import Target
+
+NO_STUDY = "no DICOM study in the folder"
 
 
 def run(
@@ -83,13 +86,15 @@ def run(
                 deliver_again(site, run_id)
             document = results_document(site, ids, time.monotonic() - started)
     document["skipped_files"] = [f"{item.path}: {item.code}" for item in scan.skipped]
-    document["not_run"] = list(asked.reasons)
+    document["not_run"] = list(asked.reasons) if scan.studies else [NO_STUDY]
     if as_json:
         echo_json(document)
     else:
         show_results(document)
-        for reason in asked.reasons:
+        for reason in document["not_run"]:
             typer.echo(f"not run: {reason}")
+        for code, count in sorted(Counter(item.code for item in scan.skipped).items()):
+            typer.echo(f"skipped: {count} files ({code}); --json names them")
     finish(document)
 
 

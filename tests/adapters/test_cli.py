@@ -364,6 +364,24 @@ def test_run_on_a_folder_of_anything(root: Path, tmp_path: Path) -> None:
     assert names == sorted(p.name for p in (tmp_path / "out").rglob("*") if p.is_file())
 
 
+def test_a_folder_without_a_study_is_told(root: Path, tmp_path: Path) -> None:
+    """Nothing to run on is refused with the reason, and what was skipped is counted."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    (folder / "notes.txt").write_text("this is not DICOM")
+    arguments = (
+        "run", "--plugin", "example", "--input", folder, "--output", tmp_path / "out",
+        "--home", tmp_path / "home", "--release", next(root.glob("*.osteon")),
+    )  # fmt: skip
+    osteon("init", "--home", tmp_path / "home")
+    osteon("release", "sign", next(root.glob("*.osteon")), "--home", tmp_path / "home")
+    told = osteon(*arguments)
+    assert told.exit_code == 3, (told.output, told.exception)
+    assert "not run: no DICOM study in the folder" in told.stdout
+    assert "skipped: 1 files (INPUT_NOT_DICOM)" in told.stdout
+    assert json.loads(osteon(*arguments, "--json").stdout)["not_run"]
+
+
 def test_bad_seed_point_is_refused(tmp_path: Path) -> None:
     """A seed point that is no point gets a clear error."""
     result = osteon(

@@ -73,6 +73,14 @@ def test_dciodvfy_finds_no_error(tmp_path: Path, plan: str | None):
     assert dciodvfy_errors(path) == []
 
 
+def test_dciodvfy_finds_what_is_missing(tmp_path: Path):
+    """It does look at an RT Dose: one without the kind of its dose is no RT Dose."""
+    dataset = pydicom.dcmread(io.BytesIO(written(dose_of())))
+    del dataset.DoseType
+    dataset.save_as(tmp_path / "dose.dcm")
+    assert any("DoseType" in line for line in dciodvfy_errors(tmp_path / "dose.dcm"))
+
+
 def test_plastimatch_reads_the_same_dose(tmp_path: Path):
     """Another reader finds each voxel within 1e-3 Gy."""
     import SimpleITK

@@ -5,11 +5,14 @@ Each call skips the test by name where the program is missing.
 
 from __future__ import annotations
 
+import io
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 
 import numpy as np
+import pydicom
 import pytest
 from numpy.typing import NDArray
 
@@ -33,12 +36,39 @@ def dcmtk(name: str) -> str:
 
 
 def dciodvfy_errors(path: Path) -> list[str]:
-    """Return the error lines of dciodvfy (dicom3tools) on one object."""
-    done = subprocess.run(
-        [program("dciodvfy"), str(path)], capture_output=True, timeout=60, check=False
-    )
-    lines = done.stderr.decode("latin-1").splitlines()
-    return [line for line in lines if line.startswith("Error")]
+    """Return the error lines of dciodvfy (dicom3tools) on one object.
+
+    It aborts at pixels of 32 bits before it says anything; what it checks then is a copy with
+    the upper 16 bits of them. Any other end before its verdict is an error.
+    """
+    code, lines = _dciodvfy(path.read_bytes())
+    if code < 0:
+        code, lines = _dciodvfy(_narrowed(path))
+    errors = [line for line in lines if line.startswith("Error")]
+    return errors if code >= 0 else [*errors, f"Error - dciodvfy ended by signal {-code}"]
+
+
+def _dciodvfy(content: bytes) -> tuple[int, list[str]]:
+    with tempfile.NamedTemporaryFile(suffix=".dcm") as copy:
+        copy.write(content)
+        copy.flush()
+        done = subprocess.run(
+            [program("dciodvfy"), copy.name], capture_output=True, timeout=60, check=False
+        )
+    return done.returncode, done.stderr.decode("latin-1").splitlines()
+
+
+def _narrowed(path: Path) -> bytes:
+    """Return an object whose pixels of 32 bits are cut to 16; any other as it is."""
+    dataset = pydicom.dcmread(path)
+    if dataset.get("BitsAllocated") == 32 and "PixelData" in dataset:
+        pixels = np.frombuffer(dataset.PixelData, "<u4")
+        dataset.PixelData = (pixels >> 16).astype("<u2").tobytes()
+        dataset.BitsAllocated = dataset.BitsStored = 16
+        dataset.HighBit = 15
+    stream = io.BytesIO()
+    dataset.save_as(stream)
+    return stream.getvalue()
 
 
 def plastimatch_mask(
