@@ -7,17 +7,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from adapters.cli.terminal import JsonOption, echo_json, echo_table
-from audit.errors import ConfigurationError, InputError
+from adapters.cli.terminal import REFUSED, JsonOption, echo_json, echo_table
+from audit.errors import ConfigurationError, GeometryError, InputError
 
 if TYPE_CHECKING:
     from adapters.rt.dosimetry import GammaResult
+    from models.physics.dvh import DoseVolumeHistogram
     from plugins.host.images import RegionOfInterest, StructureSet, Volume
 
 Read = TypeVar("Read")
@@ -25,6 +26,7 @@ PngOption = Annotated[
     Path | None, typer.Option("--png", help="Write a picture here.", show_default=False)
 ]
 HISTOGRAM_STEP = 0.05
+NAME_TWICE = "expected a name once in a structure set, found it twice"
 
 
 def gamma(
@@ -59,8 +61,10 @@ def gamma(
         )
     except ValueError as error:
         raise ConfigurationError(str(error)) from error
-    result = compare_doses(_dose(reference), _dose(evaluated), criteria)
+    (first, first_patient), (second, second_patient) = _dose(reference), _dose(evaluated)
+    result = compare_doses(first, second, criteria)
     document = _gamma_document(result)
+    document["notes"] += _patient_notes(first_patient, second_patient)
     if png:
         from adapters.documents.plots import gamma_png
         from adapters.writing import write_whole
@@ -83,11 +87,13 @@ def _gamma_document(result: GammaResult) -> dict[str, Any]:
     edges = np.arange(0.0, result.criteria.max_gamma + HISTOGRAM_STEP * 1.5, HISTOGRAM_STEP)
     counts, _ = np.histogram(judged, edges)
     criteria = asdict(result.criteria)
-    del criteria["samples"]
+    del criteria["samples"], criteria["passing_only"]
+    criteria["normalisation_gy"] = _number(result.normalisation_gy)
     return {
         "criteria": criteria,
         "dimensions": 2 if result.sampled.shape[0] == 1 else 3,
         "judged_points": result.judged_count,
+        "points_outside_evaluated_grid": result.outside_count,
         "pass_rate_percent": _number(pass_rate_percent(result.sampled)),
         "search": f"samples at {1 / SAMPLES:g} of the distance",
         "gamma": {
@@ -111,7 +117,10 @@ def _show_gamma(document: dict[str, Any]) -> None:
     found = document["gamma"]
     rows = [
         ("criteria", f"{criteria['dose_percent']:g} %, {criteria['distance_mm']:g} mm, {kind}"),
-        ("cutoff", f"{criteria['cutoff_percent']:g} %"),
+        (
+            "cutoff, dose of 100 %",
+            f"{criteria['cutoff_percent']:g} %, {criteria['normalisation_gy']:.3f} Gy",
+        ),
         ("points judged", f"{document['judged_points']} ({document['dimensions']}D)"),
         ("pass rate", f"{_text(document['pass_rate_percent'], '.2f')} % ({document['search']})"),
         (
@@ -119,7 +128,10 @@ def _show_gamma(document: dict[str, Any]) -> None:
             f"{_text(document['true_minimum']['pass_rate_percent'], '.2f')} %",
         ),
         ("γ mean, 99 %, maximum", ", ".join(_text(found[k], ".3f") for k in found)),
+        ("γ is searched up to", f"{criteria['max_gamma']:g}"),
     ]
+    if outside := document["points_outside_evaluated_grid"]:
+        rows.append(("points outside the evaluated grid", str(outside)))
     echo_table("Gamma index", ("figure", "value"), rows + [("note", n) for n in document["notes"]])
 
 
@@ -137,29 +149,28 @@ def dvh(
     """Read dose figures of every region from its contours.
 
     Ends of a region are rounded where its areas run out within a plane spacing, else they reach
-    half a spacing beyond the last contour.
+    half a spacing beyond the last contour. Regions of one name carry their number.
     """
-    from adapters.rt.dosimetry import FRAMES_DIFFER, region_histograms
     from models.physics.dose_metrics import USUAL, DoseMetric
 
     try:
         metrics = [DoseMetric.parse(text) for text in metric or USUAL]
     except ValueError as error:
         raise ConfigurationError(str(error)) from error
-    structures, dose = _structures(rtstruct), _dose(rtdose)
-    histograms = region_histograms(_regions(structures, roi), dose)
-    rows: list[dict[str, Any]] = []
-    for name, found in histograms.items():
-        rows.append(
-            {
-                "name": name,
-                "volume_ml": round(found.total_mm3 / 1000.0, 6),
-                "outside_dose_grid_ml": round(found.outside_mm3 / 1000.0, 6),
-                "metrics": {
-                    m.name: {"value": _number(m.of(found)), "units": m.units} for m in metrics
-                },
-            }
-        )
+    (structures, first), (dose, second) = _structures(rtstruct), _dose(rtdose)
+    notes = _frame_notes(
+        structures.frame_of_reference_uid, dose.geometry.frame_of_reference_uid
+    ) + _patient_notes(first, second)
+    histograms, not_measured = _histograms(_named_apart(_regions(structures, roi)), dose)
+    rows: list[dict[str, Any]] = [
+        {
+            "name": name,
+            "volume_ml": round(found.total_mm3 / 1000.0, 6),
+            "outside_dose_grid_ml": round(found.outside_mm3 / 1000.0, 6),
+            "metrics": {m.name: {"value": _number(m.of(found)), "units": m.units} for m in metrics},
+        }
+        for name, found in histograms.items()
+    ]
     if not rows:
         raise InputError("expected a region with closed contours, found none")
     if png:
@@ -167,10 +178,8 @@ def dvh(
         from adapters.writing import write_whole
 
         write_whole(png, dvh_png(histograms))
-    frames = {structures.frame_of_reference_uid, dose.geometry.frame_of_reference_uid}
-    notes = [FRAMES_DIFFER] if len(frames) > 1 else []
     if as_json:
-        return echo_json({"regions": rows, "notes": notes})
+        return echo_json({"regions": rows, "not_measured": not_measured, "notes": notes})
     echo_table(
         "Dose by region",
         ("region", "volume", *(f"{m.name} ({m.units})" for m in metrics), "outside the dose"),
@@ -184,8 +193,7 @@ def dvh(
             for row in rows
         ],
     )
-    for note in notes:
-        typer.echo(f"note: {note}")
+    _say_rest(not_measured, notes)
 
 
 def compare_contours(
@@ -194,28 +202,50 @@ def compare_contours(
     tolerance_mm: Annotated[float, typer.Option(help="Tolerance of the surface Dice.")] = 3.0,
     as_json: JsonOption = False,
 ) -> None:
-    """Compare regions of the same name: DSC, surface Dice, HD95, added path length, volume."""
+    """Compare regions of the same name: DSC, surface Dice, HD95, added path length, volume.
+
+    A name that stands twice in one set is not compared. Exit code 3 where nothing was compared.
+    """
     from adapters.oversight.contours import common_masks
     from models.physics.agreement import compare_masks
 
     if not tolerance_mm > 0:
         raise ConfigurationError(f"expected a positive tolerance, found {tolerance_mm}")
-    first, second = _structures(contours), _structures(reference)
-    if first.frame_of_reference_uid != second.frame_of_reference_uid:
-        raise InputError("expected structure sets of one frame of reference, found two")
-    ours, theirs = ({_key(r): r for r in _regions(side, None)} for side in (first, second))
+    (first, one), (second, other) = _structures(contours), _structures(reference)
+    notes = _frame_notes(first.frame_of_reference_uid, second.frame_of_reference_uid)
+    notes += _patient_notes(one, other)
+    ours, theirs = (_by_name(_regions(side, None)) for side in (first, second))
     rows: list[dict[str, Any]] = []
+    not_measured: list[dict[str, str]] = []
     for key in [key for key in ours if key in theirs]:
-        masks = common_masks(ours[key].contours, theirs[key].contours)
+        pair = (ours[key], theirs[key])
+        name = pair[0][0].name
+        if any(len(found) > 1 for found in pair):
+            not_measured.append({"name": name, "reason": NAME_TWICE})
+            continue
+        try:
+            masks = common_masks(pair[0][0].contours, pair[1][0].contours)
+        except GeometryError as error:
+            not_measured.append({"name": name, "reason": str(error)})
+            continue
         found = compare_masks(*masks, tolerance_mm)
-        figures = {name: _number(value) for name, value in asdict(found).items()}
-        rows.append({"name": ours[key].name, **figures})
+        rows.append({"name": name, **{k: _number(value) for k, value in asdict(found).items()}})
     alone = {
-        "only_first": [ours[key].name for key in ours if key not in theirs],
-        "only_second": [theirs[key].name for key in theirs if key not in ours],
+        "only_first": [found[0].name for key, found in ours.items() if key not in theirs],
+        "only_second": [found[0].name for key, found in theirs.items() if key not in ours],
     }
     if as_json:
-        return echo_json({"regions": rows, **alone})
+        echo_json({"regions": rows, **alone, "not_measured": not_measured, "notes": notes})
+    else:
+        _show_contours(rows, tolerance_mm, alone)
+        _say_rest(not_measured, notes)
+    if not rows:
+        raise typer.Exit(REFUSED)
+
+
+def _show_contours(
+    rows: list[dict[str, Any]], tolerance_mm: float, alone: dict[str, list[str]]
+) -> None:
     echo_table(
         f"Contours, surface Dice at {tolerance_mm:g} mm",
         ("region", "DSC", "surface Dice", "HD95 (mm)", "added path (mm)", "volumes (ml)"),
@@ -236,17 +266,82 @@ def compare_contours(
             typer.echo(f"only {title}: {', '.join(names)}")
 
 
-def _dose(path: Path) -> Volume:
+def _say_rest(not_measured: list[dict[str, str]], notes: list[str]) -> None:
+    """Print what is not in the table, and notes."""
+    for item in not_measured:
+        typer.echo(f"not measured: {item['name']} ({item['reason']})")
+    for note in notes:
+        typer.echo(f"note: {note}")
+
+
+def _frame_notes(first: str, second: str) -> list[str]:
+    """Return a note where a frame of reference is not stated; two different ones are refused."""
+    if first and second and first != second:
+        raise GeometryError("expected objects of one frame of reference, found two")
+    return [] if first and second else ["FRAME_OF_REFERENCE_MISSING"]
+
+
+def _patient_notes(first: str, second: str) -> list[str]:
+    """Return a note where two objects state different patients."""
+    from adapters.rt.dosimetry import PATIENTS_DIFFER
+
+    return [PATIENTS_DIFFER] if first != second else []
+
+
+def _histograms(
+    regions: list[RegionOfInterest], dose: Volume
+) -> tuple[dict[str, DoseVolumeHistogram], list[dict[str, str]]]:
+    """Return the histograms of regions by name, and which have none with the reason."""
+    from adapters.rt.dosimetry import region_histograms
+
+    found: dict[str, DoseVolumeHistogram] = {}
+    missing = []
+    for region in regions:
+        try:
+            measured = region_histograms([region], dose)
+        except GeometryError as error:
+            missing.append({"name": region.name, "reason": str(error)})
+            continue
+        found |= measured
+        if not measured:
+            missing.append({"name": region.name, "reason": "expected closed contours, found none"})
+    return found, missing
+
+
+def _named_apart(regions: list[RegionOfInterest]) -> list[RegionOfInterest]:
+    """Return regions of which those of one name carry their number."""
+    together = _by_name(regions)
+    return [
+        replace(region, name=f"{region.name.strip()} (ROI {region.number})")
+        if len(together[_key(region)]) > 1
+        else region
+        for region in regions
+    ]
+
+
+def _by_name(regions: list[RegionOfInterest]) -> dict[str, list[RegionOfInterest]]:
+    """Return regions by name, whatever its case."""
+    found: dict[str, list[RegionOfInterest]] = {}
+    for region in regions:
+        found.setdefault(_key(region), []).append(region)
+    return found
+
+
+def _dose(path: Path) -> tuple[Volume, str]:
+    """Return a dose and whose it is."""
     from adapters.rt.read_dose import read_dose
 
     # A plane of a measurement has no thickness, and nothing here asks for one.
-    return _read(path, lambda: read_dose(path, thickness_mm=1.0)[0])
+    volume, series = _read(path, lambda: read_dose(path, thickness_mm=1.0))
+    return volume, str(series.first.get("PatientID") or "").strip()
 
 
-def _structures(path: Path) -> StructureSet:
+def _structures(path: Path) -> tuple[StructureSet, str]:
+    """Return a structure set and whose it is."""
     from adapters.rt.read_structures import read_structures
 
-    return _read(path, lambda: read_structures(path)[0])
+    structures, series = _read(path, lambda: read_structures(path))
+    return structures, str(series.first.get("PatientID") or "").strip()
 
 
 def _read(path: Path, reader: Callable[[], Read]) -> Read:
@@ -257,14 +352,12 @@ def _read(path: Path, reader: Callable[[], Read]) -> Read:
 
 
 def _regions(structures: StructureSet, names: list[str] | None) -> list[RegionOfInterest]:
-    from adapters.rt.contour_planes import closed_contours
-
     wanted = {name.casefold() for name in names or ()}
     found = [r for r in structures.rois if not wanted or _key(r) in wanted]
     missing = wanted - {_key(r) for r in found}
     if missing:
         raise InputError(f"expected regions of these names, {len(missing)} not found")
-    return [r for r in found if closed_contours(r.contours)]
+    return found
 
 
 def _key(region: RegionOfInterest) -> str:

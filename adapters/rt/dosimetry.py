@@ -24,6 +24,9 @@ from models.physics.gamma import GammaCriteria, Placement, gamma_index
 from plugins.host.images import RegionOfInterest, Volume
 
 FRAMES_DIFFER = "FRAME_OF_REFERENCE_DIFFERS"
+GRID_SMALLER = "EVALUATED_GRID_SMALLER"
+PATIENTS_DIFFER = "PATIENT_ID_DIFFERS"
+PLACE_TOLERANCE_MM = 0.01
 SAMPLES = 10  # to the distance criterion: the step of pass rates in common use
 FloatArray = NDArray[np.float64]
 
@@ -37,12 +40,16 @@ class GammaResult:
     sampled, true : γ on the reference grid by samples and as true minimum, NaN where not
         judged.
     notes : codes of what was odd.
+    normalisation_gy : the dose that 100 % stood for.
+    outside_count : judged points that lie outside the evaluated grid.
     """
 
     criteria: GammaCriteria
     sampled: FloatArray
     true: FloatArray
     notes: tuple[str, ...]
+    normalisation_gy: float
+    outside_count: int = 0
 
     @property
     def judged_count(self) -> int:
@@ -61,7 +68,8 @@ def compare_doses(reference: Volume, evaluated: Volume, criteria: GammaCriteria)
 
     Raises
     ------
-    GeometryError : a single evaluated plane is not parallel to the reference planes.
+    GeometryError : a single evaluated plane is not parallel to the reference planes, or no
+        judged point lies in the evaluated grid.
     InputError : the reference has no dose.
     """
     step, offset = _placement(reference, evaluated)
@@ -74,8 +82,29 @@ def compare_doses(reference: Volume, evaluated: Volume, criteria: GammaCriteria)
         true = gamma_index(*doses, placement, replace(criteria, samples=None))
     except ValueError as error:
         raise InputError(str(error)) from error
+    judged = np.argwhere(~np.isnan(sampled))
+    outside = int(np.count_nonzero(_outside(judged, placement, evaluated.array.shape)))
+    if len(judged) and outside == len(judged):
+        raise GeometryError("expected doses that overlap, found no judged point in both grids")
     frames = {volume.geometry.frame_of_reference_uid for volume in (reference, evaluated)}
-    return GammaResult(criteria, sampled, true, (FRAMES_DIFFER,) if len(frames) > 1 else ())
+    notes = [FRAMES_DIFFER] if len(frames) > 1 else []
+    if outside:
+        notes.append(GRID_SMALLER)
+    whole = criteria.normalisation_gy or float(doses[0].max())
+    return GammaResult(criteria, sampled, true, tuple(notes), whole, outside)
+
+
+def _outside(
+    indices: NDArray[np.int64], placement: Placement, shape: tuple[int, ...]
+) -> NDArray[np.bool_]:
+    """Return which reference voxels lie beyond the voxel centres of the evaluated grid.
+
+    A single evaluated plane has no extent across: there only rows and columns count.
+    """
+    place = indices @ placement.step_mm + placement.offset_mm
+    reach = (np.asarray(shape) - 1) * np.asarray(placement.spacing_mm)
+    beyond = (place < -PLACE_TOLERANCE_MM) | (place > reach + PLACE_TOLERANCE_MM)
+    return np.asarray(beyond[:, int(shape[0] == 1) :].any(axis=1))
 
 
 def _placement(reference: Volume, evaluated: Volume) -> tuple[FloatArray, FloatArray]:
@@ -94,11 +123,15 @@ def region_histograms(
     Raises
     ------
     GeometryError : contours enclose nothing or are not parallel.
+    InputError : two regions have one name.
     """
+    drawn = [roi for roi in rois if closed_contours(roi.contours)]
+    if len({roi.name for roi in drawn}) < len(drawn):
+        raise InputError("expected regions of different names, found two of one name")
     inverse = np.asarray(np.linalg.inv(dose.geometry.affine()), dtype=np.float64)
     grid = DoseGrid.of(dose.array, inverse[:3])
     depth = float(dose.geometry.spacing_mm[0])
-    return {roi.name: _histogram(roi, grid, depth) for roi in rois if closed_contours(roi.contours)}
+    return {roi.name: _histogram(roi, grid, depth) for roi in drawn}
 
 
 def _histogram(roi: RegionOfInterest, grid: DoseGrid, depth_mm: float) -> DoseVolumeHistogram:

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import subprocess
 import sys
 import zipfile
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pydicom
 import pytest
 
-from adapters.rt.dosimetry import FRAMES_DIFFER, compare_doses, pass_rate_percent, region_histograms
+from adapters.rt.dosimetry import (
+    FRAMES_DIFFER,
+    GRID_SMALLER,
+    PATIENTS_DIFFER,
+    compare_doses,
+    pass_rate_percent,
+    region_histograms,
+)
 from audit.errors import GeometryError, InputError
 from models.physics.dose_metrics import DoseMetric
 from models.physics.gamma import GammaCriteria
@@ -83,6 +94,26 @@ def test_gamma_turns_with_both_doses(degrees: float) -> None:
     result = compare_doses(reference, shifted, GammaCriteria(3, 3))
     assert np.nanmax(np.abs(result.true - 2.0)) < 1e-5
     assert result.notes == (FRAMES_DIFFER,)
+
+
+def test_points_outside_the_evaluated_grid_are_counted() -> None:
+    """An evaluated grid of half the planes is said; one elsewhere is no comparison."""
+    whole = _dose(np.full((10, 9, 9), 10.0), np.eye(3))
+    result = compare_doses(whole, _dose(np.full((5, 9, 9), 10.0), np.eye(3)), GammaCriteria(3, 1))
+    assert (result.judged_count, result.outside_count) == (10 * 81, 5 * 81)
+    assert result.notes == (GRID_SMALLER,)
+    assert result.normalisation_gy == 10.0
+    away = replace(whole, geometry=replace(whole.geometry, origin_mm=(900.0, 0.0, 0.0)))
+    with pytest.raises(GeometryError, match="overlap"):
+        compare_doses(whole, away, GammaCriteria(3, 1))
+    plane = _dose(np.full((1, 9, 9), 10.0), np.eye(3))
+    assert compare_doses(whole, plane, GammaCriteria(3, 1)).outside_count == 0
+
+
+def test_two_regions_of_one_name_are_no_dictionary() -> None:
+    """The second would take the place of the first unseen."""
+    with pytest.raises(InputError, match="one name"):
+        region_histograms([_ball(np.eye(3))] * 2, _dose(_slope(), np.eye(3)))
 
 
 def test_a_plane_across_the_reference_is_refused() -> None:
@@ -157,6 +188,57 @@ def test_histograms_and_contours_of_a_real_plan(tmp_path: Path) -> None:
     assert {(row["dsc"], row["surface_dice"], row["hd95_mm"]) for row in rows} == {(1.0, 1.0, 0.0)}
     for row in rows:
         assert row["volume_ml"] == pytest.approx(regions[row["name"]]["volume_ml"], rel=0.03)
+
+
+def _changed(folder: Path, name: str, change: Callable[[pydicom.Dataset], None]) -> str:
+    """Write a changed copy of a real structure set and return where."""
+    with zipfile.ZipFile(folder_of("openkbp_dicom") / "pt_1.zip") as archive:
+        dataset = pydicom.dcmread(io.BytesIO(archive.read("RS.dcm")))
+    change(dataset)
+    dataset.save_as(folder / name)
+    return str(folder / name)
+
+
+def test_nothing_of_a_structure_set_is_lost_unseen(tmp_path: Path) -> None:
+    """Regions of one name, without area, of another patient or frame: each is said."""
+    with zipfile.ZipFile(folder_of("openkbp_dicom") / "pt_1.zip") as archive:
+        (tmp_path / "RD.dcm").write_bytes(archive.read("RD.dcm"))
+    dose = str(tmp_path / "RD.dcm")
+
+    def twice(dataset: pydicom.Dataset) -> None:
+        dataset.PatientID = "ANOTHER"
+        dataset.StructureSetROISequence[1].ROIName = "BRAINSTEM "
+        del dataset.ROIContourSequence[2].ContourSequence
+
+    def elsewhere(dataset: pydicom.Dataset) -> None:
+        for item in dataset.StructureSetROISequence:
+            item.ReferencedFrameOfReferenceUID = "1.2.3"
+        for item in dataset.ReferencedFrameOfReferenceSequence:
+            item.FrameOfReferenceUID = "1.2.3"
+
+    def renamed(dataset: pydicom.Dataset) -> None:
+        for item in dataset.StructureSetROISequence:
+            item.ROIName = f"other {item.ROINumber}"
+
+    plain = _changed(tmp_path, "plain.dcm", lambda _: None)
+    odd = _changed(tmp_path, "odd.dcm", twice)
+    found = json.loads(_osteon("dvh", "--rtstruct", odd, "--rtdose", dose, "--json").stdout)
+    names = [row["name"] for row in found["regions"]]
+    assert names[:2] == ["Brainstem (ROI 1)", "BRAINSTEM (ROI 2)"]
+    assert len({row["volume_ml"] for row in found["regions"][:2]}) == 2
+    assert [item["name"] for item in found["not_measured"]] == ["RightParotid"]
+    assert found["notes"] == [PATIENTS_DIFFER]
+    pair = json.loads(_osteon("compare-contours", odd, plain, "--json").stdout)
+    assert [item["name"] for item in pair["not_measured"]] == ["Brainstem", "RightParotid"]
+    assert pair["only_second"] == ["SpinalCord"]
+    assert pair["notes"] == [PATIENTS_DIFFER]
+    other = _changed(tmp_path, "elsewhere.dcm", elsewhere)
+    for words in (("dvh", "--rtstruct", other, "--rtdose", dose), ("compare-contours", other, odd)):
+        done = _osteon(*words)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.stderr.startswith("INPUT_GEOMETRY: expected objects of one frame")
+    done = _osteon("compare-contours", _changed(tmp_path, "names.dcm", renamed), plain, "--json")
+    assert (done.returncode, json.loads(done.stdout)["regions"]) == (3, [])
 
 
 def test_wrong_files_are_named(tmp_path: Path) -> None:
