@@ -44,6 +44,8 @@ def status(
             }
         )
     else:
+        if not found.lines:
+            typer.echo("no release with a monitoring plan is at work here: nothing is watched")
         echo_table(
             "Monitors",
             ("plugin", "release", "item", "condition", "cases", "to alarm", "last run", "owner"),

@@ -12,6 +12,7 @@ Read next: `running.py`.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -63,11 +64,17 @@ def change_of(text: str) -> Change:
         raise ConfigurationError("expected NAME+NUMBER, NAME*NUMBER or NAME=WORD")
     name, sign, rest = match.groups()
     if sign == "=":
-        return lambda case: replace(case, categories={**case.categories, name: rest})
+        return lambda case: (
+            replace(case, categories={**case.categories, name: rest})
+            if name in case.categories
+            else case
+        )
     try:
         number = float(rest)
     except ValueError as error:
         raise ConfigurationError(f"expected a number after {name}{sign}") from error
+    if not math.isfinite(number):
+        raise ConfigurationError(f"expected a finite number after {name}{sign}")
 
     def moved(case: Observation) -> Observation:
         if name not in case.numbers:
@@ -123,12 +130,21 @@ def plant(
     Raises
     ------
     RefusalError : there are no cases to draw from, or the item watches nothing of them.
+    ConfigurationError : the change leaves every case as it is, or there is no stream.
     """
     if not cases or not 0 <= change_at < length:
         raise RefusalError(
             "expected past cases and a change within the stream",
             reasons=("NO_PAST",),
             advice="Let the release run first, or state --at below --cases.",
+        )
+    if streams < 1:
+        raise ConfigurationError(f"expected one stream at least, found {streams}")
+    if all(change(case) == case for case in cases):
+        had = sorted({name for case in cases for name in (*case.numbers, *case.categories)})
+        raise ConfigurationError(
+            f"expected a change of what item {item.name} has of its cases, found none of that name",
+            advice=f"Name one of {', '.join(had)}, and a change that moves it.",
         )
     digest = release.deployment.release_digest
     before = item.first_cases if item.window == FIRST else 0

@@ -29,7 +29,7 @@ from adapters.web.monitoring_parts import (
     upstream_lines,
 )
 from adapters.web.shell import Pages, language_of
-from governance.monitoring.charts import FIRST_CASES, chart
+from governance.monitoring.charts import CUSUM_LIMIT, FIRST_CASES, Chart, chart
 from governance.monitoring.plan import INPUT
 from governance.monitoring.reference import ReferenceWindow
 from governance.monitoring.state import chosen
@@ -190,20 +190,36 @@ def _charts(values: Mapping[str, Values], language: Language) -> tuple[tuple[str
         if drawn.sigma <= 0 and len(set(drawn.values)) == 1:
             continue
         away = max(max(drawn.cusum_high), max(drawn.cusum_low))
-        plot = Plot(
-            name, "n", name,
-            (
-                Series(name, tuple(enumerate(drawn.values, 1))),
-                Series("EWMA", tuple(enumerate(drawn.ewma, 1)), "line"),
-            ),
-            (
-                (drawn.centre + 3 * drawn.sigma, "+3 σ"), (drawn.centre, ""),
-                (drawn.centre - 3 * drawn.sigma, "−3 σ"),
-            ),
-        )  # fmt: skip
-        found.append((-away, name, plot))
+        found.append((-away, name, drawn))
     found.sort(key=lambda item: item[:2])
-    return tuple((name, plot_svg(plot, language)) for _, name, plot in found[:DRAWN])
+    return tuple(
+        (name, plot_svg(plot, language))
+        for _, name, drawn in found[:DRAWN]
+        for plot in (_shewhart(name, drawn), _cusum(name, drawn))
+    )
+
+
+def _shewhart(name: str, drawn: Chart) -> Plot:
+    """Return the values with their mean, 2 and 3 sigma of the first cases, and their EWMA."""
+    lines = tuple(
+        (drawn.centre + times * drawn.sigma, f"{times:+d} σ".replace("-", "−") if times else "")
+        for times in (3, 2, 0, -2, -3)
+    )
+    values = Series(name, _numbered(drawn.values))
+    return Plot(name, "n", name, (values, Series("EWMA", _numbered(drawn.ewma), "line")), lines)
+
+
+def _cusum(name: str, drawn: Chart) -> Plot:
+    """Return both sums of standardised deviations and the limit that they are drawn against."""
+    sums = (
+        Series("CUSUM +", _numbered(drawn.cusum_high), "line"),
+        Series("CUSUM −", _numbered(drawn.cusum_low), "line"),
+    )
+    return Plot(f"{name}: CUSUM", "n", "σ", sums, ((CUSUM_LIMIT, f"{CUSUM_LIMIT:g} σ"),))
+
+
+def _numbered(values: Sequence[float]) -> tuple[tuple[float, float], ...]:
+    return tuple(enumerate(values, 1))
 
 
 def _worst(values: Mapping[str, Values]) -> tuple[tuple[str, str, str], ...]:

@@ -157,7 +157,7 @@ def _points(before: DoseGrid, after: DoseGrid) -> Iterator[PointLine]:
         tone = "" if abs(change) < TOLD else ("good" if better else "bad")
         yield PointLine(
             f"{region.name} {point}", _value(old), _interval(old), _value(item), _interval(item),
-            f"{change:+.1f} {item.unit}", tone,
+            f"{change:+z.1f} {item.unit}", tone,
         )  # fmt: skip
 
 

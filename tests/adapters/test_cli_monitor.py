@@ -56,3 +56,11 @@ def test_an_alarm_is_taken_up_silenced_and_decided_by_command(tmp_path: Path) ->
     shown = json.loads(_osteon(home, "monitor", "status", "--json").stdout)
     assert shown["open"] == []
     assert shown["fatigue"][place.digest]["no_action_rate"]["k"] == 1
+
+
+def test_a_site_without_a_release_at_work_says_that_nothing_is_watched(tmp_path: Path) -> None:
+    """An empty table alone would look like monitors without a fault."""
+    assert _osteon(str(tmp_path), "init").exit_code == 0
+    shown = _osteon(str(tmp_path), "monitor", "status")
+    assert shown.exit_code == 0, shown.output
+    assert "nothing is watched" in shown.stdout

@@ -106,6 +106,19 @@ def test_the_past_is_replayed_and_a_planted_change_is_found(place: Monitored) ->
         )  # fmt: skip
 
 
+@pytest.mark.parametrize("change", ["slice_spacing+2", "kernel=B70", "ct_noise+0", "ct_noise+inf"])
+def test_a_change_of_nothing_is_no_change_that_nobody_finds(place: Monitored, change: str) -> None:
+    """A name that no case has, or a move by nothing, is an error and not a change never found."""
+    place.runs(5)
+    release, item = watched_all(place.site), PLAN.items[0]
+    past = simulating.past_of(place.site, release, item)
+    with pytest.raises(ConfigurationError):
+        simulating.plant(
+            release, item, past, simulating.change_of(change),
+            change_at=1, length=4, streams=1, generator=np.random.default_rng(1),
+        )  # fmt: skip
+
+
 def watched_all(site: Site) -> simulating.Watched:
     """Return the release with its window, though the plan suspended it."""
     from adapters.monitoring.plans import window_of

@@ -50,7 +50,10 @@ def test_the_page_of_a_release_says_what_it_sees_and_what_not(
         "sixty cases of a test",
         "no monitor of performance",
         "<svg",
-        "σ",
+        "+3 σ",
+        "−2 σ",
+        "EWMA",
+        "ct_noise: CUSUM",
     ):
         assert word in text
     assert f"/runs/{found.count:032x}" in text
@@ -157,6 +160,8 @@ def test_both_pages_in_a_real_browser(place: tuple[Workspace, Monitored], tmp_pa
                 page.goto(served.url + path)
                 if label == "alarms":
                     page.locator("summary").first.click()
+                    box = page.locator("tbody th").first.bounding_box()
+                    assert box["width"] < 0.7 * width
                 results = Axe().run(page)
                 assert results.violations_count == 0, (label, results.generate_report())
                 assert page.evaluate("document.documentElement.scrollWidth") <= width, label
