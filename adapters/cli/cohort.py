@@ -209,22 +209,38 @@ def seal(
 
 @app.command("size")
 def size(
-    margin: Annotated[float, typer.Option(help="Non-inferiority margin.")] = 0.0,
+    margin: Annotated[float | None, typer.Option(help="Non-inferiority margin.")] = None,
+    difference: Annotated[
+        float | None, typer.Option(help="True difference that superiority is to show.")
+    ] = None,
     deviation: Annotated[
-        float, typer.Option(help="Standard deviation of the paired difference.")
-    ] = 0.0,
-    share: Annotated[float, typer.Option(help="Share to show, where all are met.")] = 0.0,
+        float | None, typer.Option(help="Standard deviation of the paired difference.")
+    ] = None,
+    share: Annotated[float | None, typer.Option(help="Share to show, where all are met.")] = None,
     alpha: Annotated[float, typer.Option(help="One-sided type I error.")] = 0.025,
-    power: Annotated[float, typer.Option(help="Power.")] = 0.9,
+    power: Annotated[float, typer.Option(help="Power; not asked for a share.")] = 0.9,
+    as_json: JsonOption = False,
 ) -> None:
-    """Print how many patients a cohort needs."""
+    """Print how many patients a cohort needs, or each stratum that has to show it by itself."""
     from validation.statistics.looks import cases_for_margin, cases_for_share
 
-    if margin > 0 and deviation > 0:
-        n = cases_for_margin(margin, deviation, alpha, power)
-        typer.echo(f"{n} patients: margin {margin}, deviation {deviation}, {alpha}, {power}")
-    elif 0 < share < 1:
-        n = cases_for_share(share, 1 - 2 * alpha)
-        typer.echo(f"{n} patients, all met, show a share of at least {share}")
-    else:
-        raise ConfigurationError("expected --margin with --deviation, or --share below 1")
+    asked = [("margin", margin), ("difference", difference), ("share", share)]
+    stated = [(name, value) for name, value in asked if value is not None]
+    if len(stated) != 1 or (deviation is None) != (share is not None):
+        raise ConfigurationError("expected --margin or --difference with --deviation, or --share")
+    ((name, value),) = stated
+    document: dict[str, object] = {name: value, "alpha": alpha}
+    try:
+        if deviation is None:
+            n = cases_for_share(value, 1 - 2 * alpha)
+        else:
+            n = cases_for_margin(value, deviation, alpha, power)
+            document |= {"deviation": deviation, "power": power}
+    except ValueError as error:
+        raise ConfigurationError(str(error)) from error
+    if as_json:
+        echo_json({"patients": n} | document)
+        return
+    what = f"all met, show a share of at least {share}" if share is not None else f"{name} {value}"
+    rest = ", ".join(f"{key} {document[key]}" for key in document if key != name)
+    typer.echo(f"{n} patients: {what}, {rest}")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -169,3 +171,28 @@ def test_criteria_choose_their_intervals() -> None:
     with pytest.raises(CriteriaError):
         _judged(share_interval="wald")
     assert math.isfinite(other[0])
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        ("--margin 0.02 --deviation 0.05", 0, '"patients": 66'),
+        ("--difference 0.02 --deviation 0.05 --power 0.8", 0, '"patients": 50'),
+        ("--share 0.9", 0, '"patients": 36'),
+        ("--margin 0.02 --deviation 0.05 --alpha 2", 1, "alpha below 0.5"),
+        ("--margin 0.02 --deviation 0.05 --power 1", 1, "power below 1"),
+        ("--margin -1 --deviation 0.05", 1, "a margin and a deviation above 0"),
+        ("--margin 0.02 --deviation nan", 1, "a margin and a deviation above 0"),
+        ("--share 1.5", 1, "a share and a level in 0 to 1"),
+        ("--share 0.9 --alpha 0.6", 1, "a share and a level in 0 to 1"),
+        ("--margin 0.02", 1, "--deviation"),
+        ("--share 0.9 --margin 0.02 --deviation 0.05", 1, "--deviation"),
+    ],
+)
+def test_a_size_is_said_or_the_fault_of_the_question(words: str, code: int, said: str) -> None:
+    """Every question has a number of patients or a sentence, never a traceback."""
+    command = [sys.executable, "-m", "adapters.cli.main", "cohort", "size", *words.split()]
+    done = subprocess.run([*command, "--json"], capture_output=True, text=True, check=False)
+    assert done.returncode == code, done.stderr
+    assert said in (done.stderr if code else done.stdout)
+    assert "Traceback" not in done.stderr

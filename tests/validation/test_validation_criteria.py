@@ -207,6 +207,32 @@ def test_robustness_counts_the_worst_level() -> None:
     assert judged(results(plain), asking)[0].reason == "NOT_MEASURED"
 
 
+def test_lesions_moved_to_opposite_sides_do_not_cancel() -> None:
+    """A mirror whose mean shift is zero fails, and so does a lesion that was not found."""
+    asking = criterion("geometry", at_most=0.25)
+
+    def phantoms(*columns: float) -> RunResults:
+        shifts = [
+            {f"centroid_error_{axis}_voxels": 0.1 for axis in ("frame", "row")}
+            | {"centroid_error_column_voxels": value}
+            for value in columns
+        ]
+        found = [
+            result(i, 0.9, condition=Condition("phantom", float(i), "ct"), metrics=shift)
+            for i, shift in enumerate(shifts)
+        ]
+        return results(found)
+
+    (near,) = judged(phantoms(1.0, -1.1, 0.2, 0.1), asking)
+    assert (near.verdict, near.reason) == ("pass", "LARGEST_AXIS")
+    (mirrored,) = judged(phantoms(12.0, -12.0), asking)
+    assert (mirrored.verdict, mirrored.value) == ("fail", pytest.approx(0.1))
+    assert mirrored.reason == "ONE_LESION_FAR 12.0 VOXELS"
+    assert judged(phantoms(0.5, 0.5), asking)[0].verdict == "fail"
+    assert judged(phantoms(0.0, float("nan")), asking)[0].verdict == "fail"
+    assert judged(results([result(0, 0.9)]), asking)[0].verdict == "insufficient"
+
+
 def test_shares_repeats_times_and_calibration() -> None:
     """Withheld OOD cases, equal repeats, times and foretold figures are each judged."""
     cases = [

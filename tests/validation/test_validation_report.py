@@ -159,6 +159,23 @@ def test_a_group_of_three_is_named_insufficient_and_never_drawn() -> None:
     assert any("tumour_site: rib" in str(block) for block in limits.blocks)
 
 
+def test_a_group_that_no_criterion_decided_is_not_called_small() -> None:
+    """Enough patients and no decision is another reason than too few patients."""
+    run = results()
+    groups = tuple(
+        replace(group, n=20, verdict="insufficient", reason="NOT_JUDGED_OR_UNDECIDED")
+        if group.name == "men"
+        else group
+        for group in subject(run).groups
+    )
+    report = report_of(Made(_document(run, groups=groups), {}), "en")
+    said = [str(b) for s in report.sections if s.key in ("groups", "limits") for b in s.blocks]
+    undecided = [text for text in said if "no criterion decided on them: men (n = 20)" in text]
+    assert len(undecided) == 2
+    assert not any("Too few patients for a statement: under-18 (n = 3), men" in t for t in said)
+    assert sum("Too few patients for a statement: under-18 (n = 3)." in t for t in said) == 2
+
+
 def test_words_are_there_in_both_languages() -> None:
     """No text is empty, no key is used that has no text, none is left over."""
     english, german = texts("en"), texts("de")

@@ -14,6 +14,7 @@ from dataclasses import replace
 import numpy as np
 from scipy import stats
 
+from governance.known_answer import EACH_VOXELS
 from validation.criteria import explained
 from validation.criteria.document import ALL
 from validation.criteria.outcome import FAIL, INSUFFICIENT, PASS, Judgement, Question
@@ -203,7 +204,11 @@ def repeatability(question: Question) -> Judgement:
 
 
 def geometry(question: Question) -> Judgement:
-    """On phantoms, the largest signed mean centroid error of the three axes, in voxels."""
+    """On phantoms, the largest signed mean centroid error of the three axes, in voxels.
+
+    No single lesion may lie farther off than `EACH_VOXELS`: a mirror moves left and right lesions
+    to opposite sides, so that their mean stays near zero.
+    """
     names = [f"centroid_error_{axis}_voxels" for axis in ("frame", "row", "column")]
     cases = [
         c for c in question.results.cases if "phantom" in (c.condition.name, c.condition.given)
@@ -212,8 +217,11 @@ def geometry(question: Question) -> Judgement:
     if not rows:
         return question.insufficient("NOT_MEASURED")
     value = float(np.abs(np.mean(np.array(rows), axis=0)).max())
-    verdict = PASS if value <= (question.criterion.at_most or 0.0) else FAIL
+    farthest = float(np.abs(np.array(rows)).max())
     known = value if np.isfinite(value) else None
+    if farthest > EACH_VOXELS:
+        return question.answer(FAIL, f"ONE_LESION_FAR {farthest:.1f} VOXELS", len(rows), known)
+    verdict = PASS if value <= (question.criterion.at_most or 0.0) else FAIL
     return question.answer(verdict, "LARGEST_AXIS", len(rows), known)
 
 

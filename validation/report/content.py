@@ -177,9 +177,8 @@ def _accuracy(terms: Terms) -> Iterator[Block]:
 
 def _groups(terms: Terms) -> Iterator[Block]:
     t, groups = terms.t, terms.results["groups"]
-    few = [f"{g['name']} (n = {g['n']})" for g in groups if g["verdict"] == "insufficient"]
-    if few:
-        yield Notice(t["insufficient_note"].format(names=", ".join(few)))
+    for sentence in _insufficient(terms):
+        yield Notice(sentence)
     yield Table(
         t["s_groups"],
         tuple(Column(t[name]) for name in ("group", "patients", "needed", "verdict", "reason")),
@@ -210,6 +209,21 @@ def _groups(terms: Terms) -> Iterator[Block]:
         )  # fmt: skip
 
 
+def _insufficient(terms: Terms) -> list[str]:
+    """Return which groups have too few patients, and which enough and no decision."""
+    barred = [g for g in terms.results["groups"] if g["verdict"] == "insufficient"]
+    few = [g for g in barred if g["n"] < g["needed"]]
+    sentences = []
+    for key, groups in (
+        ("insufficient_note", few),
+        ("undecided_note", [g for g in barred if g not in few]),
+    ):
+        names = ", ".join(f"{g['name']} (n = {g['n']})" for g in groups)
+        if names:
+            sentences.append(terms.t[key].format(names=names))
+    return sentences
+
+
 def _limits(terms: Terms) -> Iterator[Block]:
     t, results = terms.t, terms.results
     sentences = [t["limit_reader"], t["limit_many"]]
@@ -223,10 +237,7 @@ def _limits(terms: Terms) -> Iterator[Block]:
         ((site, patients),) = terms.sites().items()
         sentences.append(t["limit_sites"].format(site=site, patients=patients))
     sentences += _missing(terms)
-    few = [f"{g['name']} (n = {g['n']})" for g in results["groups"]
-           if g["verdict"] == "insufficient"]  # fmt: skip
-    if few:
-        sentences.append(t["insufficient_note"].format(names=", ".join(few)))
+    sentences += _insufficient(terms)
     yield Bullets(tuple(sentences))
     if results["gaps"]:
         yield Paragraph(t["gaps"])
