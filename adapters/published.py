@@ -17,7 +17,7 @@ from adapters.change.origins import compare
 from adapters.governance.acts import waive
 from adapters.governance.persons import DEMONSTRATOR
 from adapters.keys import SiteKeys
-from adapters.release_builder import assemble, newest_published
+from adapters.release_builder import assemble, published_version
 from adapters.release_members import package_folder
 from adapters.writing import writing
 from governance.ports import Deployment
@@ -49,12 +49,13 @@ def sign_bundle(keys: SiteKeys, bundle: Path, now: datetime) -> Path:
 def add_newest(
     site: Site, plugin: str, bundle: Path | None = None, *, person: str = "service:osteon"
 ) -> str:
-    """Add the newest published release of a plugin (or a given bundle); return its digest."""
+    """Add the newest published release of a plugin, the published one that is named with its
+    version (``contouring-0.1.1``), or a given bundle; return its digest."""
     if bundle is not None:
         digest = site.registry.add(bundle, person=person).digest
         compare(site, digest, person)
         return digest
-    version = newest_published(plugin)
+    plugin, version = published_version(plugin)
     digest = published_digest(plugin, version)
     if _lies_here(site, plugin, digest):
         return digest

@@ -153,6 +153,26 @@ def newest_published(plugin: str) -> str:
     return versions[-1]
 
 
+def published_version(name: str) -> tuple[str, str]:
+    """Return plugin and version that ``contouring`` or ``contouring-0.1.1`` names.
+
+    A plugin alone is its newest published version.
+
+    Raises
+    ------
+    NotFoundError : no such plugin, no published version, or not this one.
+    """
+    plugin, _, version = name.rpartition("-")
+    if not plugin or not _VERSION.fullmatch(version):
+        return name, newest_published(name)
+    known = published(plugin)
+    if version not in known:
+        raise NotFoundError(
+            f"expected a published version of {plugin} ({', '.join(known)}), found {version}"
+        )
+    return plugin, version
+
+
 def _store_weights(release: Release, folder: Path) -> None:
     for name in release.members:
         if name.startswith(WEIGHTS):

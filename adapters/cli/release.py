@@ -84,7 +84,10 @@ def verify(
 @app.command("add")
 def add(
     name: Annotated[
-        str, typer.Argument(help="A .osteon file, or a plugin: its newest published version.")
+        str,
+        typer.Argument(
+            help="A .osteon file; a plugin: its newest published version; or plugin-version."
+        ),
     ],
     home: HomeOption = None,
     config: ConfigOption = None,

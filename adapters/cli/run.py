@@ -34,7 +34,7 @@ NO_STUDY = "no DICOM study in the folder"
 
 
 def run(
-    plugin: Annotated[str, typer.Option("--plugin", help="Plugin to run, e.g. contouring.")],
+    plugin: Annotated[str, typer.Option("--plugin", help="Plugin, or plugin-version, to run.")],
     source: Annotated[Path, typer.Option("--input", help="Folder of DICOM files, any order.")],
     output: Annotated[Path, typer.Option("--output", help="Folder for the results.")],
     seed_point: Annotated[

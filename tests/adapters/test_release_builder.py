@@ -18,6 +18,7 @@ from adapters.release_builder import (
     newest_published,
     publish,
     published,
+    published_version,
 )
 from audit.errors import NotFoundError, ReleaseError, ReleaseTamperedError
 from governance.release import MANIFEST, attach, digest_of, open_release, unpack_zip
@@ -123,6 +124,10 @@ def test_published_version_survives_every_change(tree: Tree, tmp_path: Path) -> 
     publish(build_release("hip", tmp_path / "built"))
     assert published("hip") == ("1.0.0", "2.0.0")
     assert newest_published("hip") == "2.0.0"
+    assert published_version("hip") == ("hip", "2.0.0")
+    assert published_version("hip-1.0.0") == ("hip", "1.0.0")
+    with pytest.raises(NotFoundError, match=r"1\.0\.0, 2\.0\.0\), found 3\.0\.0"):
+        published_version("hip-3.0.0")
     assert assemble("hip", "1.0.0", tmp_path / "again").read_bytes() == bundle.read_bytes()
 
 
