@@ -25,7 +25,7 @@ from adapters.cli.validate import app
 
 RunArgument = Annotated[str, typer.Argument(help="Id of a run, or the beginning of it.")]
 CohortOption = Annotated[
-    Path | None, typer.Option("--cohort", help="Manifest of the cohort; else the home's own.")
+    Path | None, typer.Option("--cohort", help="Manifest of the cohort; else that of the run.")
 ]
 
 

@@ -27,7 +27,7 @@ from adapters.validation.asking import VALIDATION
 from adapters.validation.baseline import ISSUED
 from adapters.validation.kept_runs import CERTIFICATE, REPORT
 from adapters.validation.reporting import CERTIFIERS, KIND
-from adapters.validation.running import MEASURED, RESULTS
+from adapters.validation.running import COHORT, MEASURED, RESULTS
 from audit import canonical
 from audit.errors import NotFoundError, RefusalError
 from governance.certificate import Certificate
@@ -40,7 +40,6 @@ from validation.report.issuing import verify_files
 if TYPE_CHECKING:
     from adapters.compose import Site
 
-COHORT = "cohort.json"
 FILES = (RESULTS, REPORT, CERTIFICATE, COHORT)
 SIZE_LIMIT = 64_000_000
 _RUN_ID = re.compile(r"[0-9a-f]{32,64}")

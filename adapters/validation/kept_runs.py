@@ -1,6 +1,6 @@
 """A run of the harness as it lies in the home, held against what is on record of it.
 
-    home/validations/RUN_ID/  results.json  measured.json  pictures/*.png
+    home/validations/RUN_ID/  results.json  measured.json  cohort.json  pictures/*.png
                               report.json  report-en.html  report-de.html  report.pdf
                               certificate.json
 
@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from adapters.validation.album import pictures_of
 from adapters.validation.asking import VALIDATION
 from adapters.validation.criteria import BY_DIGEST
-from adapters.validation.running import RESULTS
+from adapters.validation.running import COHORT, RESULTS
 from adapters.validation.running import read_results as as_written
 from audit import canonical
 from audit.errors import NotFoundError, RecordError
@@ -83,7 +83,8 @@ def read_run(site: Site, run: str, cohort: Path | None = None) -> KeptRun:
 
     Parameters
     ----------
-    cohort : file or folder of the cohort's manifest; else one of the home's ``cohorts``.
+    cohort : file or folder of the cohort's manifest; else the run's own, or one of the home's
+        ``cohorts``.
 
     Raises
     ------
@@ -143,7 +144,8 @@ def read_results(folder: Path) -> RunResults:
 
 def find_cohort(site: Site, results: RunResults, named: Path | None) -> Cohort:
     """Return the manifest of the cohort that a run names by digest; NotFoundError if none."""
-    paths = [named, named / "cohort.json"] if named else []
+    paths = [named, named / COHORT] if named else []
+    paths.append(site.home.root / "validations" / results.run_id / COHORT)
     paths += sorted(site.home.cohorts.glob("*/cohort.json"))
     for path in paths:
         if not path.is_file():

@@ -28,6 +28,7 @@ from audit import canonical
 from audit.errors import RecordError, RefusalError
 from plugins.host.ports import Json
 from plugins.host.runner import ReleaseWorkers
+from validation.cohort import reading
 from validation.cohort.cases import CohortFiles
 from validation.cohort.linkage import Linkage
 from validation.cohort.manifest import Cohort
@@ -39,6 +40,7 @@ from validation.harness.results import Condition, Measured, RunResults
 UNFIXED_CRITERIA = "UNFIXED_CRITERIA"
 SCHEMA = "osteon.validation-request/1"
 RESULTS, MEASURED, REQUEST = "results.json", "measured.json", "request.json"
+COHORT = "cohort.json"
 
 
 class UnfixedCriteriaError(RefusalError):
@@ -201,7 +203,10 @@ def _written(
     recorded_at: datetime,
     evaluated_at: datetime,
 ) -> RunResults:
-    """Write results and measurements and return them."""
+    """Write results, measurements and the manifest that was judged, and return the results.
+
+    A cohort that is sealed or built again has another manifest, and the report needs this one.
+    """
     plan = question.plan
     runtimes = {canonical.encode(item["runtime"]) for item in found if item["runtime"]}
     results = RunResults(
@@ -224,6 +229,7 @@ def _written(
         measured=tuple(_measured(item["measured"]) for item in found),
     )
     folder = place.of(plan.run_id)
+    _write(folder / COHORT, reading.encode(question.cohort))
     _write(folder / RESULTS, harness_results.encode(results))
     _write(folder / MEASURED, canonical.encode({"measured": [asdict(i) for i in results.measured]}))
     return results

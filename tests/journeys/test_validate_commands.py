@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from adapters.cli.main import app
-from tests.simulators.validation_kit import PATIENTS, judge, make_site, write_kit
+from tests.simulators.validation_kit import PASSWORD, PATIENTS, judge, make_site, write_kit
 
 
 @pytest.fixture(autouse=True)
@@ -53,6 +53,28 @@ def test_a_run_that_explains_is_judged_by_its_explanations(tmp_path: Path) -> No
     certified = json.loads(osteon("validate", "certify", run["run_id"], "--json",
                                   "--home", str(home)))  # fmt: skip
     assert certified["verdict"] == "pass"
+
+
+@pytest.mark.reg("VAL-1")
+def test_a_run_keeps_the_cohort_that_it_judged(tmp_path: Path) -> None:
+    """Sealed, the cohort has another manifest; report, certificate and verification go on."""
+    kit, home = write_kit(tmp_path / "kit"), tmp_path / "home"
+    make_site(osteon, kit, home)
+    at = ("--home", str(home))
+    run = judge(osteon, kit, home)
+    before = (home / "cohorts" / "small" / "cohort.json").read_bytes()
+    osteon("login", "admin", *at, env={"OSTEON_PASSWORD": PASSWORD})
+    once = osteon("account", "add", "phil", "--role", "physicist", *at).split("password: ")[1]
+    words = {"OSTEON_PASSWORD": once.split()[0], "OSTEON_NEW_PASSWORD": PASSWORD}
+    osteon("login", "phil", *at, env=words)
+    osteon("cohort", "seal", "small", "--openings", "1", *at)
+    assert (home / "cohorts" / "small" / "cohort.json").read_bytes() != before
+    osteon("login", "erin", *at, env={"OSTEON_PASSWORD": PASSWORD})
+    osteon("validate", "report", run["run_id"], "--no-pdf", *at)
+    osteon("validate", "certify", run["run_id"], *at)
+    folder = Path(run["folder"])
+    assert (folder / "cohort.json").read_bytes() == before
+    assert "verified, verdict insufficient" in osteon("validate", "verify", str(folder), *at)
 
 
 @pytest.mark.reg("VAL-1")
