@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from adapters.cli.governance import deciding
 from adapters.cli.terminal import ConfigOption, HomeOption, JsonOption, echo_json, echo_table
 from audit.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from adapters.compose import Site
+    from adapters.validation.cohorts import Kept
 
 app = typer.Typer(no_args_is_help=True)
 NameArgument = Annotated[str, typer.Argument(help="Name of a cohort of this site.")]
@@ -141,25 +145,44 @@ def pseudonyms(
 def list_cohorts(
     home: HomeOption = None, config: ConfigOption = None, as_json: JsonOption = False
 ) -> None:
-    """List the cohorts of the site with their seals."""
+    """List the cohorts of the site with their seals, and how often runs looked at their cases."""
     from adapters.validation import cohorts
 
     with deciding(home, config) as (site, _):
         kept = [cohorts.load(site.home, name) for name in cohorts.names(site.home)]
-    rows = [
-        {
-            "cohort": item.cohort.name,
-            "cases": len(item.cohort.cases),
-            "seal": item.cohort.seal.state,
-            "digest": item.digest,
-        }
-        for item in kept
-    ]
+        rows = [
+            {
+                "cohort": item.cohort.name,
+                "cases": len(item.cohort.cases),
+                "seal": item.cohort.seal.state,
+                "looks": _looks(site, item),
+                "openings": item.cohort.seal.openings
+                if item.cohort.seal.state == "sealed"
+                else None,
+                "digest": item.digest,
+            }
+            for item in kept
+        ]
     if as_json:
         echo_json(rows)
-    else:
-        columns = ("cohort", "cases", "seal", "digest")
-        echo_table("Cohorts", columns, [tuple(row.values()) for row in rows])
+        return
+    columns = ("cohort", "cases", "seal", "looks", "of openings", "digest")
+    cells = [["–" if value is None else value for value in row.values()] for row in rows]
+    echo_table("Cohorts", columns, cells)
+
+
+def _openings(kept: Kept) -> int | None:
+    """Return how many runs the seal of a cohort allows; None without a seal."""
+    seal = kept.cohort.seal
+    return seal.openings if seal.state == "sealed" else None
+
+
+def _looks(site: Site, kept: Kept) -> int:
+    """Return how many runs looked at the cases of a cohort, sealed or not."""
+    from adapters.validation.criteria import openings
+
+    with site.database.reading() as transaction:
+        return len({item.run_id for item in openings(transaction, kept.content_digest)})
 
 
 @app.command("check")
@@ -204,7 +227,10 @@ def seal(
 
     with deciding(home, config) as (site, person):
         kept = close(site, name, openings, alpha, person)
+        looks = _looks(site, kept)
     typer.echo(f"cohort {name} is sealed for {openings} openings: {kept.digest}")
+    if looks:
+        typer.echo(f"  {looks} of them used up by runs that looked at its cases before")
 
 
 @app.command("size")

@@ -67,7 +67,10 @@ def test_a_run_keeps_the_cohort_that_it_judged(tmp_path: Path) -> None:
     once = osteon("account", "add", "phil", "--role", "physicist", *at).split("password: ")[1]
     words = {"OSTEON_PASSWORD": once.split()[0], "OSTEON_NEW_PASSWORD": PASSWORD}
     osteon("login", "phil", *at, env=words)
-    osteon("cohort", "seal", "small", "--openings", "1", *at)
+    sealed = osteon("cohort", "seal", "small", "--openings", "2", *at)
+    assert "1 of them used up" in sealed
+    (row,) = json.loads(osteon("cohort", "list", "--json", *at))
+    assert (row["seal"], row["looks"], row["openings"]) == ("sealed", 1, 2)
     assert (home / "cohorts" / "small" / "cohort.json").read_bytes() != before
     osteon("login", "erin", *at, env={"OSTEON_PASSWORD": PASSWORD})
     osteon("validate", "report", run["run_id"], "--no-pdf", *at)
