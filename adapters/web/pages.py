@@ -139,6 +139,7 @@ class RunPage:
     may_force: bool
     may_seed: bool
     may_report: bool
+    has_dose: bool
     may_explore: bool
 
     @property
@@ -234,6 +235,7 @@ def run_page(site: Site, run_id: str, session: Session) -> RunPage:
         may_force=row.status in PERMITTED["force"],
         may_seed=session.role in SEEDERS and _needs_seed(row),
         may_report=session.role in INCIDENT_REPORTERS,
+        has_dose=_has_dose(inference),
         may_explore=row.status == "done" and _has_dose(inference),
     )
 

@@ -85,6 +85,19 @@ DOSE_TEXTS: dict[str, tuple[str, str]] = {
         "Nine coplanar fields assumed, no plan of these structures has beams.",
         "Neun koplanare Felder angenommen, kein Plan dieser Strukturen hat Strahlen.",
     ),
+    "dose_shares": (
+        "A contribution is a share of the point before the colon: -0.114 is 11.4 % less of it.",
+        "Ein Beitrag ist ein Anteil des Punkts vor dem Doppelpunkt: -0.114 sind 11,4 % weniger.",
+    ),
+    "dose_does_not_know": (
+        "It sees one study only: no report, no other examination, no earlier irradiation. It tells "
+        "what one way of planning with nine fields would give these contours; whether contours, "
+        "prescription and dose are right for the patient, physician and physicist decide.",
+        "Sie sieht nur eine Studie: keinen Bericht, keine andere Untersuchung, keine frühere "
+        "Bestrahlung. Sie sagt, was eine Art der Planung mit neun Feldern diesen Konturen gäbe; ob "
+        "Konturen, Verordnung und Dosis für den Patienten richtig sind, entscheiden Arzt und "
+        "Medizinphysiker.",
+    ),
     "later_plan": ("Approved plan that came back", "Freigegebener Plan, der zurückkam"),
     "plan_voxels": ("Mean difference of voxels", "Mittlerer Unterschied der Voxel"),
     "plan_points": ("Mean difference of points", "Mittlerer Unterschied der Punkte"),

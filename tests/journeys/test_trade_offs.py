@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import io
 import os
 import time
@@ -18,6 +19,7 @@ import pytest
 from adapters import what_if
 from adapters.governance.acts import act, waive
 from adapters.governance.persons import DEMONSTRATOR
+from adapters.web.texts import TEXTS
 from adapters.what_if import WhatIfs
 from audit.errors import InputChangedError, RefusalError
 from audit.record import Record, decode
@@ -160,6 +162,15 @@ def test_what_the_plugin_does_not_know_or_permit_is_refused(place: Workspace) ->
     assert client.get(path_of(place) + "/planes/0000").status_code == 404
     assert len(records(place)) == count
     assert asked(place, client).status_code == 200  # the process is still there
+
+
+def test_the_run_tells_a_dose_in_its_own_words(place: Workspace) -> None:
+    """Beams, units of contributions, bounds, and what is not known of a dose, not of a contour."""
+    page = html.unescape(place.client("physicist").get(f"/runs/{place.run_id}").text)
+    for key in ("dose_BEAM_ANGLES_OF_PLAN", "dose_shares", "dose_does_not_know"):
+        assert TEXTS[key][0] in page
+    assert TEXTS["does_not_know"][0] not in page
+    assert "predicted anew" in page
 
 
 @pytest.mark.server
