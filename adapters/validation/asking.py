@@ -11,6 +11,7 @@ Read next: `opening.py`, `running.py`.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,6 +69,18 @@ class Wish:
     seed: int = 20261126
     workers: int = 1
     resume: bool = True
+
+    def __post_init__(self) -> None:
+        if self.phantoms < 0 or self.phantoms % 2:
+            raise ConfigurationError(
+                f"expected an even number of phantoms, found {self.phantoms}",
+                advice="Phantoms come in pairs of opposite positions; 0 leaves them out.",
+            )
+        if min(self.sweep_cases, self.repeat_cases) < 0 or not 0 <= self.jitter_mm < math.inf:
+            raise ConfigurationError(
+                "expected numbers of cases and a jitter of 0 or more, found others",
+                advice="0 cases stand for all, 0 mm for none.",
+            )
 
 
 def ask(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -14,7 +15,7 @@ from adapters.validation.cohorts import load
 from adapters.validation.criteria import fix
 from adapters.validation.kept_runs import read_run
 from adapters.validation.running import UnfixedCriteriaError
-from audit.errors import NotFoundError
+from audit.errors import ConfigurationError, NotFoundError
 from tests.simulators.governed_site import PHYSICIST, add_release, governed_site
 from tests.simulators.validation_cohort import phantom_cohort
 from tests.simulators.validation_site import criteria as criteria_of
@@ -44,6 +45,27 @@ def test_criteria_that_are_not_fixed_stop_the_run(tmp_path: Path) -> None:
         with site.database.reading() as transaction:
             assert not transaction.governed_all(VALIDATION)
         assert not (site.home.root / "validations").exists()
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"phantoms": 3}, "an even number of phantoms, found 3"),
+        ({"phantoms": -2}, "an even number of phantoms"),
+        ({"sweep_cases": -1}, "of 0 or more"),
+        ({"repeat_cases": -1}, "of 0 or more"),
+        ({"jitter_mm": float("nan")}, "of 0 or more"),
+    ],
+)
+def test_numbers_that_no_run_can_follow_are_refused_first(
+    tmp_path: Path, changed: dict[str, Any], said: str
+) -> None:
+    """Neither release nor cohort is looked for: a typing error costs no look."""
+    with governed_site(tmp_path) as (site, _):
+        with pytest.raises(ConfigurationError, match=said):
+            ask(site, Wish("none", "none", "none", **changed), PHYSICIST)
+        with pytest.raises(NotFoundError):
+            ask(site, Wish("none", "none", "none"), PHYSICIST)
 
 
 @pytest.mark.reg("VAL-1")
