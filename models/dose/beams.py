@@ -188,9 +188,13 @@ def _directions() -> tuple[FloatArray, FloatArray]:
 
 
 def _blur(count: int, width_mm: float) -> FloatArray:
-    """Return the matrix that convolves `count` bixels with a Gaussian of this width."""
+    """Return the matrix that convolves `count` bixels with a Gaussian of this width.
+
+    Far places are zero: numbers below float32's full precision made a blur four times slower.
+    """
     place = np.arange(count) * float(BIXEL_MM)
     kernel = np.exp(-0.5 * ((place[:, None] - place[None]) / width_mm) ** 2)
+    kernel[kernel < 1e-12] = 0
     return np.asarray(kernel / kernel[count // 2].sum(), np.float32)
 
 
