@@ -225,12 +225,19 @@ def sample_points(
     away: dict[float, FloatArray],
     organs: dict[str, BoolArray],
 ) -> tuple[NDArray[np.int64], Points]:
-    """Return the voxels the plan is made on: half of targets and organs, an eighth of the rest."""
+    """Return the voxels the plan is made on: half of targets and organs, an eighth of the rest.
+
+    A target of which none would be left keeps all of its own: a target of one voxel has a plan.
+    """
     rows, columns, slices = np.ogrid[tuple(map(slice, allowed.shape))]
     odd = (rows + columns + slices) % 2 == 0
     structure = np.logical_or.reduce([prescription > 0, *organs.values()])
     coarse = (slices % 2 == 0) & (rows % 2 == 0)
     chosen = allowed & odd & (structure | coarse)
+    for level in away:
+        own = allowed & (prescription == np.float32(level))
+        if not (own & odd).any():
+            chosen |= own
     samples = np.argwhere(chosen)
     prescribed = prescription[chosen]
     target = prescribed > 0

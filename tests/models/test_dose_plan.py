@@ -1,15 +1,30 @@
 """The simplified beams and the quick plan behind the dose network."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.ndimage import uniform_filter
 
 from models.dose.beams import dose_by_field, dose_of, fields_around, fluence_gradient, rays_to
 from models.dose.box_mean import box_mean
-from models.dose.inputs import CHANNELS, FIELDS, MASK, PLAN, RAYS, crop, padded_box, prepare, uncrop
+from models.dose.inputs import (
+    CHANNELS,
+    FIELDS,
+    MASK,
+    PLAN,
+    RAYS,
+    crop,
+    levels_of,
+    padded_box,
+    prepare,
+    sample_points,
+    uncrop,
+)
 from models.dose.paths import CROSSED, PATHS, paths
 from models.dose.patient import Patient, patient_from_arrays
-from models.dose.plan import Objective, optimise
+from models.dose.plan import Objective, Points, optimise
+from models.dose.predict import DosePredictor
 from models.dose.sharpen import sharpened
 
 SHAPE = (40, 44, 24)
@@ -207,3 +222,48 @@ def test_rays_tell_what_they_cross() -> None:
     named = dict(zip(FIELDS + RAYS, prepared.fields, strict=True))
     assert named["path_RightParotid_80"].max() > 1.5
     assert not named["path_LeftParotid_80"].any()
+
+
+@pytest.mark.parametrize("voxels", [1, 2])
+@pytest.mark.parametrize("place", [(20, 22, 12), (20, 22, 13), (17, 19, 9), (25, 14, 14)])
+@pytest.mark.parametrize("others", [(), (56.0,), (63.0, 56.0)])
+def test_a_target_of_a_voxel_or_two_has_a_plan(
+    voxels: int, place: tuple[int, int, int], others: tuple[float, ...]
+) -> None:
+    """Alone or beside others, whatever its parity: a finite dose, highest near the target."""
+    patient, small = phantom(), np.zeros(SHAPE, bool)
+    small[place] = True
+    small[place[0], place[1], place[2] + voxels - 1] = True
+    targets = [(70.0, small)]
+    for step, gray in enumerate(others, 1):
+        mask = np.zeros(SHAPE, bool)
+        mask[place[0] - step, place[1], place[2]] = True
+        targets.append((gray, mask))
+    given = replace(patient, targets=tuple(targets))
+    dose = DosePredictor().predict(given)
+    assert np.isfinite(dose).all()
+    assert dose[small].min() > 30 > dose[given.possible_dose].mean()
+    assert np.isfinite(prepare(given).fields).all()
+
+
+def test_a_small_target_beside_a_large_one_is_planned_for() -> None:
+    """Of a second target of one voxel, which the samples would pass over, that voxel is kept."""
+    patient = phantom()
+    allowed, large = patient.possible_dose, patient.target
+    for place in ((20, 30, 12), (20, 30, 13)):
+        small = np.zeros(SHAPE, bool)
+        small[place] = True
+        samples, points = samples_of(replace(patient, targets=((70.0, large), (56.0, small))))
+        kept = points.target[(samples == place).all(axis=1)]
+        assert kept.tolist() == [True]
+    rows, columns, slices = np.indices(SHAPE)
+    plain = allowed & ((rows + columns + slices) % 2 == 0)
+    plain &= large | patient.organs["RightParotid"] | ((slices % 2 == 0) & (rows % 2 == 0))
+    assert np.array_equal(samples_of(patient)[0], np.argwhere(plain))
+
+
+def samples_of(patient: Patient) -> tuple[np.ndarray, Points]:
+    """Return the sample points on the whole grid."""
+    box = (slice(0, SHAPE[0]), slice(0, SHAPE[1]), slice(0, SHAPE[2]))
+    prescription, away = levels_of(patient, box)
+    return sample_points(patient.possible_dose, prescription, away, dict(patient.organs))
