@@ -76,11 +76,15 @@ def _of_arrays(patient: Patient) -> Iterator[Departure]:
         yield Departure(
             "CT_WITHOUT_AIR", f"Hounsfield units with air below {AIR_HU}", f"{lowest} at least"
         )
-    for gray, mask in patient.targets:
-        inside = float(patient.possible_dose[mask].mean()) if mask.any() else 1.0
-        if inside < LEAST_INSIDE:
-            wanted = f"{LEAST_INSIDE:.0%} or more of each target inside the possible-dose mask"
-            yield Departure("TARGET_OUTSIDE_MASK", wanted, f"{inside:.0%} of that of {gray:g} Gy")
+    inside = [
+        (gray, float(patient.possible_dose[mask].mean()))
+        for gray, mask in patient.targets
+        if mask.any()
+    ]
+    outside = [f"{part:.0%} of that of {gray:g} Gy" for gray, part in inside if part < LEAST_INSIDE]
+    if outside:
+        wanted = f"{LEAST_INSIDE:.0%} or more of each target inside the possible-dose mask"
+        yield Departure("TARGET_OUTSIDE_MASK", wanted, ", ".join(outside))
 
 
 def departures_of_beams(patient: Patient) -> tuple[Departure, ...]:

@@ -45,6 +45,16 @@ def test_arrays_that_no_training_patient_had_have_stable_codes() -> None:
     assert reasons_to_abstain(replace(inside, voxel_mm=(2.0, 2.0, 2.0))) == ()
 
 
+def test_targets_outside_the_mask_are_one_departure_that_names_each() -> None:
+    """Three of them are told once, each with its part inside; one inside is not named."""
+    given = patient_of(70.0, 63.0, 56.0)
+    levels = dict(given.targets)
+    (one,) = departures(replace(given, possible_dose=levels[63.0]))
+    assert one.code == "TARGET_OUTSIDE_MASK"
+    assert one.found == "0% of that of 70 Gy, 0% of that of 56 Gy"
+    assert not departures(replace(given, possible_dose=given.target))
+
+
 def test_a_departure_says_what_was_expected_and_found() -> None:
     """A sentence with code, expectation and finding, in gray and percent."""
     (low,) = departures(patient_of(70.0, 45.0))
