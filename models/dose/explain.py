@@ -21,38 +21,33 @@ time the own grid gave those three 6, 8 and 11 of some 27 predictions, too few f
 Between shares and counterfactuals the dose is sought that organs beyond their goals cannot go below
 (`lowest.py`), and the networks are asked for the dose at that weight.
 
-Read `predict.py` first, `counterfactuals.py` and `lowest.py` next.
+Read `predict.py` and `game.py` first, `counterfactuals.py` and `lowest.py` next.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
 from models.dose.counterfactuals import SHRINK_MM, places
+from models.dose.game import Game, Made, Values
 from models.dose.lowest import TOLERANCE, LowestDose, QuickPlan, lowest, told, worst
 from models.dose.patient import Patient
 from models.dose.predict import SPACING_MM, DosePredictor, resampled
-from models.dose.uncertainty import Point, dvh_points, structure_name
-from models.physics.distance import distance_mm
+from models.dose.uncertainty import Point
 
-BoolArray = NDArray[np.bool_]
-FloatArray = NDArray[np.float32]
-Values = Mapping[Point, float]
-Coalition = frozenset[str]
-
-MARGIN_MM = 3.0
-MARGIN = " margin"
 COARSE_ABOVE = 100_000
 """Voxels of the mask from where on the grid is made coarser, to `COARSE_VOXELS` where it can be."""
 COARSE_VOXELS = 80_000
 FOR_SHARES, FOR_LOWEST = 0.6, 0.85
-"""Parts of the time by which shares and lowest doses end: the rest is for counterfactuals."""
+"""Parts of the time by which shares and lowest doses end: the rest is for counterfactuals.  Where
+none of them would fit into the rest, the others have it, in these proportions."""
+WITH_ITS_SEARCH = 1.5
+"""Predictions that have to fit before a search: it takes less than half of one and asks for one."""
 LEAST_SAVED_GY = 1.0
 """In the beam model, from which on it is told how far the networks follow."""
 LEAST_RANKED = 3
@@ -109,82 +104,29 @@ class DoseExplanation:
     lowest: tuple[LowestDose, ...] = ()
 
 
-class Game:
-    """Values of coalitions of one patient, each predicted once."""
-
-    def __init__(
-        self, predict: Callable[..., FloatArray], patient: Patient, ends_at: float
-    ) -> None:
-        self._predict, self._patient, self.ends_at = predict, patient, ends_at
-        self._known: dict[Coalition, Values] = {}
-        self._longest = 0.0
-        self.evaluations = 0
-        self._cores = {
-            _target_name(gray, patient): (distance_mm(~mask, patient.voxel_mm) > MARGIN_MM)
-            for gray, mask in patient.targets
-        }
-        margins = [name + MARGIN for name, core in self._cores.items() if core.any()]
-        self.players = (*sorted(patient.organs), *margins)
-
-    def value(self, coalition: Coalition) -> Values | None:
-        """Return the points of a coalition; None where the time does not suffice."""
-        if coalition not in self._known:
-            if not self.has_time():
-                return None
-            self._known[coalition] = self.points(self._variant(coalition))
-        return self._known[coalition]
-
-    def points(self, patient: Patient, priorities: Mapping[str, float] | None = None) -> Values:
-        """Return the points of the true structures, for another patient's or plan's prediction."""
-        begun = time.monotonic()
-        dose = self._predict(patient) if priorities is None else self._predict(patient, priorities)
-        found = dvh_points(dose, self._patient)
-        self.evaluations += 1
-        self._longest = max(self._longest, time.monotonic() - begun)
-        return found
-
-    @property
-    def last_start(self) -> float:
-        """Return when the last prediction has to begin."""
-        return self.ends_at - self._longest
-
-    def has_time(self) -> bool:
-        """Return whether one more prediction fits."""
-        return time.monotonic() <= self.last_start
-
-    def _variant(self, coalition: Coalition) -> Patient:
-        patient = self._patient
-        targets = []
-        for gray, mask in patient.targets:
-            name = _target_name(gray, patient)
-            core = self._cores[name]
-            kept = mask if name + MARGIN in coalition or not core.any() else mask & core
-            targets.append((gray, kept))
-        organs = {name: mask for name, mask in patient.organs.items() if name in coalition}
-        return replace(patient, targets=tuple(targets), organs=organs)
-
-
 def explain(
     predictor: DosePredictor,
     patient: Patient,
     budget_s: float = 10.0,
     goals: Values | None = None,
+    made: Made | None = None,
 ) -> DoseExplanation:
-    """Return what the DVH points of a prediction hang on, within about the time given.
+    """Return what the DVH points of a prediction hang on, within the time given.
 
-    Where the time does not suffice for first contributions, last ones stand for both; where it
-    does not suffice for the whole and the empty coalition, there is no attribution.
+    A prediction begins where the longest so far would end in time.  Where the time does not
+    suffice for first contributions, last ones stand for both; where it does not suffice for the
+    whole and the empty coalition, there is no attribution.
 
     Parameters
     ----------
     goals : what the protocol allows organs; it chooses those whose lowest dose is sought.
+    made : the prediction that is explained, so that it is not made again.
     """
     begun = time.monotonic()
-    own = Game(predictor.predict, patient, begun + FOR_SHARES * budget_s)
-    played = coarser(patient)
-    game = own
-    if played is not patient:
-        game = Game(predictor.predict, played, own.ends_at)
+    for_shares, for_lowest = FOR_SHARES, FOR_LOWEST
+    if made is not None and WITH_ITS_SEARCH * made.seconds > (1 - for_lowest) * budget_s:
+        for_shares, for_lowest = FOR_SHARES / FOR_LOWEST, 1.0
+    own, game, played = _games(predictor, patient, begun + for_shares * budget_s, made)
     whole, empty = game.value(frozenset(game.players)), game.value(frozenset())
     stated = own.value(frozenset(own.players))
     found: tuple[Attribution, ...] = ()
@@ -196,7 +138,7 @@ def explain(
         faithfulness = _faithfulness(game, shares, whole, empty)
         faithfulness["first_contributions"] = float(first)
         found = tuple(_attributions(stated, whole, empty, shares))
-        game.ends_at = begun + FOR_LOWEST * budget_s
+        game.ends_at = begun + for_lowest * budget_s
         limits, followed = _lowest(game, played, (stated, whole), goals or {})
         own.ends_at = begun + budget_s
         changes, fits = _counterfactuals(own, patient, stated)
@@ -206,6 +148,24 @@ def explain(
     return DoseExplanation(
         found, changes, faithfulness, evaluations, took, played is not patient, limits
     )
+
+
+def _games(
+    predictor: DosePredictor, patient: Patient, ends_at: float, made: Made | None
+) -> tuple[Game, Game, Patient]:
+    """Return the game on the patient's own grid, the one that is played, and its patient.
+
+    On a coarser grid a prediction is expected to take as much less as there are fewer voxels.
+    """
+    expected_s = 0.0 if made is None else made.seconds
+    own = Game(predictor.predict, patient, ends_at, expected_s)
+    if made is not None:
+        own.know(made.dose_gy)
+    played = coarser(patient)
+    if played is patient:
+        return own, own, patient
+    share = int(played.possible_dose.sum()) / int(patient.possible_dose.sum())
+    return own, Game(predictor.predict, played, ends_at, expected_s * share), played
 
 
 def coarser(patient: Patient) -> Patient:
@@ -301,7 +261,7 @@ def _counterfactuals(
     """
     found: list[Counterfactual] = []
     saved: list[float] = []
-    if not game.has_time():
+    if not game.has_time(WITH_ITS_SEARCH):
         return (), {}
     for place in places(patient, whole):
         if not game.has_time():
@@ -341,7 +301,7 @@ def _lowest(
     stated, whole = known
     found: list[LowestDose] = []
     chosen = worst(stated, goals)
-    if not chosen or not game.has_time():
+    if not chosen or not game.has_time(WITH_ITS_SEARCH):
         return (), {}
     plan = QuickPlan(played)
     quick = plan.points(plan.fluence)
@@ -359,7 +319,3 @@ def _lowest(
     saved = [(i.predicted_gy - i.anew_gy, i.model_gy[0] - i.model_gy[1]) for i in found]
     followed = [ours / model for ours, model in saved if model > LEAST_SAVED_GY]
     return tuple(found), {"lowest_followed": float(np.median(followed))} if followed else {}
-
-
-def _target_name(gray: float, patient: Patient) -> str:
-    return structure_name(gray, patient.top_gy)

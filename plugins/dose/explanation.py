@@ -17,12 +17,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from models.dose.explain import (
-    MARGIN,
-    Attribution,
-    Counterfactual,
-    DoseExplanation,
-)
+from models.dose.explain import Attribution, Counterfactual, DoseExplanation
+from models.dose.game import MARGIN
 from models.dose.lowest import LowestDose, point_of
 from models.dose.uncertainty import Point
 from plugins.dose.structures import MODEL_ORGANS

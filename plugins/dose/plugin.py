@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,7 @@ from plugins.host.manifest import Envelope, Input, Limits, Manifest, Output
 from plugins.host.protocol import Artifact, Edits, Parameters
 
 if TYPE_CHECKING:
+    from models.dose.game import Made
     from models.dose.patient import Patient
     from models.dose.predict import DosePredictor
     from models.dose.uncertainty import Calibration
@@ -40,7 +42,9 @@ FIELD_MARGIN_MM = 50.0
 """Slices beyond the targets in which dose is told: the median of the training plans (45 and 51)."""
 MARKED = "Predicted by software; not for treatment"
 EMBEDDING = 64
-EXPLANATION_S = 10.0
+TOGETHER_S = 9.2
+"""Within which prediction and explanation end together: of the ten seconds that they may take, some
+are left for a prediction that takes longer than those before it."""
 UNCLEAR_TARGET, MISSING_TARGET = "UNCLEAR_TARGET", "MISSING_TARGET"
 POSSIBLE_DOSE = "possibledose"
 
@@ -110,14 +114,22 @@ class Dose:
         self.predictor = predictor
         self.calibration = calibration
         self._work: Work | None = None
+        self._made: tuple[Work, Made, float] | None = None
 
     def predict(self, case: Case, parameters: Parameters) -> Prediction:
         """Return the dose on the networks' grid in the CT; abstain outside what was trained."""
+        from models.dose.game import Made
+
+        begun = time.monotonic()
         work = understood(case)
         self._work = work
+        asked = time.monotonic()
         dose, spread = self.predictor.predict_with_spread(work.patient)
+        made = Made(dose, time.monotonic() - asked)
         follows = bool(parameters.get("reference_plan", False))
-        return self._told(dose, spread, plan_role=work.plan_role if follows else None)
+        told = self._told(dose, spread, plan_role=work.plan_role if follows else None)
+        self._made = work, made, time.monotonic() - begun
+        return told
 
     def _told(
         self, dose: NDArray[np.float32], spread: NDArray[np.float32], plan_role: str | None
@@ -168,6 +180,7 @@ class Dose:
         from models.dose.uncertainty import structure_name
         from plugins.dose.explanation import NOTHING_EXPLAINED, as_explanation, goals_of
 
+        begun = time.monotonic()
         if not prediction.findings or prediction.uncertainty.abstain:
             return NOTHING_EXPLAINED
         if self._work is None or self._work.case is not case:
@@ -178,7 +191,11 @@ class Dose:
             if item.prescribed_gy is not None:
                 names[structure_name(item.prescribed_gy, patient.top_gy)] = item.name
         goals = goals_of(case.prescription.goals if case.prescription else ())
-        return as_explanation(explain(self.predictor, patient, EXPLANATION_S, goals), names)
+        made, took_s = None, 0.0
+        if self._made is not None and self._made[0] is self._work:
+            _, made, took_s = self._made
+        left_s = max(TOGETHER_S - took_s - (time.monotonic() - begun), 0.0)
+        return as_explanation(explain(self.predictor, patient, left_s, goals, made), names)
 
 
 def understood(case: Case) -> Work:

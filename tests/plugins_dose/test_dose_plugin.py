@@ -13,16 +13,19 @@ from adapters.rt.read_plan import read_plan
 from adapters.rt.read_series import read_series
 from adapters.rt.read_structures import read_structures
 from audit.errors import RefusalError
+from models.dose import explain as explain_module
 from models.dose.beams import ANGLES_DEGREES
+from models.dose.explain import DoseExplanation
 from models.dose.patient import Beams
 from models.dose.predict import DosePredictor
 from models.dose.uncertainty import Calibration
 from models.training.dose.packs import read_pack
 from models.weights.store import weight_paths
 from plugins.dose import card
+from plugins.dose import plugin as plugin_module
 from plugins.dose.beams import AROUND_ITS_ISOCENTRE, ISOCENTRE_ASSUMED
 from plugins.dose.grids import filled_between, patient_grid
-from plugins.dose.plugin import Dose, understood
+from plugins.dose.plugin import TOGETHER_S, Dose, understood
 from plugins.host.case import Case, Subject
 from plugins.host.outputs import check_prediction
 from plugins.host.prescription import DoseGoal, PrescribedTarget, Prescription
@@ -307,3 +310,31 @@ def test_the_card_has_the_measured_figures():
     text = card.CARD.read_text("utf-8")
     assert card.with_figures(text, card.figures(card.read(card.VALIDATION), files)) == text
     assert Dose.manifest.weights == files
+
+
+def test_an_explanation_gets_what_the_prediction_left_of_the_ten_seconds(plugin, monkeypatch):
+    """4 s of prediction are taken off, and its dose is not made again; another case has all."""
+    now, asked = [0.0], []
+    predict, case = plugin.predictor.predict_with_spread, neck_case()
+
+    def slow(*given):
+        now[0] += 4.0
+        return predict(*given)
+
+    def watched(predictor, patient, budget_s, goals, made):
+        asked.append((budget_s, made))
+        return DoseExplanation((), (), {}, 0, 0.0)
+
+    monkeypatch.setattr(plugin_module.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(plugin.predictor, "predict_with_spread", slow)
+    monkeypatch.setattr(explain_module, "explain", watched)
+    prediction = plugin.predict(case, {})
+    plugin.explain(case, prediction)
+    plugin.explain(neck_case(), prediction)
+    (left_s, made), (whole_s, other) = asked
+    assert left_s == pytest.approx(TOGETHER_S - 4.0)
+    assert TOGETHER_S <= 9.5
+    assert made.seconds == pytest.approx(4.0)
+    assert np.isclose(made.dose_gy.max(), prediction.findings[0].dose_gy.max())
+    assert whole_s == TOGETHER_S
+    assert other is None

@@ -24,7 +24,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from models.dose.explain import Game, explain
+from models.dose.explain import explain
+from models.dose.game import Game
 from models.dose.patient import Patient
 from models.dose.predict import DosePredictor
 from models.dose.uncertainty import Point
