@@ -2,9 +2,9 @@
 
     python -m adapters.validation.dose_window RELEASE_DIGEST FOLDER [--packs ../shared/data/openkbp]
 
-The window holds what the plugin says of the 40 training patients that were held back from the
-U-Net; up to 0.2.0 no network learnt from them, since then the voxel networks do. The window is of
-answers, not of errors, and those would be a little small.
+The window holds what the plugin says of the 40 training patients by which the recipe chooses and
+calibrates; up to 0.2.0 no network learnt from them, since 0.4.0 every part of the weights does. The
+window is of answers, not of errors, and those would be a little small.
 Its CTs are coarse (about 4 mm), so that pixels, noise and edges are watched against the first
 cases of the site instead.
 
@@ -36,7 +36,7 @@ from plugins.host.observation import observation
 from plugins.host.texture import with_texture
 from validation.benchmarks.dose import data_folder
 
-SOURCE = "40 training patients of OpenKBP that were held back from the U-Net"
+SOURCE = "40 training patients of OpenKBP by which the recipe chooses and calibrates"
 
 log = structlog.get_logger()
 

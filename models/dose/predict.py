@@ -18,12 +18,15 @@ from safetensors.torch import load as load_bytes
 from safetensors.torch import load_file
 from scipy.ndimage import map_coordinates
 
-from models.dose.inputs import CONTINUOUS, PLAN, Prepared, prepare, uncrop
+from models.dose import points, trees
+from models.dose.inputs import PLAN, Prepared, prepare, uncrop
 from models.dose.network import DoseNet
 from models.dose.patient import TOP_GY, Patient
+from models.dose.points import PointMachine
 from models.dose.sharpen import sharpened
+from models.dose.trees import Trees
 from models.dose.uncertainty import expected_error
-from models.dose.voxels import PREFIX, VoxelNet, corrected_plan, widths_of
+from models.dose.voxels import PREFIX, VoxelNet, corrected_plans, widths_of
 from models.unet.processor import native_bf16
 
 FloatArray = NDArray[np.float32]
@@ -33,23 +36,29 @@ SPACING_MM = ((1.9, 5.5), (1.9, 5.5), (1.5, 3.4))
 """Row, column and slice spacing of the 240 training and validation patients, from to."""
 
 
-SHAPES = np.float32(0.2)
-"""Share of the U-Net beside the voxel networks, chosen on 40 held-back training patients. Both
-multiply in bfloat16 where the processor does so itself."""
+WEIGHTS = {"voxels": 0.8, "trees": 0.2, "shapes": 0.2}
+"""Of voxel networks, trees and U-Net in their mean, as far as there are some; chosen on 40
+held-back training patients. Networks multiply in bfloat16 where the processor does so itself."""
 
 
 class DosePredictor:
-    """Hold the U-Net and the voxel networks, of which either may be missing.
+    """Hold voxel networks, trees and a U-Net, of which any may be missing.
 
-    Both correct the quick plan, each on its own, and their mean is the answer: they err otherwise.
+    Each kind corrects the quick plan on its own, and their mean is the answer: they err otherwise.
+    What `points` foretells of whole structures moves that answer (`sharpen.py`).
     """
 
-    def __init__(self, network: DoseNet | None = None, voxels: Sequence[VoxelNet] = ()) -> None:
+    def __init__(
+        self,
+        network: DoseNet | None = None,
+        voxels: Sequence[VoxelNet] = (),
+        trees: Trees | None = None,
+        points: PointMachine | None = None,
+    ) -> None:
         self.network = None if network is None else network.eval()
         self.voxels = tuple(one.eval() for one in voxels)
+        self.trees, self.points = trees, points
         self._features: FloatArray = np.zeros(0, np.float32)
-        if self.network is not None:
-            self.network.down[1].register_forward_hook(self._keep_features)
 
     @classmethod
     def load(cls, weights: Path) -> DosePredictor:
@@ -68,7 +77,7 @@ class DosePredictor:
     def _of(cls, read: Callable[[], Mapping[str, torch.Tensor]]) -> DosePredictor:
         try:
             values = {name: value.float() for name, value in read().items()}
-            return cls(*networks_of(values))
+            return cls(*parts_of(values))
         except (SafetensorError, KeyError, IndexError, RuntimeError, ValueError) as error:
             raise ValueError(f"expected weights of the dose networks, found {error}") from error
 
@@ -82,11 +91,8 @@ class DosePredictor:
         self.predict_with_spread(Patient(water, (4.0, 4.0, 2.5), body, ((TOP_GY, target),)))
 
     def embedding(self, size: int) -> FloatArray:
-        """Return the U-Net's mean features of the last prediction, at most `size` of them."""
+        """Return the mean features of the last prediction's first network, at most `size`."""
         return self._features[:size]
-
-    def _keep_features(self, _module: object, _given: object, found: torch.Tensor) -> None:
-        self._features = found.detach()[0].mean(dim=(1, 2, 3)).float().numpy().astype(np.float32)
 
     def predict(
         self, patient: Patient, priorities: Mapping[str, float] | None = None
@@ -129,32 +135,42 @@ class DosePredictor:
         return _on_grid(self._both(prepared)[0], prepared, patient)
 
     def _both(self, prepared: Prepared) -> tuple[FloatArray, FloatArray]:
-        """Return the dose and how far U-Net and voxel networks lie apart, in units of 70 Gy."""
+        """Return the dose and how far the kinds of answers lie apart, in units of 70 Gy."""
         dose, apart = self.mean_of(prepared)
-        if self.voxels:
-            dose = sharpened(dose, prepared.continuous[CONTINUOUS.index("prescription")])
-        return dose, apart
+        return sharpened(dose, prepared, self.points) if self.voxels else dose, apart
 
     def mean_of(self, prepared: Prepared) -> tuple[FloatArray, FloatArray]:
-        """Return the mean of the answers, targets not sharpened, and how far they lie apart."""
-        answers = self._answers(prepared)
-        if len(answers) == 1:
-            return answers[0], np.zeros_like(answers[0])
-        apart = np.abs(answers[0] - answers[1])
-        return SHAPES * answers[0] + (1 - SHAPES) * answers[1], apart
+        """Return the mean of the answers, structures not moved, and how far they lie apart."""
+        answers = self.answers(prepared)
+        whole = sum(WEIGHTS[kind] for kind in answers)
+        dose = np.zeros_like(prepared.continuous[PLAN])
+        for kind, answer in answers.items():
+            dose += np.float32(WEIGHTS[kind] / whole) * answer
+        apart = np.ptp(np.stack(list(answers.values())), axis=0)
+        return dose, np.asarray(apart, np.float32)
 
-    def _answers(self, prepared: Prepared) -> list[FloatArray]:
-        """Return what U-Net and voxel networks answer, in units of the prescription's scale."""
-        answers = []
+    def answers(self, prepared: Prepared) -> dict[str, FloatArray]:
+        """Return what each kind of `WEIGHTS` answers, in units of the prescription's scale."""
+        found: dict[str, FloatArray] = {}
+        if self.voxels or self.trees is not None:
+            plans = corrected_plans(self.voxels, self.trees, prepared)
+            self._features = plans.features
+            if plans.networks is not None:
+                found["voxels"] = plans.networks
+            if plans.trees is not None:
+                found["trees"] = plans.trees
         if self.network is not None:
-            channels = np.concatenate([prepared.continuous, prepared.masks])
-            given = torch.from_numpy(channels).float()[None]
-            given = given.contiguous(memory_format=torch.channels_last_3d)
-            with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, native_bf16()):
-                answers.append(self.network(given)[0].float().clamp(min=0).numpy())
-        if self.voxels:
-            answers.append(corrected_plan(self.voxels, prepared))
-        return answers or [prepared.continuous[PLAN]]
+            found["shapes"] = self._shapes(self.network, prepared)
+        return found or {"voxels": prepared.continuous[PLAN]}
+
+    def _shapes(self, network: DoseNet, prepared: Prepared) -> FloatArray:
+        """Return the U-Net's answer."""
+        channels = np.concatenate([prepared.continuous, prepared.masks])
+        given = torch.from_numpy(channels).float()[None]
+        given = given.contiguous(memory_format=torch.channels_last_3d)
+        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, native_bf16()):
+            answer = network(given)[0].float().clamp(min=0).numpy()
+        return np.asarray(answer, np.float32)
 
 
 def _on_grid(values: FloatArray, prepared: Prepared, patient: Patient) -> FloatArray:
@@ -163,27 +179,33 @@ def _on_grid(values: FloatArray, prepared: Prepared, patient: Patient) -> FloatA
     return np.asarray(uncrop(values, prepared.box, patient.ct_hu.shape), np.float32)
 
 
-def networks_of(
+def parts_of(
     values: Mapping[str, torch.Tensor],
-) -> tuple[DoseNet | None, tuple[VoxelNet, ...]]:
-    """Return the networks of stored weights; names of voxel networks begin with their prefix."""
-    rest = {name: kept for name, kept in values.items() if not name.startswith(PREFIX)}
-    own: dict[str, dict[str, torch.Tensor]] = {}
-    for name, kept in values.items():
-        if name.startswith(PREFIX):
-            number, _, inner = name.removeprefix(PREFIX).partition(".")
-            own.setdefault(number, {})[inner] = kept
-    if not own and not rest:
+) -> tuple[DoseNet | None, tuple[VoxelNet, ...], Trees | None, PointMachine | None]:
+    """Return what stored weights hold; names of all but the U-Net's begin with a prefix."""
+    others = (PREFIX, trees.PREFIX, points.PREFIX)
+    rest = {name: kept for name, kept in values.items() if not name.startswith(others)}
+    if not values:
         raise ValueError("expected tensors, found none")
     network = None
     if rest:
         network = network_of(rest)
         network.load_state_dict(rest)
-    voxels = []
+    return network, voxel_networks_of(values), trees.trees_of(values), points.machine_of(values)
+
+
+def voxel_networks_of(values: Mapping[str, torch.Tensor]) -> tuple[VoxelNet, ...]:
+    """Return the voxel networks of stored weights, in the order of their numbers."""
+    own: dict[str, dict[str, torch.Tensor]] = {}
+    for name, kept in values.items():
+        if name.startswith(PREFIX):
+            number, _, inner = name.removeprefix(PREFIX).partition(".")
+            own.setdefault(number, {})[inner] = kept
+    networks = []
     for _, part in sorted(own.items()):
-        voxels.append(VoxelNet(widths_of(part), given=len(part["mean"])))
-        voxels[-1].load_state_dict(part)
-    return network, tuple(voxels)
+        networks.append(VoxelNet(widths_of(part), given=len(part["mean"])))
+        networks[-1].load_state_dict(part)
+    return tuple(networks)
 
 
 def network_of(values: Mapping[str, torch.Tensor]) -> DoseNet:

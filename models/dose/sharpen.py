@@ -1,45 +1,64 @@
-"""Give targets back their extremes.
+"""Give targets back their extremes, and their middle.
 
 A network trained on the mean absolute error answers the middle of what may happen, so the hottest
-and coldest voxels of a target come out too near to its median. The voxels of each target are
-ordered by predicted dose, and those at its ends are moved by the median of what the DVH points of
-40 held-back training patients were off (U-Net and voxel networks, 27 November 2026; printed by
-`models.training.dose.calibrate --constants`): D1% of 56 Gy by 2.6 Gy, others by less. Shares
-between the ends stay as they are. Read `predict.py` next.
+and coldest voxels of a target come out too near to its median, and what a planner gave one patient
+it gives to none. The voxels of each target are ordered by predicted dose, and the dose at given
+shares of them is moved to what is expected there: for one part the prediction less its usual error
+(`SHIFTS_GY`), for the other what `points.py` foretells of this patient (`TRUST`). Both are from 40
+held-back training patients (voxel networks and trees that had not seen them, 27 November 2026;
+printed by `models.training.dose.calibrate --constants`). Read `predict.py` next.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 from numpy.typing import NDArray
 
+from models.dose.inputs import Prepared
 from models.dose.patient import LEVELS, TOP_GY
+from models.dose.points import TARGET_PERCENT, PointMachine, points_of, structures
 
 FloatArray = NDArray[np.float32]
+Places = NDArray[np.int64]
 
-SHARES = (0.0, 0.01, 0.05, 0.25, 0.9, 0.99, 1.0)
-"""Of a target's voxels with less dose; D99% is 0.01, D95% is 0.05, D1% is 0.99."""
-SHIFTS_GY = {
-    "PTV56": (-0.3, -0.3, 0.0, 0.0, 0.0, 2.6, 2.6),
-    "PTV63": (-0.4, -0.4, -1.0, 0.0, 0.0, 1.6, 1.6),
-    "PTV70": (1.6, 1.6, 0.7, 0.0, 0.0, 0.5, 0.5),
+SHIFTS_GY: dict[str, dict[str, float]] = {
+    "PTV56": {"D99%": -0.1, "D95%": -0.2, "D50%": -0.4, "D1%": 2.2},
+    "PTV63": {"D99%": -0.2, "D95%": -0.7, "D50%": -0.2, "D1%": 1.3},
+    "PTV70": {"D99%": 1.6, "D95%": 0.6, "D50%": 0.1, "D1%": 0.7},
 }
+TRUST = {"D99%": 0.5, "D95%": 0.3, "D50%": 0.6, "D1%": 0.9}
+"""Part that what is foretold has in each point; the rest is the prediction's own."""
+SHARES = (0.0, 0.01, 0.05, 0.25, 0.5, 0.9, 0.99, 1.0)
+"""Of a target's voxels with less dose, where moves are known: D99% is 0.01, D1% is 0.99. From a
+quarter to nine tenths all are moved as the middle is."""
 
 
-def sharpened(dose: FloatArray, prescription: FloatArray) -> FloatArray:
-    """Return the dose with the ends of each target moved; both in units of 70 Gy."""
-    result = dose.copy()
-    inside = prescription > 0
-    known = np.asarray(list(LEVELS.values()), np.float32) / np.float32(TOP_GY)
-    nearest = np.abs(prescription[inside][:, None] - known).argmin(axis=1)
-    level = np.full(dose.shape, -1, np.int8)
-    level[inside] = nearest
-    for index, name in enumerate(LEVELS):
-        chosen = level == index
-        count = int(chosen.sum())
-        if count > 1:
-            place = np.empty(count)
-            place[np.argsort(dose[chosen], kind="stable")] = np.arange(count) / (count - 1)
-            moved = np.interp(place, SHARES, SHIFTS_GY[name]) / TOP_GY
-            result[chosen] = np.maximum(dose[chosen] + moved, 0)
-    return result
+def sharpened(
+    dose: FloatArray, prepared: Prepared, machine: PointMachine | None = None
+) -> FloatArray:
+    """Return the dose with the points of each target moved; both in units of 70 Gy."""
+    places = {n: there for n, there in structures(prepared).items() if n in LEVELS}
+    found = points_of(dose * np.float32(TOP_GY), places, float(np.prod(prepared.voxel_mm)))
+    foretold = {} if machine is None else machine.foretold_gy(prepared)
+    result = dose.ravel().copy()
+    for name, there in places.items():
+        moves = {}
+        for point in TARGET_PERCENT:
+            usual, key = SHIFTS_GY[name][point], (name, point)
+            trust = TRUST[point] if key in foretold else 0.0
+            moves[point] = (1 - trust) * usual + trust * (foretold.get(key, 0.0) - found[key])
+        _move(result, there, moves)
+    return np.maximum(result, 0).reshape(dose.shape)
+
+
+def _move(dose: FloatArray, there: Places, moves_gy: Mapping[str, float]) -> None:
+    """Move a target's voxels by their place among them."""
+    if len(there) < 2:
+        return
+    low, cold, middle, hot = (moves_gy[point] for point in TARGET_PERCENT)
+    moves = np.asarray((low, low, cold, middle, middle, middle, hot, hot)) / TOP_GY
+    place = np.empty(len(there))
+    place[np.argsort(dose[there], kind="stable")] = np.arange(len(there)) / (len(there) - 1)
+    dose[there] += np.interp(place, SHARES, moves).astype(np.float32)

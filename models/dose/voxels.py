@@ -9,6 +9,7 @@ next.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import chain, pairwise
 
 import numpy as np
@@ -19,7 +20,9 @@ from torch import nn
 from models.dose.box_mean import box_mean
 from models.dose.inputs import CONTINUOUS, FIELDS, PLAN, RAYS, Prepared, mirrored_field
 from models.dose.patient import LEVELS, ORGANS
+from models.dose.sparse import asked, filled
 from models.dose.surroundings import MIRRORED, PLAN_FACTS, SURROUNDINGS, plan_facts, surroundings
+from models.dose.trees import Trees
 from models.physics.distance import distance_mm
 from models.unet.processor import native_bf16
 
@@ -55,6 +58,8 @@ FEATURES = (
 PLAIN = len(FEATURES) - len(RAYS)
 PREFIX = "voxels."
 """Of the names of these weights in a file: ``voxels.0.body.…``, ``voxels.1.body.…``."""
+LOT = 16384
+"""Voxels that the networks are asked for at once."""
 CHANGE = 0.1
 """One unit of the perceptron's answer, in units of 70 Gy."""
 MIRRORED_PLACE = FEATURES.index("column")
@@ -153,13 +158,27 @@ class VoxelNet(nn.Module):
         self.body = nn.Sequential(*layers, nn.Linear(sizes[-1], 1))
 
     @property
+    def width(self) -> int:
+        """Return how many values its last hidden layer has."""
+        return int(self.get_parameter(f"body.{len(self.body) - 1}.weight").shape[1])
+
+    @property
     def given(self) -> int:
         """Return how many of `FEATURES` it reads, from the first on."""
         return len(self.mean)
 
     def forward(self, rows: torch.Tensor) -> torch.Tensor:
         """Return the change of each row."""
-        change: torch.Tensor = self.body((rows - self.mean) * self.scale)[:, 0] * CHANGE
+        return self.answer(self.hidden(rows))
+
+    def hidden(self, rows: torch.Tensor) -> torch.Tensor:
+        """Return the values of the last hidden layer."""
+        values: torch.Tensor = self.body[:-1]((rows - self.mean) * self.scale)
+        return values
+
+    def answer(self, hidden: torch.Tensor) -> torch.Tensor:
+        """Return the change by the values of the last hidden layer."""
+        change: torch.Tensor = self.body[-1](hidden)[:, 0] * CHANGE
         return change
 
     def standardise(self, rows: torch.Tensor) -> None:
@@ -180,17 +199,55 @@ def widths_of(values: Mapping[str, torch.Tensor]) -> list[int]:
     return [values[f"body.{layer}.weight"].shape[0] for layer in layers[:-1]]
 
 
-def corrected_plan(networks: Sequence[VoxelNet], prepared: Prepared) -> FloatArray:
-    """Return the plan channel with the networks' mean change, zero outside the mask."""
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """Hold the plan as voxel networks and as trees correct it, each where there are some.
+
+    `features` are the mean of the first network's last hidden values over the voxels.
+    """
+
+    networks: FloatArray | None
+    trees: FloatArray | None
+    features: FloatArray
+
+
+def corrected_plans(
+    networks: Sequence[VoxelNet], trees: Trees | None, prepared: Prepared
+) -> Answers:
+    """Return the plan channel with the networks' mean change and with the trees'; zero outside.
+
+    Both are asked at the voxels that `sparse.asked` names.
+    """
     allowed, before = prepared.masks[0], prepared.continuous[PLAN]
-    rows = torch.from_numpy(voxel_rows(prepared, allowed))
+    targets = prepared.continuous[CONTINUOUS.index("prescription")] > 0
+    known = asked(allowed, targets, before)
+    rows = voxel_rows(prepared, known)
+
+    def plan_with(change: FloatArray) -> FloatArray:
+        changes = np.zeros(allowed.shape, np.float32)
+        changes[known] = change
+        plan = np.maximum(before + filled(changes, known, allowed), 0) * allowed
+        return np.asarray(plan, np.float32)
+
+    features: FloatArray = np.zeros(0, np.float32)
+    by_networks = None
+    if networks:
+        change, features = _asked_of(networks, torch.from_numpy(rows))
+        by_networks = plan_with(change)
+    by_trees = None if trees is None else plan_with(trees.change(rows))
+    return Answers(by_networks, by_trees, features)
+
+
+def _asked_of(networks: Sequence[VoxelNet], rows: torch.Tensor) -> tuple[FloatArray, FloatArray]:
+    """Return the mean change of the networks by row, and the first one's mean hidden values."""
+    changes = torch.zeros(len(rows))
+    hidden = torch.zeros(networks[0].width)
     with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, native_bf16()):
-        parts = torch.split(rows, 16384)
-        changes = [
-            torch.cat([network(part[:, : network.given]) for part in parts]).float()
-            for network in networks
-        ]
-        change = torch.stack(changes).mean(dim=0).numpy()
-    plan = np.zeros(allowed.shape, np.float32)
-    plan[allowed] = np.maximum(before[allowed] + change, 0)
-    return plan
+        for first in range(0, len(rows), LOT):
+            part = slice(first, min(first + LOT, len(rows)))
+            for number, network in enumerate(networks):
+                values = network.hidden(rows[part, : network.given])
+                changes[part] += network.answer(values).float() / len(networks)
+                if number == 0:
+                    hidden += values.float().sum(dim=0) / len(rows)
+    return changes.numpy(), hidden.numpy()

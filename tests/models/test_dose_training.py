@@ -12,7 +12,7 @@ import torch
 from models.dose.inputs import CONTINUOUS, FIELDS, RAYS, mirrored_field
 from models.dose.patient import ORGANS
 from models.dose.predict import DosePredictor, trained_spacing
-from models.dose.voxels import FEATURES, PLAIN, VoxelNet, corrected_plan, voxel_rows
+from models.dose.voxels import FEATURES, PLAIN, VoxelNet, corrected_plans, voxel_rows
 from models.training.dose.__main__ import together
 from models.training.dose.packs import (
     load_case,
@@ -144,8 +144,11 @@ def test_the_voxel_network_learns_and_predicts(
     predictor = DosePredictor.load(tmp_path / "voxels.safetensors")
     assert predictor.network is None
     assert len(predictor.voxels) == 1
-    planned = corrected_plan(predictor.voxels, case.prepared)
-    found = planned[inside] * 70
+    planned = corrected_plans(predictor.voxels, None, case.prepared)
+    assert planned.trees is None
+    assert planned.features.shape == (16,)
+    assert planned.networks is not None
+    found = planned.networks[inside] * 70
     assert np.abs(found - case.dose_gy[inside]).mean() == pytest.approx(error, rel=0.3)
     pair = tmp_path / "pair.safetensors"
     pair.write_bytes(together([tmp_path / "voxels.safetensors"] * 2))

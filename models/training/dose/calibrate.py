@@ -3,9 +3,10 @@
     python -m models.training.dose.calibrate --packs FOLDER [--weights FILE] [--constants]
                                              [--stands-for FILE]
 
-`--constants` prints first what `sharpen.SHIFTS_GY` and `uncertainty.ERROR_GY` should be for these
-weights; they are written there by hand, and the intervals are calibrated after it. Where the
-stored networks have learnt from the held-back patients too, intervals are made with networks of the
+`--constants` prints first what `sharpen.SHIFTS_GY`, `sharpen.TRUST` and `uncertainty.ERROR_GY`
+should be for these weights; they are written there by hand, and the intervals are calibrated after
+it. Where the stored networks have learnt from the held-back patients too, intervals are made with
+networks of the
 same kind that have not (`--weights`), and named by the stored ones (`--stands-for`).
 
 These patients also chose when the network stopped, so their errors are a little small; the coverage
@@ -18,27 +19,23 @@ import argparse
 import hashlib
 import os
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numba
 import numpy as np
 import torch
 
-from models.dose.inputs import crop, prepare, uncrop
+from models.dose.inputs import crop, prepare
 from models.dose.patient import LEVELS, TOP_GY
+from models.dose.points import TARGET_PERCENT, points_of, structures
 from models.dose.predict import DosePredictor
-from models.dose.uncertainty import (
-    FILE,
-    TARGET_PERCENT,
-    Point,
-    calibrate,
-    dvh_points,
-    error_terms,
-)
+from models.dose.uncertainty import FILE, Point, calibrate, dvh_points, error_terms
 from models.training.dose.packs import read_pack, split
 from models.weights.store import weight_paths
 
 ALPHA = 0.1
+PARTS = tuple(round(0.1 * part, 1) for part in range(11))
 
 
 def errors_of(predictor: DosePredictor, paths: list[Path]) -> dict[Point, list[float]]:
@@ -54,32 +51,57 @@ def errors_of(predictor: DosePredictor, paths: list[Path]) -> dict[Point, list[f
 
 def constants_of(
     predictor: DosePredictor, paths: list[Path]
-) -> tuple[dict[str, tuple[float, ...]], list[float]]:
-    """Return the median of what D99%, D95% and D1% of each target are off before it is sharpened,
-    and the least squares of a voxel's absolute error by `uncertainty.error_terms` (Gy)."""
-    off: dict[Point, list[float]] = {}
+) -> tuple[dict[str, dict[str, float]], dict[str, float], list[float]]:
+    """Return what `SHIFTS_GY`, `TRUST` and `ERROR_GY` should be, in this order, in Gy.
+
+    The first are medians of what each target's points are off, the second those parts of what
+    is foretold that leave the smallest mean error, the third the least squares of a voxel's
+    absolute error by `uncertainty.error_terms`.
+    """
+    rows: dict[Point, list[tuple[float, float, float]]] = {}
     squares, products = np.zeros((4, 4)), np.zeros(4)
     for path in paths:
-        patient, planned = read_pack(path)
+        patient, planned_gy = read_pack(path)
         prepared = prepare(patient)
         dose, apart = predictor.mean_of(prepared)
-        whole = uncrop(dose * np.float32(TOP_GY), prepared.box, planned.shape)
-        found = dvh_points(whole, patient)
-        for point, value in dvh_points(planned, patient).items():
-            off.setdefault(point, []).append(value - found[point])
+        planned = crop(planned_gy, prepared.box, 0.0)
+        places = {n: there for n, there in structures(prepared).items() if n in LEVELS}
+        voxel_mm3 = float(np.prod(patient.voxel_mm))
+        own = points_of(dose * np.float32(TOP_GY), places, voxel_mm3)
+        foretold = predictor.points.foretold_gy(prepared) if predictor.points else own
+        for point, value in points_of(planned, places, voxel_mm3).items():
+            rows.setdefault(point, []).append((value, own[point], foretold[point]))
         allowed = prepared.masks[0]
         terms = np.stack([t[allowed] for t in error_terms(dose, apart, prepared)]).astype(float)
-        error = np.abs(crop(planned, prepared.box, 0.0) - TOP_GY * dose)[allowed]
+        error = np.abs(planned - TOP_GY * dose)[allowed]
         squares += terms @ terms.T / error.size
         products += terms @ error / error.size
-    medians = {
-        name: tuple(
-            round(float(np.median(off[name, point])), 1) if (name, point) in off else 0.0
+    shifts = {
+        level: {
+            point: round(float(np.median([v - o for v, o, _ in rows.get((level, point), [])])), 1)
             for point in TARGET_PERCENT
-        )
-        for name in LEVELS
+        }
+        for level in LEVELS
     }
-    return medians, [round(float(value), 2) for value in np.linalg.solve(squares, products)]
+    return shifts, trust_of(rows, shifts), np.linalg.solve(squares, products).round(2).tolist()
+
+
+def trust_of(
+    rows: Mapping[Point, Sequence[tuple[float, float, float]]],
+    shifts: Mapping[str, Mapping[str, float]],
+) -> dict[str, float]:
+    """Return by point the part of the foretelling that leaves the smallest error (Gy)."""
+    found = {}
+    for name in TARGET_PERCENT:
+        errors = np.zeros(len(PARTS))
+        for (structure, point), values in rows.items():
+            if point == name:
+                usual = shifts.get(structure, {}).get(point, 0.0)
+                for index, part in enumerate(PARTS):
+                    off = [v - (1 - part) * (o + usual) - part * f for v, o, f in values]
+                    errors[index] += float(np.mean(np.abs(off)))
+        found[name] = PARTS[int(errors.argmin())]
+    return found
 
 
 def main() -> None:
@@ -101,7 +123,7 @@ def main() -> None:
     digest = "sha256:" + hashlib.sha256(named.read_bytes()).hexdigest()
     if arguments.constants:
         found = constants_of(DosePredictor.load(weights), paths)
-        sys.stdout.write(f"{found[0]}\n{found[1]}\n")
+        sys.stdout.write("".join(f"{values}\n" for values in found))
         return
     errors = errors_of(DosePredictor.load(weights), paths)
     calibrate(errors, ALPHA, digest).save(arguments.output)

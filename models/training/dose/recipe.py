@@ -1,6 +1,7 @@
 """What the stages of the training are: values that their weights name by digest.
 
-First `voxels`, then `shapes`, then `turns` from the weights of `shapes`.
+`voxels`, `paths`, `trees` and `points` hang on nothing; the U-Net's `turns` goes on from the
+weights of `shapes`.
 """
 
 from __future__ import annotations
@@ -87,15 +88,59 @@ class VoxelStage:
     seed: int = 20261126
 
 
-def recipe_digest(stage: Stage | VoxelStage) -> str:
-    """Return the digest of a stage's values, which its weights name."""
-    text = json.dumps(asdict(stage), sort_keys=True)
+@dataclass(frozen=True, slots=True)
+class TreeStage:
+    """State the stage that grows boosted trees.
+
+    Parameters
+    ----------
+    voxels : of those drawn from each patient.
+    leaves, least : most leaves of a tree, fewest rows of a leaf.
+    penalty : on the squares of leaf values.
+    shown : share of the features that each split may choose from.
+    """
+
+    name: str = "trees"
+    trees: int = 250
+    voxels: int = 6000
+    learning_rate: float = 0.07
+    leaves: int = 48
+    least: int = 300
+    penalty: float = 50.0
+    shown: float = 0.25
+    seed: int = 20261126
+
+
+@dataclass(frozen=True, slots=True)
+class PointStage:
+    """State the stage that fits what histograms' points are foretold by.
+
+    Parameters
+    ----------
+    bound : C of the support vector regression, for points in units of their spread.
+    tolerance : errors below this are none, in the same unit.
+    narrowness : of the Gaussian kernel, by the squared distance of standardised facts.
+    least : patients, mirror images included, below which a point gets none.
+    """
+
+    name: str = "points"
+    bound: float = 0.5
+    tolerance: float = 0.1
+    narrowness: float = 0.006
+    least: int = 40
+
+
+def recipe_digest(*stages: Stage | VoxelStage | TreeStage | PointStage) -> str:
+    """Return the digest of the values of one or more stages, which their weights name."""
+    values = [asdict(stage) for stage in stages]
+    text = json.dumps(values[0] if len(values) == 1 else values, sort_keys=True)
     return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
 
 
 VOXELS = VoxelStage()
 PATHS = VoxelStage(name="paths", dropout=0.3, paths=True)
 VOXEL_STAGES = {stage.name: stage for stage in (VOXELS, PATHS)}
+TREES, POINTS = TreeStage(), PointStage()
 STAGES = {
     stage.name: stage
     for stage in (

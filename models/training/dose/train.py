@@ -28,7 +28,7 @@ from torch.nn import functional
 from models.dose.inputs import CHANNELS, CONTINUOUS, GRANULARITY, PLAN
 from models.dose.network import DoseNet, Residual
 from models.dose.patient import ORGANS, TOP_GY
-from models.dose.predict import networks_of
+from models.dose.predict import parts_of
 from models.training.dose.packs import TrainingCase, load_case
 from models.training.dose.recipe import Stage
 from models.training.dose.score import dvh_difference
@@ -147,7 +147,7 @@ class Training:
         self.network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
         if start is not None:
             values = {name: value.float() for name, value in load_file(start).items()}
-            network, _ = networks_of(values)
+            network, *_ = parts_of(values)
             if network is not None:
                 self.network.load_state_dict(network.state_dict())
         for block in self.network.modules():
