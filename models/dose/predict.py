@@ -76,7 +76,7 @@ class DosePredictor:
     @classmethod
     def _of(cls, read: Callable[[], Mapping[str, torch.Tensor]]) -> DosePredictor:
         try:
-            values = {name: value.float() for name, value in read().items()}
+            values = {n: v.float() if v.is_floating_point() else v for n, v in read().items()}
             return cls(*parts_of(values))
         except (SafetensorError, KeyError, IndexError, RuntimeError, ValueError) as error:
             raise ValueError(f"expected weights of the dose networks, found {error}") from error

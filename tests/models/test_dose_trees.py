@@ -25,7 +25,7 @@ from models.dose.points import (
 from models.dose.predict import DosePredictor
 from models.dose.sharpen import SHIFTS_GY, TRUST, sharpened
 from models.dose.sparse import asked, filled
-from models.dose.trees import Trees, trees_of
+from models.dose.trees import trees_of
 from models.training.dose.__main__ import released_digest, together
 from models.training.dose.packs import load_case, prepare_all
 from models.training.dose.points import fit_points, fitted
@@ -65,18 +65,18 @@ def test_trees_walk_as_they_were_grown() -> None:
     assert np.ptp(found) > 4
 
 
-def test_trees_that_do_not_end_are_refused() -> None:
-    """A child beyond the end and a circle are told, not walked."""
+def test_trees_of_other_sizes_are_refused() -> None:
+    """A node without threshold, nodes of no tree and missing leaves are told."""
     whole = as_trees(grown(300)[0])
-    beyond = whole.left.copy()
-    beyond[whole.roots[0]] = len(whole.left)
-    with pytest.raises(ValueError, match="nodes exist"):
-        trees_of(replace(whole, left=beyond).named())
-    one = np.asarray([1, 0], np.int32)
-    zeros = np.zeros(2, np.float32)
-    circle = Trees(zeros.astype(np.int32), zeros, one, one, zeros, np.zeros(1, np.int32), 0.0)
-    with pytest.raises(ValueError, match="circle"):
-        trees_of(circle.named())
+    nodes, leaves = "have a feature", "64 leaves"
+    for change, words in (
+        ({"threshold": whole.threshold[:-1]}, nodes),
+        ({"starts": whole.starts[:-1]}, nodes),
+        ({"feature": whole.feature - 1000}, nodes),
+        ({"leaves": whole.leaves[:, :8]}, leaves),
+    ):
+        with pytest.raises(ValueError, match=words):
+            trees_of(replace(whole, **change).named())
 
 
 @settings(max_examples=25, deadline=None)

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from safetensors.torch import save_file
 from sklearn.ensemble import HistGradientBoostingRegressor
 
-from models.dose.trees import Trees
+from models.dose.trees import LEAVES, Trees
 from models.dose.voxels import FACTS, FEATURES, PLAIN
 from models.training.dose.recipe import TreeStage
 from models.training.dose.voxels import Rows, mirrored
@@ -47,33 +47,39 @@ def grow(stage: TreeStage, drawn: Mapping[str, Rows], names: Sequence[str], work
 
 
 def as_trees(grower: HistGradientBoostingRegressor) -> Trees:
-    """Return what was grown as one row of nodes."""
-    feature, threshold, left, right, value, roots = [], [], [], [], [], []
-    count = 0
-    for (tree,) in grower._predictors:
+    """Return what was grown, of each inner node the leaves that are kept by going right."""
+    feature: list[int] = []
+    threshold: list[float] = []
+    kept: list[int] = []
+    starts = [0]
+    leaves = np.zeros((len(grower._predictors), LEAVES), np.float32)
+    for number, (tree,) in enumerate(grower._predictors):
         nodes = tree.nodes
-        own = np.arange(count, count + len(nodes))
-        leaf = nodes["is_leaf"].astype(bool)
-        roots.append(count)
-        feature.append(np.where(leaf, 0, SHOWN[np.where(leaf, 0, nodes["feature_idx"])]))
-        threshold.append(np.where(leaf, 0.0, nodes["num_threshold"]))
-        left.append(np.where(leaf, own, nodes["left"].astype(np.int64) + count))
-        right.append(np.where(leaf, own, nodes["right"].astype(np.int64) + count))
-        value.append(np.where(leaf, nodes["value"], 0.0))
-        count += len(nodes)
+        found: list[float] = []
+
+        def below(index: int, nodes: Any = nodes, found: list[float] = found) -> int:
+            """Return the bits of the leaves below a node; leaves are numbered from the left."""
+            node = nodes[index]
+            if node["is_leaf"]:
+                found.append(float(node["value"]))
+                return 1 << (len(found) - 1)
+            low = below(int(node["left"]))
+            feature.append(int(SHOWN[node["feature_idx"]]))
+            threshold.append(float(node["num_threshold"]))
+            kept.append(~low)
+            return low | below(int(node["right"]))
+
+        below(0)
+        leaves[number, : len(found)] = found
+        starts.append(len(feature))
     return Trees(
-        _whole(feature),
-        np.concatenate(threshold).astype(np.float32),
-        _whole(left),
-        _whole(right),
-        np.concatenate(value).astype(np.float32),
-        np.asarray(roots, np.int32),
+        np.asarray(feature, np.int32),
+        np.asarray(threshold, np.float32),
+        np.asarray([bits if bits >= -(2**63) else bits + 2**64 for bits in kept], np.int64),
+        np.asarray(starts, np.int32),
+        leaves,
         float(np.ravel(grower._baseline_prediction)[0]),
     )
-
-
-def _whole(parts: Sequence[NDArray[np.int64]]) -> NDArray[np.int32]:
-    return np.concatenate(parts).astype(np.int32)
 
 
 def _half_mirrored(rows: torch.Tensor) -> torch.Tensor:
