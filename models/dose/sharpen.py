@@ -24,11 +24,11 @@ FloatArray = NDArray[np.float32]
 Places = NDArray[np.int64]
 
 SHIFTS_GY: dict[str, dict[str, float]] = {
-    "PTV56": {"D99%": -0.1, "D95%": -0.2, "D50%": -0.4, "D1%": 2.2},
+    "PTV56": {"D99%": -0.1, "D95%": -0.1, "D50%": -0.4, "D1%": 2.2},
     "PTV63": {"D99%": -0.2, "D95%": -0.7, "D50%": -0.2, "D1%": 1.3},
-    "PTV70": {"D99%": 1.6, "D95%": 0.6, "D50%": 0.1, "D1%": 0.7},
+    "PTV70": {"D99%": 1.6, "D95%": 0.6, "D50%": 0.2, "D1%": 0.7},
 }
-TRUST = {"D99%": 0.5, "D95%": 0.3, "D50%": 0.6, "D1%": 0.9}
+TRUST = {"D99%": 0.5, "D95%": 0.3, "D50%": 0.5, "D1%": 1.0}
 """Part that what is foretold has in each point; the rest is the prediction's own."""
 SHARES = (0.0, 0.01, 0.05, 0.25, 0.5, 0.9, 0.99, 1.0)
 """Of a target's voxels with less dose, where moves are known: D99% is 0.01, D1% is 0.99. From a
