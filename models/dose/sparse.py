@@ -1,8 +1,10 @@
 """Which voxels are asked, and what the others are given: the mean of those around.
 
-A change of the plan is smooth where the plan is. So voxels in targets and where the plan is steep
-are asked each, elsewhere one in four, which lie so that every other has some within one voxel along
-each axis. Read `voxels.py` next.
+A change of the plan is smooth where the plan is. So voxels in targets and one in four elsewhere are
+asked, which lie so that every other has some within one voxel along each axis; and those where the
+plan is steep. How steep it is decides how much their own answer counts beside that of their
+neighbours, from nothing to all, so that a plan that differs a little gives a dose that does.
+Read `voxels.py` next.
 """
 
 from __future__ import annotations
@@ -16,29 +18,36 @@ from models.physics.compiled import compiled_reordering
 FloatArray = NDArray[np.float32]
 BoolArray = NDArray[np.bool_]
 
-STEEP = np.float32(2.5 / 70)
-"""Change of the plan from a voxel to the next, in units of 70 Gy, from which on it is asked."""
+STEEP, STEEPER = np.float32(2.2 / 70), np.float32(3.2 / 70)
+"""Change of the plan from a voxel to the next, in units of 70 Gy, from which on a voxel's own
+answer counts, and from which on it alone."""
 FALL = np.float32(np.exp(-0.5 / 0.7**2))
 """Weight of a neighbour one voxel further along one axis."""
+ONE = np.float32(1)
 
 
-def asked(allowed: BoolArray, targets: BoolArray, plan: FloatArray) -> BoolArray:
-    """Return the voxels to ask of those allowed; every other has one of them beside it."""
-    out = np.zeros(allowed.shape, np.bool_)
-    _choose(allowed, targets, plan, out)
-    _add_lonely(allowed, out.copy(), out)
-    return out
+def own_shares(allowed: BoolArray, targets: BoolArray, plan: FloatArray) -> FloatArray:
+    """Return by voxel how much its own answer counts; where that is more than 0, it is asked.
+
+    Every allowed voxel has 1, or one with 1 beside it.
+    """
+    shares = np.zeros(allowed.shape, np.float32)
+    _count(allowed, targets, shares)
+    always = shares == 1
+    _add_steep(allowed, plan, always, shares)
+    return shares
 
 
-def filled(values: FloatArray, known: BoolArray, allowed: BoolArray) -> FloatArray:
-    """Return the values with those of allowed voxels that are not known, from neighbours."""
-    out = np.where(known, values, np.float32(0))
-    _fill(values, known, allowed, out)
+def filled(values: FloatArray, shares: FloatArray, allowed: BoolArray) -> FloatArray:
+    """Return the values of allowed voxels, by their shares their own and their neighbours'."""
+    out = np.where(shares == 1, values, np.float32(0))
+    _fill(values, shares, allowed, out)
     return out
 
 
 @compiled_reordering
-def _choose(allowed: BoolArray, targets: BoolArray, plan: FloatArray, out: BoolArray) -> None:
+def _count(allowed: BoolArray, targets: BoolArray, shares: FloatArray) -> None:
+    """Give 1 to targets and one in four, and to those that have none of these beside them."""
     rows, columns, slices = allowed.shape
     for r in numba.prange(rows):
         for c in range(columns):
@@ -46,48 +55,55 @@ def _choose(allowed: BoolArray, targets: BoolArray, plan: FloatArray, out: BoolA
                 if not allowed[r, c, s]:
                     continue
                 if targets[r, c, s] or ((r + c) % 2 == 0 and s % 2 == 0):
-                    out[r, c, s] = True
+                    shares[r, c, s] = ONE
+                    continue
+                alone = True
+                for a in range(max(r - 1, 0), min(r + 2, rows)):
+                    for b in range(max(c - 1, 0), min(c + 2, columns)):
+                        for d in range(max(s - 1, 0), min(s + 2, slices)):
+                            counts = targets[a, b, d] or ((a + b) % 2 == 0 and d % 2 == 0)
+                            alone = alone and not (counts and allowed[a, b, d])
+                if alone:
+                    shares[r, c, s] = ONE
+
+
+@compiled_reordering
+def _add_steep(allowed: BoolArray, plan: FloatArray, always: BoolArray, shares: FloatArray) -> None:
+    """Give the others a share by the steepness of the plan."""
+    rows, columns, slices = allowed.shape
+    for r in numba.prange(rows):
+        for c in range(columns):
+            for s in range(slices):
+                if not allowed[r, c, s] or always[r, c, s]:
                     continue
                 up, down = max(r - 1, 0), min(r + 1, rows - 1)
                 left, right = max(c - 1, 0), min(c + 1, columns - 1)
                 above, below = max(s - 1, 0), min(s + 1, slices - 1)
-                steepest = max(
+                steepest = np.float32(0.5) * max(
                     abs(plan[down, c, s] - plan[up, c, s]),
                     abs(plan[r, right, s] - plan[r, left, s]),
                     abs(plan[r, c, below] - plan[r, c, above]),
                 )
-                out[r, c, s] = steepest > STEEP + STEEP
+                share = (steepest - STEEP) / (STEEPER - STEEP)
+                shares[r, c, s] = min(max(share, np.float32(0)), ONE)
 
 
 @compiled_reordering
-def _add_lonely(allowed: BoolArray, known: BoolArray, out: BoolArray) -> None:
+def _fill(values: FloatArray, shares: FloatArray, allowed: BoolArray, out: FloatArray) -> None:
     rows, columns, slices = allowed.shape
     for r in numba.prange(rows):
         for c in range(columns):
             for s in range(slices):
-                if allowed[r, c, s] and not known[r, c, s]:
-                    alone = True
-                    for a in range(max(r - 1, 0), min(r + 2, rows)):
-                        for b in range(max(c - 1, 0), min(c + 2, columns)):
-                            for d in range(max(s - 1, 0), min(s + 2, slices)):
-                                alone = alone and not known[a, b, d]
-                    out[r, c, s] = alone
-
-
-@compiled_reordering
-def _fill(values: FloatArray, known: BoolArray, allowed: BoolArray, out: FloatArray) -> None:
-    rows, columns, slices = allowed.shape
-    for r in numba.prange(rows):
-        for c in range(columns):
-            for s in range(slices):
-                if allowed[r, c, s] and not known[r, c, s]:
-                    total, share = np.float32(0), np.float32(0)
-                    for a in range(max(r - 1, 0), min(r + 2, rows)):
-                        for b in range(max(c - 1, 0), min(c + 2, columns)):
-                            for d in range(max(s - 1, 0), min(s + 2, slices)):
-                                if known[a, b, d]:
-                                    far = abs(a - r) + abs(b - c) + abs(d - s)
-                                    weight = FALL**far
-                                    total += weight * values[a, b, d]
-                                    share += weight
-                    out[r, c, s] = total / share
+                own = shares[r, c, s]
+                if not allowed[r, c, s] or own == ONE:
+                    continue
+                total, whole = np.float32(0), np.float32(0)
+                for a in range(max(r - 1, 0), min(r + 2, rows)):
+                    for b in range(max(c - 1, 0), min(c + 2, columns)):
+                        for d in range(max(s - 1, 0), min(s + 2, slices)):
+                            far = abs(a - r) + abs(b - c) + abs(d - s)
+                            if far:
+                                weight = shares[a, b, d] * FALL**far
+                                total += weight * values[a, b, d]
+                                whole += weight
+                out[r, c, s] = own * values[r, c, s] + (ONE - own) * total / whole

@@ -20,7 +20,7 @@ from torch import nn
 from models.dose.box_mean import box_mean
 from models.dose.inputs import CONTINUOUS, FIELDS, PLAN, RAYS, Prepared, mirrored_field
 from models.dose.patient import LEVELS, ORGANS
-from models.dose.sparse import asked, filled
+from models.dose.sparse import filled, own_shares
 from models.dose.surroundings import MIRRORED, PLAN_FACTS, SURROUNDINGS, plan_facts, surroundings
 from models.dose.trees import Trees
 from models.physics.distance import distance_mm
@@ -216,17 +216,18 @@ def corrected_plans(
 ) -> Answers:
     """Return the plan channel with the networks' mean change and with the trees'; zero outside.
 
-    Both are asked at the voxels that `sparse.asked` names.
+    Both are asked at the voxels that `sparse.own_shares` names.
     """
     allowed, before = prepared.masks[0], prepared.continuous[PLAN]
     targets = prepared.continuous[CONTINUOUS.index("prescription")] > 0
-    known = asked(allowed, targets, before)
+    shares = own_shares(allowed, targets, before)
+    known = shares > 0
     rows = voxel_rows(prepared, known)
 
     def plan_with(change: FloatArray) -> FloatArray:
         changes = np.zeros(allowed.shape, np.float32)
         changes[known] = change
-        plan = np.maximum(before + filled(changes, known, allowed), 0) * allowed
+        plan = np.maximum(before + filled(changes, shares, allowed), 0) * allowed
         return np.asarray(plan, np.float32)
 
     features: FloatArray = np.zeros(0, np.float32)
