@@ -36,6 +36,8 @@ CONCEPTS = {
     "contribution": "Contribution of an input",
     "faithfulness": "Faithfulness of the explanation",
     "method": "Method of the explanation",
+    "uncertainty-bounds": "What bounds of uncertainty mean",
+    "interval-90": "90 % interval",
     "status": "Status of the dose",
     "predicted-not-for-treatment": "Predicted dose, not for treatment",
     "met": "Goal met as predicted",
@@ -100,6 +102,8 @@ def dose_group(context: WritingContext, region: RegionDose) -> Any:
         sign = "at most" if goal.at_most else "at least"
         text = f"{goal.measured.code.value} {sign} {goal.limit:g} {goal.measured.unit}"
         evaluations.append((Code("goal", PRIVATE_SCHEME, f"Goal: {text}"), concept(goal.verdict)))
+    if any(item.interval is not None for item in region.measurements):
+        evaluations.append((concept("uncertainty-bounds"), concept("interval-90")))
     points = [_measurement(item) for item in region.measurements]
     return _group(context, f"dose-{region.name}", evaluations, points)
 

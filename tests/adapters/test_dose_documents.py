@@ -3,6 +3,7 @@
 import io
 import json
 
+import highdicom
 import numpy as np
 import pydicom
 import pytest
@@ -67,6 +68,40 @@ def test_points_and_goals_stand_in_the_report(composed):
         for item in series.ReferencedSOPSequence
     }
     assert "1.2.840.10008.5.1.4.1.1.481.2" in classes
+
+
+def test_the_interval_of_each_point_is_the_same_in_report_and_observation(composed):
+    """TID 310 tells the reach above and below in Gy, the group that it is of 90 %."""
+    run, paths = composed
+    report = highdicom.sr.srread(paths["SR-1.dcm"])
+    groups = {
+        group.tracking_identifier.split()[0]: group
+        for group in report.content.get_image_measurement_groups()
+    }
+    point = run.answer.prediction.findings[0].regions[0].measurements[0]
+    group = groups["dose-PTV_7000"]
+    (item,) = group.get_measurements()
+    reaches = {
+        child.ConceptNameCodeSequence[0].CodeValue: child.MeasuredValueSequence[0]
+        for child in item[0].ContentSequence
+        if child.ValueType == "NUM"
+    }
+    above, below = reaches["371886008"], reaches["371885007"]
+    found = (item.value - float(below.NumericValue), item.value + float(above.NumericValue))
+    assert found == pytest.approx(point.interval)
+    assert {one.MeasurementUnitsCodeSequence[0].CodeValue for one in (above, below)} == {"Gy"}
+    stated = {one.name.value: one.value.value for one in group.get_qualitative_evaluations()}
+    assert stated["uncertainty-bounds"] == "interval-90"
+    told = [
+        item["valueRange"]
+        for entry in json.loads(paths["bundle.json"].read_text())["entry"]
+        if "PTV_7000, predicted" in entry["resource"].get("code", {}).get("text", "")
+        for item in entry["resource"].get("component", ())
+        if "valueRange" in item
+    ]
+    assert (told[0]["low"]["value"], told[0]["high"]["value"]) == pytest.approx(found)
+    without = groups["dose-Parotid_L"].get_qualitative_evaluations()
+    assert "uncertainty-bounds" not in {one.name.value for one in without}
 
 
 def test_points_and_goals_are_observations(composed):
