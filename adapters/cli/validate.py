@@ -44,7 +44,9 @@ def run(
     criteria: Annotated[str, typer.Option("--criteria", help="Digest or file of fixed criteria.")],
     sweeps: SweepsOption = "all",
     sweep_cases: Annotated[int, typer.Option("--sweep-cases", help="Cases swept; 0: all.")] = 0,
-    repeat_cases: Annotated[int, typer.Option("--repeat-cases", help="Asked twice.")] = 3,
+    repeat_cases: Annotated[
+        int, typer.Option("--repeat-cases", help="Asked twice; 2 at least.")
+    ] = 3,
     jitter_mm: Annotated[
         float,
         typer.Option(

@@ -71,7 +71,9 @@ def run(
     sweep_cases: Annotated[
         int, typer.Option("--sweep-cases", help="Cases asked outside the purpose; 0: all.")
     ] = 3,
-    repeat_cases: Annotated[int, typer.Option("--repeat-cases", help="Asked twice.")] = 3,
+    repeat_cases: Annotated[
+        int, typer.Option("--repeat-cases", help="Asked twice; 2 at least.")
+    ] = 3,
     jitter_mm: Annotated[
         float, typer.Option("--crop-jitter-mm", help="Crop every case first.")
     ] = 0.0,

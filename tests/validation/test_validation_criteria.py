@@ -240,7 +240,7 @@ def test_shares_repeats_times_and_calibration() -> None:
         for i in range(10)
     ]
     ood = [result(i, 0, condition=Condition("ood"), outcome="refused") for i in range(9)]
-    again = [replace(cases[0], condition=Condition(given="ct", repeat=1))]
+    again = [replace(case, condition=Condition(given="ct", repeat=1)) for case in cases[:2]]
     times = tuple(Measured("c", Condition(given="ct"), s, 900.0) for s in (1.0, 2.0))
     found = results([*cases, *ood, *again], measured=times)
     asking = {
@@ -256,8 +256,22 @@ def test_shares_repeats_times_and_calibration() -> None:
     verdicts = {kind: judged(found, criterion(kind, **f))[0].verdict for kind, f in asking.items()}
     assert verdicts.pop("latency") == "fail"
     assert set(verdicts.values()) == {"pass"}, verdicts
-    changed = [replace(again[0], output_digest="sha256:other")]
-    assert judged(results([*cases, *changed]), criterion("repeatability"))[0].verdict == "fail"
+
+
+def test_equal_repeats_count_from_two_on_and_one_difference_fails() -> None:
+    """A single repeat passes nothing, and says why; a single other answer fails all the same."""
+    cases = [result(i, 0.8) for i in range(4)]
+    again = [replace(case, condition=Condition(given="ct", repeat=1)) for case in cases]
+    other = replace(again[0], output_digest="sha256:other")
+    for repeats, verdict, reason, count in (
+        ([], "insufficient", "NOT_MEASURED", 0),
+        (again[:1], "insufficient", "TOO_FEW_REPEATS", 1),
+        (again[:2], "pass", "EQUAL_DIGESTS", 2),
+        ([other], "fail", "EQUAL_DIGESTS", 1),
+        ([other, *again[1:]], "fail", "EQUAL_DIGESTS", 4),
+    ):
+        found = judged(results([*cases, *repeats]), criterion("repeatability"))[0]
+        assert (found.verdict, found.reason, found.n) == (verdict, reason, count)
 
 
 def test_the_same_seed_gives_the_same_judgements() -> None:

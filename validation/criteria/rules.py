@@ -27,6 +27,8 @@ from validation.statistics.resampling import Statistic, of_difference
 LOWER_IS_BETTER = ("error", "hd95", "assd", "added_path_length", "score_gy", "seconds", "ece")
 """Parts of names that the registry does not have of which less is better; else more is."""
 _DONE = ("done",)
+LEAST_REPEATS = 2
+"""Answers asked for once more, from which on their being equal counts: one may be chance."""
 
 
 def worse_by(metric: str) -> float:
@@ -183,7 +185,10 @@ def abstention(question: Question) -> Judgement:
 
 
 def repeatability(question: Question) -> Judgement:
-    """Every case that was run again gave the same answer, digest for digest."""
+    """Every case that was run again gave the same answer, digest for digest.
+
+    One difference is enough to fail; to pass takes two repeats or more.
+    """
     first = {
         (c.case_id, c.condition.name, c.condition.level, c.condition.given): c.output_digest
         for c in question.results.cases
@@ -198,6 +203,8 @@ def repeatability(question: Question) -> Judgement:
     ]
     if not same:
         return question.insufficient("NOT_MEASURED")
+    if all(same) and len(same) < LEAST_REPEATS:
+        return question.insufficient("TOO_FEW_REPEATS", len(same))
     ends = question.interval_of_share(sum(same), len(same))
     verdict = PASS if all(same) else FAIL
     return question.answer(verdict, "EQUAL_DIGESTS", len(same), sum(same) / len(same), ends)
