@@ -26,6 +26,8 @@ PngOption = Annotated[
     Path | None, typer.Option("--png", help="Write a picture here.", show_default=False)
 ]
 HISTOGRAM_STEP = 0.05
+OPTIONS = "Correct the option; `osteon {command} --help` says what it takes."
+"""What to do about an option that cannot be used: no setting of a site is behind it."""
 NAME_TWICE = "expected a name once in a structure set, found it twice"
 
 
@@ -60,7 +62,7 @@ def gamma(
             dose_percent, distance_mm, cutoff_percent, local, max_gamma, normalisation_gy
         )
     except ValueError as error:
-        raise ConfigurationError(str(error)) from error
+        raise _bad_option("gamma", str(error)) from error
     (first, first_patient), (second, second_patient) = _dose(reference), _dose(evaluated)
     result = compare_doses(first, second, criteria)
     document = _gamma_document(result)
@@ -76,6 +78,10 @@ def gamma(
     if as_json:
         return echo_json(document)
     _show_gamma(document)
+
+
+def _bad_option(command: str, message: str) -> ConfigurationError:
+    return ConfigurationError(message, advice=OPTIONS.format(command=command))
 
 
 def _gamma_document(result: GammaResult) -> dict[str, Any]:
@@ -156,7 +162,7 @@ def dvh(
     try:
         metrics = [DoseMetric.parse(text) for text in metric or USUAL]
     except ValueError as error:
-        raise ConfigurationError(str(error)) from error
+        raise _bad_option("dvh", str(error)) from error
     (structures, first), (dose, second) = _structures(rtstruct), _dose(rtdose)
     notes = _frame_notes(
         structures.frame_of_reference_uid, dose.geometry.frame_of_reference_uid
@@ -210,7 +216,9 @@ def compare_contours(
     from models.physics.agreement import compare_masks
 
     if not tolerance_mm > 0:
-        raise ConfigurationError(f"expected a positive tolerance, found {tolerance_mm}")
+        raise _bad_option(
+            "compare-contours", f"expected a positive tolerance, found {tolerance_mm}"
+        )
     (first, one), (second, other) = _structures(contours), _structures(reference)
     notes = _frame_notes(first.frame_of_reference_uid, second.frame_of_reference_uid)
     notes += _patient_notes(one, other)

@@ -241,6 +241,20 @@ def test_nothing_of_a_structure_set_is_lost_unseen(tmp_path: Path) -> None:
     assert (done.returncode, json.loads(done.stdout)["regions"]) == (3, [])
 
 
+def test_a_wrong_option_is_answered_with_the_help_of_its_command(tmp_path: Path) -> None:
+    """The hint names the command's help and no configuration, which these commands have not."""
+    none = str(tmp_path / "none.dcm")
+    for words in (
+        ("gamma", none, none, "--distance-mm", "-1"),
+        ("dvh", "--rtstruct", none, "--rtdose", none, "--metric", "D95x"),
+        ("compare-contours", none, none, "--tolerance-mm", "0"),
+    ):
+        done = _osteon(*words)
+        assert done.returncode == 1
+        assert f"what to do: Correct the option; `osteon {words[0]} --help`" in done.stderr
+        assert "config check" not in done.stderr
+
+
 def test_wrong_files_are_named(tmp_path: Path) -> None:
     """A file that is missing, no DICOM, or of another kind ends with exit code 1 and a reason."""
     text = tmp_path / "text.dcm"
