@@ -20,8 +20,10 @@ from adapters.monitoring.alarming import decide
 from adapters.monitoring.answering import acknowledge, silence_alarm
 from adapters.monitoring.standing import standing
 from adapters.web.access import ROUTES, Session
+from adapters.web.alarm_reasons import in_words
 from adapters.web.formats import moment, percent
-from adapters.web.shell import Pages, csrf_holds
+from adapters.web.shell import Pages, csrf_holds, language_of
+from adapters.web.texts import translator
 from audit.errors import ConfigurationError
 from governance.monitoring import silence
 from governance.monitoring.actions import REQUEST, STOPPED
@@ -104,8 +106,9 @@ class AlarmsPage:
     silences: tuple[tuple[str, str, str, str], ...] = ()
 
 
-def alarms_page(site: Site, session: Session) -> AlarmsPage:
+def alarms_page(site: Site, session: Session, language: str) -> AlarmsPage:
     """Return every alarm, and what the reader may do."""
+    t = translator(language)
     found, now = standing(site), site.now()
     with site.database.reading() as transaction:
         requests = {item.name: item for item in transaction.governed_all(REQUEST)}
@@ -115,7 +118,7 @@ def alarms_page(site: Site, session: Session) -> AlarmsPage:
     for item in found.items:
         anchor = "" if item.name in seen else item.name
         seen.add(item.name)
-        rows.append(_line(site, item, anchor, requests, silences))
+        rows.append(_line(site, item, anchor, (requests, silences), t))
     today = now.astimezone(ZoneInfo(site.configuration.site.time_zone)).date()
     return AlarmsPage(
         tuple(rows),
@@ -141,7 +144,7 @@ def alarm_routes(app: FastAPI, view: Pages) -> None:
 
     @app.get("/alarms")
     def alarms(request: Request) -> Response:
-        page = alarms_page(view.site, request.state.session)
+        page = alarms_page(view.site, request.state.session, language_of(request))
         return view.render(request, "alarms.html", page=page)
 
     @app.post("/alarms/{name}/decide")
@@ -193,8 +196,13 @@ def _may(session: Session, act: str) -> bool:
 
 
 def _line(
-    site: Site, item: GovernedDocument, anchor: str, requests: Documents, silences: Documents
+    site: Site,
+    item: GovernedDocument,
+    anchor: str,
+    answers: tuple[Documents, Documents],
+    t: Mapping[str, str],
 ) -> AlarmLine:
+    requests, silences = answers
     stated: Mapping[str, Any] = item.content
     zone = site.configuration.site.time_zone
     request = requests.get(item.name)
@@ -206,7 +214,8 @@ def _line(
     until = "" if quiet is None or not is_silent else str(quiet.content["until"])
     taken = str(stated.get("acknowledged_at", ""))
     return AlarmLine(
-        item.name, anchor, stated["plugin"], stated["release_digest"], stated["reason"],
+        item.name, anchor, stated["plugin"], stated["release_digest"],
+        in_words(str(stated["reason"]), t),
         stated["owner"], stated["opened_at"][:10], stated["deadline"][:10],
         stated["state"] == OPEN, is_overdue(item, site.now()), stated.get("decision", ""),
         stated.get("decision_reason", ""),

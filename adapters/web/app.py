@@ -34,7 +34,7 @@ from adapters.web.overview import overview_routes
 from adapters.web.patients import patient_routes
 from adapters.web.releases import release_routes
 from adapters.web.reviews import review_routes
-from adapters.web.shell import HERE, Act, Pages, csrf_holds
+from adapters.web.shell import HERE, Act, Pages, csrf_holds, language_of
 from adapters.web.sign_in import account_routes, set_session, sign_in_routes
 from adapters.web.sign_in_provider import provider_routes
 from adapters.web.slices import slice_routes
@@ -222,7 +222,7 @@ def _run_routes(app: FastAPI, view: Pages) -> None:
 
     @app.get("/runs/{run_id}")
     def run(request: Request, run_id: str) -> Response:
-        page = pages.run_page(view.site, run_id, request.state.session)
+        page = pages.run_page(view.site, run_id, request.state.session, language_of(request))
         note_access(view.site, request, "run-records", "review", run_id=run_id)
         return view.render(request, "run.html", page=page)
 

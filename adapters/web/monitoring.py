@@ -29,6 +29,7 @@ from adapters.web.monitoring_parts import (
     upstream_lines,
 )
 from adapters.web.shell import Pages, language_of
+from adapters.web.texts import translator
 from governance.monitoring.charts import CUSUM_LIMIT, FIRST_CASES, Chart, chart
 from governance.monitoring.plan import INPUT
 from governance.monitoring.reference import ReferenceWindow
@@ -133,7 +134,7 @@ def release_page(site: Site, digest: str, language: str) -> MonitoringPage:
         worst=_worst(values),
         metrics=tuple(sorted({item.metric for item in plan.items})),
         parts=part_lines(site, digest),
-        upstream=upstream_lines(upstream_of(site, digest)),
+        upstream=upstream_lines(upstream_of(site, digest), translator(language)),
         performance=performance_lines(site, digest, plan, "de" if language == "de" else "en"),
     )
 

@@ -5,7 +5,7 @@ Read next: `templates/monitoring_parts.html`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,7 @@ from adapters.documents.report_figures import plot_svg
 from adapters.monitoring.chains import Upstream
 from adapters.monitoring.performance import performance_of
 from adapters.monitoring.standing import parts_of
+from adapters.web.alarm_reasons import in_words
 from adapters.web.formats import percent
 from governance.monitoring.performance import Block, Estimate
 from governance.monitoring.plan import Plan
@@ -125,7 +126,7 @@ class UpstreamLine:
     nearest: tuple[tuple[str, str, str], ...]
 
 
-def upstream_lines(found: Sequence[Upstream]) -> tuple[UpstreamLine, ...]:
+def upstream_lines(found: Sequence[Upstream], t: Mapping[str, str]) -> tuple[UpstreamLine, ...]:
     """Return releases that feed another as they are read: alarms, and monitors nearest to one."""
     lines = []
     for one in found:
@@ -137,7 +138,8 @@ def upstream_lines(found: Sequence[Upstream]) -> tuple[UpstreamLine, ...]:
         lines.append(
             UpstreamLine(
                 one.plugin, one.release_digest, ways.get(DIRECT, 0), ways.get(APPROVED, 0),
-                one.is_drifting, tuple(str(item.content["reason"]) for item in one.alarms), near,
+                one.is_drifting,
+                tuple(in_words(str(item.content["reason"]), t) for item in one.alarms), near,
             )
         )  # fmt: skip
     return tuple(lines)

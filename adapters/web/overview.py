@@ -7,6 +7,7 @@ Read next: `templates/overview.html`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -18,9 +19,11 @@ from starlette.responses import Response
 from adapters.database import Transaction
 from adapters.incidents import views
 from adapters.oversight.due import waiting_for_review
+from adapters.web.alarm_reasons import in_words
 from adapters.web.formats import moment, short_digest
 from adapters.web.pages import RunLine, run_line
-from adapters.web.shell import Pages
+from adapters.web.shell import Pages, language_of
+from adapters.web.texts import translator
 from governance.monitoring.reevaluation import KIND, OPEN, is_overdue
 
 if TYPE_CHECKING:
@@ -71,7 +74,7 @@ class OverviewPage:
     checkpoint_at: str
 
 
-def overview_page(site: Site) -> OverviewPage:
+def overview_page(site: Site, language: str) -> OverviewPage:
     """Return what the first page shows now."""
     now, zone = site.now(), site.configuration.site.time_zone
     with site.database.reading() as transaction:
@@ -83,7 +86,7 @@ def overview_page(site: Site) -> OverviewPage:
         tree_size = transaction.tree_size()
         wrong = _wrong(transaction, now)
         waiting = waiting_for_review(transaction, now)
-        alarms = _alarms(transaction, now)
+        alarms = _alarms(transaction, now, translator(language))
     signed = checkpoint.signed_at if checkpoint else None
     if tree_size and (signed is None or now - signed > CHECKPOINT_LATE):
         wrong.append(Item("wrong_checkpoint", moment(signed, zone), "/audit/verify", "wait"))
@@ -105,7 +108,8 @@ def overview_routes(app: FastAPI, view: Pages) -> None:
 
     @app.get("/")
     def overview(request: Request) -> Response:
-        return view.render(request, "overview.html", page=overview_page(view.site))
+        page = overview_page(view.site, language_of(request))
+        return view.render(request, "overview.html", page=page)
 
 
 def _release(item: Deployment, versions: dict[str, str], zone: str) -> ReleaseLine:
@@ -144,14 +148,14 @@ def _incidents(site: Site) -> list[Item]:
     return items[:8]
 
 
-def _alarms(transaction: Transaction, now: datetime) -> list[Item]:
+def _alarms(transaction: Transaction, now: datetime, t: Mapping[str, str]) -> list[Item]:
     """Return alarms of monitors that wait for a decision, the nearest deadline first."""
     found = [item for item in transaction.governed_all(KIND) if item.content["state"] == OPEN]
     found.sort(key=lambda item: str(item.content["deadline"]))
     return [
         Item(
             "due_alarm",
-            f"{item.content['plugin']}: {item.content['reason']}, "
+            f"{item.content['plugin']}: {in_words(str(item.content['reason']), t)}, "
             f"{str(item.content['deadline'])[:10]}",
             f"/alarms#{quote(item.name)}",
             "bad" if is_overdue(item, now) else "wait",

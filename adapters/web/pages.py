@@ -22,6 +22,7 @@ from adapters.web.formats import key_of, moment, read_key, short_digest
 from adapters.web.later_plans import LaterPlan, later_plans
 from adapters.web.monitoring_parts import UpstreamLine, upstream_lines
 from adapters.web.reviews import ReviewPart, review_part
+from adapters.web.texts import translator
 from audit.errors import NotFoundError
 from audit.kinds import NOT_EVALUATED
 from audit.merkle import leaf_hash
@@ -186,7 +187,7 @@ def run_line(row: RunRow, zone: str) -> RunLine:
     )
 
 
-def run_page(site: Site, run_id: str, session: Session) -> RunPage:
+def run_page(site: Site, run_id: str, session: Session, language: str = "en") -> RunPage:
     """Return everything about a run; NotFoundError when the id is unknown."""
     with site.database.reading() as transaction:
         row = transaction.run(run_id)
@@ -210,7 +211,7 @@ def run_page(site: Site, run_id: str, session: Session) -> RunPage:
         why=row.reason,
         unwritten=unwritten,
         marks=tuple(f"mark_{code}" for code in marks),
-        upstream=upstream_lines(feeding(site, row.request)),
+        upstream=upstream_lines(feeding(site, row.request), translator(language)),
         superseded_by=row.superseded_by,
         tone=TONES.get(row.status, "wait"),
         release_digest=row.release_digest,

@@ -164,6 +164,15 @@ MONITORING_TEXTS: dict[str, tuple[str, str]] = {
     "no_alarms": ("No alarm has been raised.", "Es gab noch keinen Alarm."),
     "alarm_reason": ("What moved", "Was sich bewegte"),
     "decide_by": ("Decide by", "Zu entscheiden bis"),
+    "alarm_after_cases": ("{what} after {cases} cases", "{what} nach {cases} Fällen"),
+    "alarm_after_cases_of_sites": (
+        "{what} after {cases} cases of {sites} sites",
+        "{what} nach {cases} Fällen von {sites} Standorten",
+    ),
+    "alarm_not_run": (
+        "{what}: not run for {hours} hours",
+        "{what}: seit {hours} Stunden nicht gelaufen",
+    ),
     "alarm_open": ("open", "offen"),
     "owner_physicist": ("physicist", "Medizinphysik"),
     "owner_clinician": ("clinician", "Klinik"),

@@ -75,6 +75,12 @@ def test_an_alarm_is_decided_on_the_page_with_a_reason(
     assert physicist.post(path, data={**data, "csrf": "x"}).status_code == 403
     assert physicist.post(path, data={**data, "reason": " "}).status_code == 409
     assert physicist.get("/alarms").text.count(">open<") == 1
+    german = served.client("clinician")
+    german.get("/language/de")
+    for page in ("/alarms", "/"):
+        told = german.get(page).text
+        assert " Fällen" in told
+        assert " cases" not in told
     assert "An alarm waits for a decision" in physicist.get("/").text
     assert physicist.post(path, data=data).status_code == 303
     text = physicist.get("/alarms").text
