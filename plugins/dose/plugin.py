@@ -45,6 +45,9 @@ EMBEDDING = 64
 TOGETHER_S = 9.2
 """Within which prediction and explanation end together: of the ten seconds that they may take, some
 are left for a prediction that takes longer than those before it."""
+LEAST_EXPLANATION_S = 6.0
+"""What an explanation may take however long the prediction took: on a machine so slow or busy ten
+seconds cannot hold, and no explanation at all would be worse.  Quiet cores leave 6.8 s or more."""
 UNCLEAR_TARGET, MISSING_TARGET = "UNCLEAR_TARGET", "MISSING_TARGET"
 POSSIBLE_DOSE = "possibledose"
 
@@ -194,7 +197,7 @@ class Dose:
         made, took_s = None, 0.0
         if self._made is not None and self._made[0] is self._work:
             _, made, took_s = self._made
-        left_s = max(TOGETHER_S - took_s - (time.monotonic() - begun), 0.0)
+        left_s = max(TOGETHER_S - took_s - (time.monotonic() - begun), LEAST_EXPLANATION_S)
         return as_explanation(explain(self.predictor, patient, left_s, goals, made), names)
 
 

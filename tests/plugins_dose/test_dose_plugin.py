@@ -25,7 +25,7 @@ from plugins.dose import card
 from plugins.dose import plugin as plugin_module
 from plugins.dose.beams import AROUND_ITS_ISOCENTRE, ISOCENTRE_ASSUMED
 from plugins.dose.grids import filled_between, patient_grid
-from plugins.dose.plugin import TOGETHER_S, Dose, understood
+from plugins.dose.plugin import LEAST_EXPLANATION_S, TOGETHER_S, Dose, understood
 from plugins.host.case import Case, Subject
 from plugins.host.outputs import check_prediction
 from plugins.host.prescription import DoseGoal, PrescribedTarget, Prescription
@@ -313,12 +313,12 @@ def test_the_card_has_the_measured_figures():
 
 
 def test_an_explanation_gets_what_the_prediction_left_of_the_ten_seconds(plugin, monkeypatch):
-    """4 s of prediction are taken off, and its dose is not made again; another case has all."""
-    now, asked = [0.0], []
+    """3 s of prediction are taken off, of 30 s only so many; its dose is not made again."""
+    now, asked, takes = [0.0], [], [3.0]
     predict, case = plugin.predictor.predict_with_spread, neck_case()
 
     def slow(*given):
-        now[0] += 4.0
+        now[0] += takes[0]
         return predict(*given)
 
     def watched(predictor, patient, budget_s, goals, made):
@@ -331,10 +331,13 @@ def test_an_explanation_gets_what_the_prediction_left_of_the_ten_seconds(plugin,
     prediction = plugin.predict(case, {})
     plugin.explain(case, prediction)
     plugin.explain(neck_case(), prediction)
-    (left_s, made), (whole_s, other) = asked
-    assert left_s == pytest.approx(TOGETHER_S - 4.0)
+    takes[0] = 30.0
+    plugin.explain(case, plugin.predict(case, {}))
+    (left_s, made), (whole_s, other), (least_s, _) = asked
+    assert left_s == pytest.approx(TOGETHER_S - 3.0)
+    assert least_s == LEAST_EXPLANATION_S
     assert TOGETHER_S <= 9.5
-    assert made.seconds == pytest.approx(4.0)
+    assert made.seconds == pytest.approx(3.0)
     assert np.isclose(made.dose_gy.max(), prediction.findings[0].dose_gy.max())
     assert whole_s == TOGETHER_S
     assert other is None
