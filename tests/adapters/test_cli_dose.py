@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 
 from adapters.cli.main import app
@@ -221,7 +221,7 @@ def test_other_patients_of_a_folder_get_their_dose(tmp_path: Path, weights: Path
 def test_what_cannot_be_predicted_costs_no_other_patient_its_dose(
     tmp_path: Path, weights: Path
 ) -> None:
-    """A grid too large for memory and a target of one voxel are told; the rest is written."""
+    """A grid too large for memory is told, a target of one voxel gets a dose as the rest does."""
     folder, given = tmp_path / "in", arrays()
     folder.mkdir()
     point = np.zeros(SHAPE, bool)
@@ -232,8 +232,21 @@ def test_what_cannot_be_predicted_costs_no_other_patient_its_dose(
     result = run("--npz", folder, "--output", tmp_path / "out", "--weights", weights)
     assert result.exit_code == 1, result.output
     assert "cannot predict for a.npz" in result.stderr
-    assert "cannot predict for b.npz: the dose has voxels without a number" in result.stderr
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["c.npy"]
+    written = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert written == ["b.npy", "c.npy"]
+
+
+def test_a_dose_without_a_number_is_not_written(tmp_path: Path, weights: Path) -> None:
+    """Weights that give no number are told of each patient."""
+    np.savez(tmp_path / "in.npz", **arrays())
+    broken = {name: torch.full_like(value, np.nan) for name, value in load_file(weights).items()}
+    save_file(broken, tmp_path / "broken.safetensors")
+    output = tmp_path / "out.npy"
+    given = ("--npz", tmp_path / "in.npz", "--output", output)
+    result = run(*given, "--weights", tmp_path / "broken.safetensors")
+    assert result.exit_code == 1
+    assert "the dose has voxels without a number" in str(result.exception) + result.output
+    assert not output.exists()
 
 
 def test_the_folder_of_an_output_is_made(tmp_path: Path, weights: Path) -> None:
