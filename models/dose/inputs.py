@@ -1,7 +1,7 @@
 """Make the network's channels from a patient: crop, masks, distances and quick plans.
 
-The crop is the box of the possible-dose mask, padded to a multiple of 16 voxels. Read `network.py`
-next.
+The crop is the box of the possible-dose mask, padded to a multiple of 16 voxels. Read `voxels.py`
+and `fluence.py` next.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.dose.beams import ANGLES_DEGREES, dose_by_field, fields_around, rays_to
-from models.dose.paths import CROSSED, PATHS, paths
+from models.dose.eye import CROSSED, View, along_ray_mm, lengths_cm, maps_of
+from models.dose.paths import PATHS, paths
 from models.dose.patient import LEVELS, ORGANS, TOP_GY, Patient
 from models.dose.plan import (
     SPARING,
@@ -76,7 +77,7 @@ class Prepared:
     `CHANNELS`; `box` is where they lie in the patient's arrays (it may reach over their end);
     `scale` turns the network's dose, made for 70 Gy, into this patient's. `fields` (126, N) says of
     each voxel of the possible-dose mask what the nine fields give it and what their rays cross, in
-    order of `FIELDS` and `RAYS`.
+    order of `FIELDS` and `RAYS`; `view` is what the fields see, where a network is to plan by it.
     """
 
     continuous: FloatArray
@@ -85,6 +86,7 @@ class Prepared:
     scale: float
     voxel_mm: tuple[float, float, float]
     fields: FloatArray
+    view: View | None = None
 
 
 def prepare(patient: Patient, priorities: Mapping[str, float] | None = None) -> Prepared:
@@ -99,12 +101,14 @@ def prepare(patient: Patient, priorities: Mapping[str, float] | None = None) -> 
     allowed = crop(patient.possible_dose, box, False)
     organs = {name: crop(mask, box, False) for name, mask in patient.organs.items()}
     prescription, away = levels_of(patient, box)
-    plans, by_field = _plans(patient, box, allowed, prescription, away, organs, priorities)
+    plans, by_field, view = _plans(patient, box, allowed, prescription, away, organs, priorities)
     distances = _distance_channels(away, allowed.shape)
     ct = np.clip(crop(patient.ct_hu, box, -1000).astype(np.float32) / 1000, -1, 2)
     continuous = np.stack([ct, prescription / np.float32(TOP_GY), *distances, *plans])
     masks = np.stack([allowed, *(organs.get(n, np.zeros_like(allowed)) for n in ORGANS)])
-    return Prepared(continuous.astype(np.float32), masks, box, scale, patient.voxel_mm, by_field)
+    return Prepared(
+        continuous.astype(np.float32), masks, box, scale, patient.voxel_mm, by_field, view
+    )
 
 
 def levels_of(patient: Patient, box: Box) -> tuple[FloatArray, dict[float, FloatArray]]:
@@ -180,8 +184,8 @@ def _plans(
     away: dict[float, FloatArray],
     organs: dict[str, BoolArray],
     priorities: Mapping[str, float] | None,
-) -> tuple[list[FloatArray], FloatArray]:
-    """Return two plans and the open fields on the crop in units of 70 Gy; `FIELDS` and `RAYS`."""
+) -> tuple[list[FloatArray], FloatArray, View]:
+    """Return plans and open fields on the crop (unit: 70 Gy), `FIELDS` and `RAYS`, and the view."""
     fields = fields_around(
         patient.ct_hu, patient.target, patient.voxel_mm, patient.possible_dose, patient.isocentre
     )
@@ -195,15 +199,25 @@ def _plans(
     ordinary = optimise(fields, rays, aim, target, STEPS, opened)
     heavier = objective(points, SPARING, priorities)
     sparing = optimise(fields, rays, heavier, target, STEPS // 2, ordinary)
-    by_field = [dose_by_field(fields, one, everywhere) for one in (ordinary, sparing, opened)]
+    fluences = (ordinary, sparing, opened)
+    by_field = [dose_by_field(fields, one, everywhere) for one in fluences]
+    sums = [each.sum(0) for each in by_field]
     doses = []
-    for values in (each.sum(0) for each in by_field):
+    for values in sums:
         dose = np.zeros(allowed.shape, np.float32)
         dose[allowed] = np.minimum(values / np.float32(TOP_GY), np.float32(1.8))
         doses.append(dose)
+    maps = maps_of(
+        everywhere,
+        _crossed(allowed, away, organs),
+        along_ray_mm(fields, places + corner),
+        (sums[0], sums[1]),
+        float(np.prod(patient.voxel_mm)),
+    )
     plan, spared, open_ = (values / np.float32(TOP_GY) for values in by_field)
-    crossed = paths(everywhere, _crossed(allowed, away, organs), float(np.prod(patient.voxel_mm)))
-    return doses, np.concatenate([plan, open_, everywhere.primary, spared, crossed])
+    crossed = paths(everywhere, lengths_cm(maps))
+    view = View(maps, np.stack(fluences), fields, everywhere)
+    return doses, np.concatenate([plan, open_, everywhere.primary, spared, crossed]), view
 
 
 def _crossed(

@@ -18,16 +18,15 @@ from safetensors.torch import load as load_bytes
 from safetensors.torch import load_file
 from scipy.ndimage import map_coordinates
 
-from models.dose import points, trees
+from models.dose import fluence, points
+from models.dose.fluence import FluenceNet, planned
 from models.dose.inputs import PLAN, Prepared, prepare, uncrop
-from models.dose.network import DoseNet
+from models.dose.mixture import planned_share
 from models.dose.patient import TOP_GY, Patient
 from models.dose.points import PointMachine
 from models.dose.sharpen import sharpened
-from models.dose.trees import Trees
 from models.dose.uncertainty import expected_error
-from models.dose.voxels import PREFIX, VoxelNet, corrected_plans, widths_of
-from models.unet.processor import native_bf16
+from models.dose.voxels import PREFIX, VoxelNet, corrected_plan, widths_of
 
 FloatArray = NDArray[np.float32]
 Spacing = tuple[float, float, float]
@@ -36,28 +35,23 @@ SPACING_MM = ((1.9, 5.5), (1.9, 5.5), (1.5, 3.4))
 """Row, column and slice spacing of the 240 training and validation patients, from to."""
 
 
-WEIGHTS = {"voxels": 0.8, "trees": 0.2, "shapes": 0.2}
-"""Of voxel networks, trees and U-Net in their mean, as far as there are some; chosen on 40
-held-back training patients. Networks multiply in bfloat16 where the processor does so itself."""
-
-
 class DosePredictor:
-    """Hold voxel networks, trees and a U-Net, of which any may be missing.
+    """Hold voxel networks and planning networks, of which either may be missing.
 
-    Each kind corrects the quick plan on its own, and their mean is the answer: they err otherwise.
+    Each kind corrects the quick plan on its own, and their mean is the answer (`mixture.py`): they
+    err otherwise.
     What `points` foretells of whole structures moves that answer (`sharpen.py`).
     """
 
     def __init__(
         self,
-        network: DoseNet | None = None,
         voxels: Sequence[VoxelNet] = (),
-        trees: Trees | None = None,
+        planners: Sequence[FluenceNet] = (),
         points: PointMachine | None = None,
     ) -> None:
-        self.network = None if network is None else network.eval()
         self.voxels = tuple(one.eval() for one in voxels)
-        self.trees, self.points = trees, points
+        self.planners = tuple(one.eval() for one in planners)
+        self.points = points
         self._features: FloatArray = np.zeros(0, np.float32)
 
     @classmethod
@@ -141,36 +135,28 @@ class DosePredictor:
 
     def mean_of(self, prepared: Prepared) -> tuple[FloatArray, FloatArray]:
         """Return the mean of the answers, structures not moved, and how far they lie apart."""
-        answers = self.answers(prepared)
-        whole = sum(WEIGHTS[kind] for kind in answers)
-        dose = np.zeros_like(prepared.continuous[PLAN])
-        for kind, answer in answers.items():
-            dose += np.float32(WEIGHTS[kind] / whole) * answer
-        apart = np.ptp(np.stack(list(answers.values())), axis=0)
-        return dose, np.asarray(apart, np.float32)
+        by_voxels, by_fluence = self.answers(prepared)
+        share = planned_share(prepared)
+        dose = by_voxels + share * (by_fluence - by_voxels)
+        return dose, np.abs(by_voxels - by_fluence)
 
-    def answers(self, prepared: Prepared) -> dict[str, FloatArray]:
-        """Return what each kind of `WEIGHTS` answers, in units of the prescription's scale."""
-        found: dict[str, FloatArray] = {}
-        if self.voxels or self.trees is not None:
-            plans = corrected_plans(self.voxels, self.trees, prepared)
-            self._features = plans.features
-            if plans.networks is not None:
-                found["voxels"] = plans.networks
-            if plans.trees is not None:
-                found["trees"] = plans.trees
-        if self.network is not None:
-            found["shapes"] = self._shapes(self.network, prepared)
-        return found or {"voxels": prepared.continuous[PLAN]}
+    def answers(self, prepared: Prepared) -> tuple[FloatArray, FloatArray]:
+        """Return the voxel networks' answer and the planning networks', in units of 70 Gy.
 
-    def _shapes(self, network: DoseNet, prepared: Prepared) -> FloatArray:
-        """Return the U-Net's answer."""
-        channels = np.concatenate([prepared.continuous, prepared.masks])
-        given = torch.from_numpy(channels).float()[None]
-        given = given.contiguous(memory_format=torch.channels_last_3d)
-        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, native_bf16()):
-            answer = network(given)[0].float().clamp(min=0).numpy()
-        return np.asarray(answer, np.float32)
+        Where one kind is missing, the other's stands for it; where both are, the quick plan.
+        """
+        by_voxels = by_fluence = None
+        if self.voxels:
+            by_voxels, self._features = corrected_plan(self.voxels, prepared)
+        if self.planners and prepared.view is not None:
+            by_fluence = np.zeros_like(prepared.continuous[PLAN])
+            by_fluence[prepared.masks[0]] = planned(self.planners, prepared.view)
+        plan = prepared.continuous[PLAN]
+        first = next((kept for kept in (by_voxels, by_fluence) if kept is not None), plan)
+        return (
+            first if by_voxels is None else by_voxels,
+            first if by_fluence is None else by_fluence,
+        )
 
 
 def _on_grid(values: FloatArray, prepared: Prepared, patient: Patient) -> FloatArray:
@@ -181,17 +167,17 @@ def _on_grid(values: FloatArray, prepared: Prepared, patient: Patient) -> FloatA
 
 def parts_of(
     values: Mapping[str, torch.Tensor],
-) -> tuple[DoseNet | None, tuple[VoxelNet, ...], Trees | None, PointMachine | None]:
-    """Return what stored weights hold; names of all but the U-Net's begin with a prefix."""
-    others = (PREFIX, trees.PREFIX, points.PREFIX)
-    rest = {name: kept for name, kept in values.items() if not name.startswith(others)}
-    if not values:
-        raise ValueError("expected tensors, found none")
-    network = None
-    if rest:
-        network = network_of(rest)
-        network.load_state_dict(rest)
-    return network, voxel_networks_of(values), trees.trees_of(values), points.machine_of(values)
+) -> tuple[tuple[VoxelNet, ...], tuple[FluenceNet, ...], PointMachine | None]:
+    """Return what stored weights hold; names begin with the prefix of their kind."""
+    kinds = (PREFIX, fluence.PREFIX, points.PREFIX)
+    unknown = sorted(name for name in values if not name.startswith(kinds))
+    if unknown or not values:
+        raise ValueError(f"names that begin with one of {kinds}, {unknown or 'nothing'}")
+    return (
+        voxel_networks_of(values),
+        fluence.networks_of(values),
+        points.machine_of(values),
+    )
 
 
 def voxel_networks_of(values: Mapping[str, torch.Tensor]) -> tuple[VoxelNet, ...]:
@@ -206,18 +192,6 @@ def voxel_networks_of(values: Mapping[str, torch.Tensor]) -> tuple[VoxelNet, ...
         networks.append(VoxelNet(widths_of(part), given=len(part["mean"])))
         networks[-1].load_state_dict(part)
     return tuple(networks)
-
-
-def network_of(values: Mapping[str, torch.Tensor]) -> DoseNet:
-    """Return an untrained network of the widths and depths that stored weights have."""
-    levels = 1 + max(int(name.split(".")[1]) for name in values if name.startswith("narrow."))
-    widths = [values["fold.weight"].shape[0]]
-    widths += [values[f"narrow.{level}.weight"].shape[0] for level in range(levels)]
-    depths = []
-    for level in range(levels + 1):
-        blocks = {name.split(".")[2] for name in values if name.startswith(f"down.{level}.")}
-        depths.append(len(blocks))
-    return DoseNet(widths, depths, values["detail.0.weight"].shape[0])
 
 
 def trained_spacing(voxel_mm: Spacing) -> Spacing:

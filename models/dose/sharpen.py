@@ -5,7 +5,7 @@ and coldest voxels of a target come out too near to its median, and what a plann
 it gives to none. The voxels of each target are ordered by predicted dose, and the dose at given
 shares of them is moved to what is expected there: for one part the prediction less its usual error
 (`SHIFTS_GY`), for the other what `points.py` foretells of this patient (`TRUST`). Both are from 40
-held-back training patients (voxel networks and trees that had not seen them, 27 November 2026;
+held-back training patients (networks of all kinds that had not seen them, 27 November 2026;
 printed by `models.training.dose.calibrate --constants`). Read `predict.py` next.
 """
 
@@ -24,11 +24,11 @@ FloatArray = NDArray[np.float32]
 Places = NDArray[np.int64]
 
 SHIFTS_GY: dict[str, dict[str, float]] = {
-    "PTV56": {"D99%": -0.1, "D95%": -0.1, "D50%": -0.4, "D1%": 2.2},
-    "PTV63": {"D99%": -0.2, "D95%": -0.7, "D50%": -0.2, "D1%": 1.3},
-    "PTV70": {"D99%": 1.6, "D95%": 0.6, "D50%": 0.2, "D1%": 0.7},
+    "PTV56": {"D99%": -0.2, "D95%": 0.0, "D50%": -0.3, "D1%": 2.3},
+    "PTV63": {"D99%": -0.3, "D95%": -0.4, "D50%": -0.2, "D1%": 1.2},
+    "PTV70": {"D99%": 1.6, "D95%": 0.8, "D50%": 0.2, "D1%": 0.5},
 }
-TRUST = {"D99%": 0.5, "D95%": 0.3, "D50%": 0.5, "D1%": 1.0}
+TRUST = {"D99%": 0.4, "D95%": 0.4, "D50%": 0.4, "D1%": 1.0}
 """Part that what is foretold has in each point; the rest is the prediction's own."""
 SHARES = (0.0, 0.01, 0.05, 0.25, 0.5, 0.9, 0.99, 1.0)
 """Of a target's voxels with less dose, where moves are known: D99% is 0.01, D1% is 0.99. From a

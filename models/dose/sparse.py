@@ -9,11 +9,10 @@ Read `voxels.py` next.
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from models.physics.compiled import compiled_reordering
+from models.physics.compiled import compiled
 
 FloatArray = NDArray[np.float32]
 BoolArray = NDArray[np.bool_]
@@ -45,11 +44,11 @@ def filled(values: FloatArray, shares: FloatArray, allowed: BoolArray) -> FloatA
     return out
 
 
-@compiled_reordering
+@compiled
 def _count(allowed: BoolArray, targets: BoolArray, shares: FloatArray) -> None:
     """Give 1 to targets and one in four, and to those that have none of these beside them."""
     rows, columns, slices = allowed.shape
-    for r in numba.prange(rows):
+    for r in range(rows):
         for c in range(columns):
             for s in range(slices):
                 if not allowed[r, c, s]:
@@ -67,11 +66,11 @@ def _count(allowed: BoolArray, targets: BoolArray, shares: FloatArray) -> None:
                     shares[r, c, s] = ONE
 
 
-@compiled_reordering
+@compiled
 def _add_steep(allowed: BoolArray, plan: FloatArray, always: BoolArray, shares: FloatArray) -> None:
     """Give the others a share by the steepness of the plan."""
     rows, columns, slices = allowed.shape
-    for r in numba.prange(rows):
+    for r in range(rows):
         for c in range(columns):
             for s in range(slices):
                 if not allowed[r, c, s] or always[r, c, s]:
@@ -88,10 +87,10 @@ def _add_steep(allowed: BoolArray, plan: FloatArray, always: BoolArray, shares: 
                 shares[r, c, s] = min(max(share, np.float32(0)), ONE)
 
 
-@compiled_reordering
+@compiled
 def _fill(values: FloatArray, shares: FloatArray, allowed: BoolArray, out: FloatArray) -> None:
     rows, columns, slices = allowed.shape
-    for r in numba.prange(rows):
+    for r in range(rows):
         for c in range(columns):
             for s in range(slices):
                 own = shares[r, c, s]

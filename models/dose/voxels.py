@@ -2,14 +2,13 @@
 
 A small perceptron reads, for each voxel of the possible-dose mask, the channels there, where it
 lies beside the targets, their smoothed surroundings and a few facts of the patient. It is trained
-in minutes and carries most of what is systematic; `network.py` then sees shapes. Read `predict.py`
+in minutes and carries most of what is systematic; `fluence.py` sees whole rays. Read `predict.py`
 next.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import chain, pairwise
 
 import numpy as np
@@ -22,7 +21,6 @@ from models.dose.inputs import CONTINUOUS, FIELDS, PLAN, RAYS, Prepared, mirrore
 from models.dose.patient import LEVELS, ORGANS
 from models.dose.sparse import filled, own_shares
 from models.dose.surroundings import MIRRORED, PLAN_FACTS, SURROUNDINGS, plan_facts, surroundings
-from models.dose.trees import Trees
 from models.physics.distance import distance_mm
 from models.unet.processor import native_bf16
 
@@ -199,44 +197,23 @@ def widths_of(values: Mapping[str, torch.Tensor]) -> list[int]:
     return [values[f"body.{layer}.weight"].shape[0] for layer in layers[:-1]]
 
 
-@dataclass(frozen=True, slots=True)
-class Answers:
-    """Hold the plan as voxel networks and as trees correct it, each where there are some.
+def corrected_plan(
+    networks: Sequence[VoxelNet], prepared: Prepared
+) -> tuple[FloatArray, FloatArray]:
+    """Return the plan channel with the networks' mean change, zero outside of the mask.
 
-    `features` are the mean of the first network's last hidden values over the voxels.
-    """
-
-    networks: FloatArray | None
-    trees: FloatArray | None
-    features: FloatArray
-
-
-def corrected_plans(
-    networks: Sequence[VoxelNet], trees: Trees | None, prepared: Prepared
-) -> Answers:
-    """Return the plan channel with the networks' mean change and with the trees'; zero outside.
-
-    Both are asked at the voxels that `sparse.own_shares` names.
+    They are asked at the voxels that `sparse.own_shares` names. The second is the mean of the
+    first network's last hidden values over these.
     """
     allowed, before = prepared.masks[0], prepared.continuous[PLAN]
     targets = prepared.continuous[CONTINUOUS.index("prescription")] > 0
     shares = own_shares(allowed, targets, before)
     known = shares > 0
-    rows = voxel_rows(prepared, known)
-
-    def plan_with(change: FloatArray) -> FloatArray:
-        changes = np.zeros(allowed.shape, np.float32)
-        changes[known] = change
-        plan = np.maximum(before + filled(changes, shares, allowed), 0) * allowed
-        return np.asarray(plan, np.float32)
-
-    features: FloatArray = np.zeros(0, np.float32)
-    by_networks = None
-    if networks:
-        change, features = _asked_of(networks, torch.from_numpy(rows))
-        by_networks = plan_with(change)
-    by_trees = None if trees is None else plan_with(trees.change(rows))
-    return Answers(by_networks, by_trees, features)
+    changes = np.zeros(allowed.shape, np.float32)
+    rows = torch.from_numpy(voxel_rows(prepared, known))
+    changes[known], features = _asked_of(networks, rows)
+    plan = np.maximum(before + filled(changes, shares, allowed), 0) * allowed
+    return np.asarray(plan, np.float32), features
 
 
 def _asked_of(networks: Sequence[VoxelNet], rows: torch.Tensor) -> tuple[FloatArray, FloatArray]:

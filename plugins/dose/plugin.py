@@ -53,7 +53,7 @@ POSSIBLE_DOSE = "possibledose"
 
 MANIFEST = Manifest(
     plugin="dose",
-    version="0.4.0",
+    version="0.5.0",
     title="Dose prediction for head-and-neck IMRT",
     intended_purpose=(
         "Predict the dose that a nine-field IMRT plan of the head and neck would give, from CT, "

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from adapters.cli.main import app
 from audit.errors import ConfigurationError, InputError
-from models.dose.network import DoseNet
+from models.dose.fluence import FluenceNet, named_weights
 
 SHAPE = (32, 36, 20)
 
@@ -20,9 +20,9 @@ SHAPE = (32, 36, 20)
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return weights of a small network that leaves the quick plan as it is."""
     torch.manual_seed(0)
-    network = DoseNet((16, 16, 16, 16), (1, 1, 1, 1), 8)
+    network = FluenceNet((8, 8, 8))
     path = tmp_path_factory.mktemp("weights") / "small.safetensors"
-    save_file({name: value.half() for name, value in network.state_dict().items()}, path)
+    save_file(named_weights(network, 0), path)
     return path
 
 

@@ -8,6 +8,7 @@ from scipy.ndimage import uniform_filter
 
 from models.dose.beams import dose_by_field, dose_of, fields_around, fluence_gradient, rays_to
 from models.dose.box_mean import box_mean
+from models.dose.eye import CROSSED, along_ray_mm, lengths_cm, maps_of
 from models.dose.inputs import (
     CHANNELS,
     FIELDS,
@@ -21,7 +22,7 @@ from models.dose.inputs import (
     sample_points,
     uncrop,
 )
-from models.dose.paths import CROSSED, PATHS, paths
+from models.dose.paths import PATHS, paths
 from models.dose.patient import Patient, patient_from_arrays
 from models.dose.plan import Objective, Points, optimise
 from models.dose.predict import DosePredictor
@@ -196,7 +197,14 @@ def test_rays_tell_what_they_cross() -> None:
     rays = rays_to(fields, places)
     target = patient.target[patient.possible_dose]
     parts = [None] * (len(CROSSED) - 1)
-    found = paths(rays, [*parts, target], float(np.prod(patient.voxel_mm)))
+    maps = maps_of(
+        rays,
+        [*parts, target],
+        along_ray_mm(fields, places),
+        (zero := np.zeros(len(places), np.float32), zero),
+        float(np.prod(patient.voxel_mm)),
+    )
+    found = paths(rays, lengths_cm(maps))
     lengths = dict(zip(PATHS, found, strict=True))
     middle = int(np.flatnonzero((places == (20, 18, 12)).all(axis=1))[0])
     across = lengths["path_PTV70_0"][middle]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from models.dose.network import DoseNet
+from models.dose.fluence import FluenceNet
 from models.dose.patient import Patient
 from models.dose.predict import DosePredictor
 from models.dose.uncertainty import Calibration
@@ -104,7 +104,7 @@ def test_coverage_counts_what_lies_inside() -> None:
 def test_both_sides_are_timed(monkeypatch: pytest.MonkeyPatch) -> None:
     """The table has a time above zero for either side, measured in this process."""
     monkeypatch.setattr("validation.benchmarks.dose.SIZE", 32)
-    predictor = DosePredictor(DoseNet((16, 16, 16, 16), (1, 1, 1, 1), 8))
+    predictor = DosePredictor(planners=[FluenceNet((8, 8, 8))])
     table = speed(predictor, [_patient()], 1)
     assert table["ours_median_s"] > 0
     assert table["peer_median_s"] > 0

@@ -1,91 +1,105 @@
 """Train a stage: ``python -m models.training.dose --packs FOLDER --work FOLDER [--stage NAME]``.
 
-Prepared patients, checkpoint, log and weights lie in the work folder; a second call goes on.
+Prepared patients, log and weights lie in the work folder.
 ``--store FILE`` puts weights where the suite looks for them, with what they were trained on.
 """
 
 from __future__ import annotations
 
 import argparse
-import math
 import os
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors.torch import load_file, save
 
-from models.dose import points, trees
-from models.dose.predict import voxel_networks_of
-from models.dose.voxels import PREFIX, named_weights
+from models.dose import fluence, points, voxels
+from models.training.dose.fluence import train_fluence
 from models.training.dose.packs import prepare_all, split
 from models.training.dose.points import fit_points
 from models.training.dose.recipe import (
+    FLUENCE,
     PATHS,
     POINTS,
     STAGES,
-    TREES,
-    VOXEL_STAGES,
     VOXELS,
+    FluenceStage,
+    PointStage,
+    Stage,
     VoxelStage,
     recipe_digest,
 )
-from models.training.dose.train import Training, run
-from models.training.dose.trees import grow
+from models.training.dose.views import keep_views, load_view
 from models.training.dose.voxels import draw_all, train_voxels
 from models.weights.store import store_role
 
 SOURCE = "Trained on OpenKBP (Babier et al. 2021, Med Phys 48:5549; github.com/ababier/open-kbp)"
 LICENCE = "MIT (data)"
-QUICK = (*VOXEL_STAGES, TREES.name, POINTS.name)
-"""Stages of minutes; those of `STAGES` train the U-Net."""
+KINDS: dict[str, tuple[Stage, ...]] = {
+    voxels.PREFIX: (VOXELS, PATHS),
+    fluence.PREFIX: (FLUENCE,),
+    points.PREFIX: (POINTS,),
+}
+"""By the prefix of their names in a file, of which stages weights can be."""
+NUMBERED = (voxels.PREFIX, fluence.PREFIX)
 
 
-def together(paths: list[Path]) -> bytes:
-    """Return one weights file: all voxel networks, of everything else that of the last file."""
+def together(paths: Sequence[Path]) -> bytes:
+    """Return one weights file: all networks in the order given, of the rest the last file's."""
     kept: dict[str, torch.Tensor] = {}
-    count = 0
+    counts = dict.fromkeys(NUMBERED, 0)
     for path in paths:
         values = load_file(path)
-        own = {name: value for name, value in values.items() if not name.startswith(PREFIX)}
-        kept |= own
-        for network in voxel_networks_of({name: value.float() for name, value in values.items()}):
-            kept |= named_weights(network, count)
-            count += 1
+        for prefix in KINDS:
+            own = {n.removeprefix(prefix): v for n, v in values.items() if n.startswith(prefix)}
+            if prefix not in NUMBERED:
+                kept |= {prefix + name: value for name, value in own.items()}
+                continue
+            numbers = sorted({int(name.partition(".")[0]) for name in own})
+            for number in numbers:
+                for name, value in own.items():
+                    if name.startswith(f"{number}."):
+                        inner = name.partition(".")[2]
+                        kept[f"{prefix}{counts[prefix]}.{inner}"] = value
+                counts[prefix] += 1
     return bytes(save(kept))
 
 
-def released_digest(paths: list[Path]) -> str:
-    """Return the digest of the recipes of a file's parts; a U-Net's is that of `turns`."""
+def released_digest(paths: Sequence[Path]) -> str:
+    """Return the digest of the recipes of a file's parts."""
     names = {name for path in paths for name in load_file(path)}
-    stages: list[Any] = [VOXELS, PATHS]
-    for prefix, stage in ((trees.PREFIX, TREES), (points.PREFIX, POINTS)):
-        stages += [stage] if any(name.startswith(prefix) for name in names) else []
-    others = (PREFIX, trees.PREFIX, points.PREFIX)
-    stages += [STAGES["shapes"]] if any(not name.startswith(others) for name in names) else []
-    return recipe_digest(*stages)
+    found = [
+        stages for prefix, stages in KINDS.items() if any(name.startswith(prefix) for name in names)
+    ]
+    return recipe_digest(*(stage for stages in found for stage in stages))
 
 
-def learn_voxels(arguments: argparse.Namespace, prepared: Path) -> None:
-    """Train a stage that learns from drawn voxels, or from whole patients' facts."""
+def learn(arguments: argparse.Namespace) -> None:
+    """Train one stage on prepared patients."""
     names = sorted(path.stem for path in arguments.packs.glob("*.npz"))
     learnt, held_back = split(names)
     kept = [] if arguments.every else held_back
     chosen = [name for name in names if name not in kept]
+    stage = {stage.name: stage for stage in STAGES}[arguments.stage]
     ending = "-every" if arguments.every else ""
-    if arguments.stage == POINTS.name:
-        fit_points(POINTS, prepared, chosen, arguments.work / f"{POINTS.name}{ending}")
+    if isinstance(stage, FluenceStage | VoxelStage):
+        stage = replace(stage, seed=stage.seed if arguments.seed is None else arguments.seed)
+        ending = f"-{stage.seed}{ending}"
+    work = arguments.work / f"{stage.name}{ending}"
+    if isinstance(stage, FluenceStage):
+        folder = arguments.work / "cache" / "views"
+        keep_views(arguments.packs, folder, arguments.threads)
+        train_fluence(stage, {name: load_view(folder, name) for name in names}, kept, work)
         return
-    stage: VoxelStage = VOXEL_STAGES.get(arguments.stage, VOXELS)
-    if arguments.seed is not None:
-        stage = replace(stage, seed=arguments.seed)
-    drawn = draw_all(prepared, [*learnt, *held_back], stage)
-    if arguments.stage == TREES.name:
-        grow(TREES, drawn, chosen, arguments.work / f"{TREES.name}{ending}")
-        return
-    work = arguments.work / f"{stage.name}-{stage.seed}{ending}"
-    train_voxels(stage, drawn, chosen, kept, work)
+    prepared = arguments.work / "cache" / "train"
+    prepare_all(arguments.packs, prepared, arguments.threads)
+    if isinstance(stage, PointStage):
+        fit_points(stage, prepared, chosen, work)
+    else:
+        drawn = draw_all(prepared, [*learnt, *held_back], stage)
+        train_voxels(stage, drawn, chosen, kept, work)
 
 
 def main() -> None:
@@ -93,35 +107,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--packs", type=Path, required=True, help="folder of training packs")
     parser.add_argument("--work", type=Path, required=True)
-    parser.add_argument("--stage", choices=[*QUICK, *sorted(STAGES)], default=VOXELS.name)
-    parser.add_argument("--start", type=Path, help="weights of the stage before")
-    parser.add_argument("--minutes", type=float, default=math.inf, help="end the stage by then")
+    parser.add_argument("--stage", choices=[stage.name for stage in STAGES], default=VOXELS.name)
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--every-s", type=float, default=600.0, help="between two scores")
-    parser.add_argument("--seed", type=int, help="of a voxel stage; else the recipe's")
-    parser.add_argument("--every", action="store_true", help="hold nobody back (not for the U-Net)")
+    parser.add_argument("--seed", type=int, help="of a network's stage; else the recipe's")
+    parser.add_argument("--every", action="store_true", help="hold nobody back")
     parser.add_argument(
         "--store", type=Path, nargs="+", help="store the parts of the weights together"
     )
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    names = sorted(path.stem for path in arguments.packs.glob("*.npz"))
-    learnt, held_back = split(names)
     if arguments.store:
-        trained_on = names if arguments.every else learnt
+        names = sorted(path.stem for path in arguments.packs.glob("*.npz"))
+        trained_on = names if arguments.every else split(names)[0]
         recipe = released_digest(arguments.store)
         member = (together(arguments.store), 0, recipe, trained_on)
         store_role("dose", [member], SOURCE, LICENCE)
         return
-    prepared = arguments.work / "cache" / "train"
-    prepare_all(arguments.packs, prepared)
-    if arguments.stage in QUICK:
-        learn_voxels(arguments, prepared)
-        return
-    stage = STAGES[arguments.stage]
-    training = Training(stage, arguments.work / stage.name, arguments.start)
-    training.resume()
-    run(training, prepared, learnt, held_back, arguments.minutes, arguments.every_s)
+    learn(arguments)
 
 
 if __name__ == "__main__":

@@ -38,14 +38,20 @@ from models.unet.processor import native_bf16
 Rows = tuple[torch.Tensor, torch.Tensor]
 
 
-def draw(folder: Path, name: str, count: int, generator: np.random.Generator) -> Rows:
-    """Return features of random voxels of a patient, and planned minus quick-plan dose in Gy."""
+def draw(folder: Path, name: str, stage: VoxelStage, generator: np.random.Generator) -> Rows:
+    """Return features of random voxels of a patient, and planned minus quick-plan dose in Gy.
+
+    Organs, of which small ones would hardly be drawn, have a share of their own.
+    """
     case = load_case(folder, name, fields=True)
     prepared = case.prepared
     allowed = case.masks[0]
     chosen = np.zeros(allowed.shape, bool)
-    places = np.flatnonzero(allowed)
-    chosen.flat[generator.permutation(places)[:count]] = True
+    organs = allowed & case.masks[1:].any(axis=0)
+    inside = generator.permutation(np.flatnonzero(organs))[: int(stage.organs * stage.voxels)]
+    places = generator.permutation(np.flatnonzero(allowed & ~organs))
+    chosen.flat[inside] = True
+    chosen.flat[places[: stage.voxels - len(inside)]] = True
     rows = np.ascontiguousarray(voxel_rows(prepared, chosen))
     change = case.dose_gy[chosen].astype(np.float32) - TOP_GY * prepared.continuous[PLAN][chosen]
     return torch.from_numpy(rows), torch.from_numpy(change)
@@ -54,7 +60,7 @@ def draw(folder: Path, name: str, count: int, generator: np.random.Generator) ->
 def draw_all(folder: Path, names: Sequence[str], stage: VoxelStage) -> dict[str, Rows]:
     """Return rows of every patient, drawn in this order by the stage's seed."""
     generator = np.random.default_rng(stage.seed)
-    return {name: draw(folder, name, stage.voxels, generator) for name in names}
+    return {name: draw(folder, name, stage, generator) for name in names}
 
 
 def mirrored(rows: torch.Tensor) -> torch.Tensor:

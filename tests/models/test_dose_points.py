@@ -1,4 +1,4 @@
-"""Boosted trees, the voxels that are asked, and what the points of a plan are foretold by."""
+"""The voxels that are asked, and what the points of a plan are foretold by."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -8,8 +8,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.ensemble import HistGradientBoostingRegressor
+from safetensors.torch import save_file
 
+from models.dose.fluence import FluenceNet, named_weights
 from models.dose.inputs import CONTINUOUS, Prepared
 from models.dose.patient import LEVELS
 from models.dose.points import (
@@ -25,14 +26,12 @@ from models.dose.points import (
 from models.dose.predict import DosePredictor
 from models.dose.sharpen import SHIFTS_GY, TRUST, sharpened
 from models.dose.sparse import filled, own_shares
-from models.dose.trees import trees_of
 from models.training.dose.__main__ import released_digest, together
 from models.training.dose.packs import load_case, prepare_all
 from models.training.dose.points import fit_points, fitted
 from models.training.dose.recipe import POINTS as POINT_STAGE
-from models.training.dose.recipe import TREES, VoxelStage
-from models.training.dose.trees import SHOWN, as_trees, grow
-from models.training.dose.voxels import draw_all
+from models.training.dose.recipe import VoxelStage
+from models.training.dose.voxels import draw_all, train_voxels
 from tests.simulators.dose_packs import write_pack
 
 
@@ -44,39 +43,6 @@ def packs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
         write_pack(packs / f"pt_{number}.npz", number)
     folder = tmp_path_factory.mktemp("work")
     return folder, prepare_all(packs, folder)
-
-
-def grown(count: int = 1000) -> tuple[HistGradientBoostingRegressor, np.ndarray]:
-    """Return trees grown on random rows, and the rows."""
-    generator = np.random.default_rng(5)
-    rows = generator.normal(size=(count, SHOWN.max() + 1)).astype(np.float32)
-    wanted = 3 * np.sign(rows[:, 0]) + rows[:, 7] ** 2
-    grower = HistGradientBoostingRegressor(max_iter=20, max_leaf_nodes=9, early_stopping=False)
-    return grower.fit(rows[:, SHOWN], wanted), rows
-
-
-def test_trees_walk_as_they_were_grown() -> None:
-    """Each row comes to the leaves that scikit-learn finds, stored and read again."""
-    grower, rows = grown()
-    kept = trees_of(as_trees(grower).named())
-    assert kept is not None
-    found = kept.change(np.asfortranarray(rows)) * 70
-    assert np.allclose(found, grower.predict(rows[:, SHOWN]), atol=1e-4)
-    assert np.ptp(found) > 4
-
-
-def test_trees_of_other_sizes_are_refused() -> None:
-    """A node without threshold, nodes of no tree and missing leaves are told."""
-    whole = as_trees(grown(300)[0])
-    nodes, leaves = "have a feature", "64 leaves"
-    for change, words in (
-        ({"threshold": whole.threshold[:-1]}, nodes),
-        ({"starts": whole.starts[:-1]}, nodes),
-        ({"feature": whole.feature - 1000}, nodes),
-        ({"leaves": whole.leaves[:, :8]}, leaves),
-    ):
-        with pytest.raises(ValueError, match=words):
-            trees_of(replace(whole, **change).named())
 
 
 @settings(max_examples=25, deadline=None)
@@ -211,20 +177,20 @@ def test_a_structure_comes_nearer_to_what_is_foretold() -> None:
     assert set(LEVELS) >= {"PTV56"}
 
 
-def test_trees_and_machine_are_trained_stored_and_used(
+def test_networks_and_machine_are_trained_stored_and_used(
     packs: tuple[Path, list[str]], tmp_path: Path
 ) -> None:
-    """A few small trees come nearer to the plan than the quick plan; one file holds all parts."""
+    """One file holds all parts, and their mean comes nearer to the plan than the quick plan."""
     folder, names = packs
-    stage = replace(TREES, trees=12, voxels=600, leaves=8, least=20, learning_rate=0.3)
-    drawn = draw_all(folder, names, VoxelStage(voxels=600))
-    grow(stage, drawn, names[:3], tmp_path)
+    stage = VoxelStage(steps=100, voxels=600, lot=512, widths=(32, 16), ema_decay=0.9)
+    train_voxels(stage, draw_all(folder, names, stage), names[:3], [], tmp_path)
     fit_points(replace(POINT_STAGE, least=2), folder, names[:3], tmp_path)
-    files = [tmp_path / "trees.safetensors", tmp_path / "points.safetensors"]
-    predictor = DosePredictor.from_bytes(together(files))
-    assert predictor.trees is not None
+    save_file(named_weights(FluenceNet((8, 8, 8)), 0), tmp_path / "fluence.safetensors")
+    files = [tmp_path / f"{kind}.safetensors" for kind in ("voxels", "fluence", "points")]
+    predictor = DosePredictor.from_bytes(together([*files, files[1]]))
+    assert len(predictor.planners) == 2
+    assert len(predictor.voxels) == 1
     assert predictor.points is not None
-    assert predictor.network is None
     case = load_case(folder, names[3], fields=True)
     inside, planned = case.masks[0], case.dose_gy.astype(np.float32)
     plan = case.continuous[CONTINUOUS.index("plan")].astype(np.float32) * 70
