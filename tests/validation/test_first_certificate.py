@@ -40,7 +40,7 @@ def test_it_verifies_with_the_files_alone() -> None:
 
 
 @pytest.mark.reg("VAL-1")
-@pytest.mark.parametrize("version", ["0.1.0", "0.2.0", "0.3.0", "0.3.1", "0.4.0"])
+@pytest.mark.parametrize("version", ["0.1.0", "0.2.0", "0.3.0", "0.3.1", "0.4.0", "0.5.0"])
 def test_the_certificates_of_dose_verify_with_their_files_alone(version: str) -> None:
     """Each is about its published release, and each says fail."""
     folder = FOLDER.with_name(f"dose-{version}")
