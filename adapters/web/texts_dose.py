@@ -17,6 +17,21 @@ DOSE_TEXTS: dict[str, tuple[str, str]] = {
         "korrigieren. Punkte und Ziele gelten den gezeichneten Strukturen; Ränder bewegen sich auf "
         "Voxeln von etwa 4 mm.",
     ),
+    "trade_off_preparing": ("The case is being prepared", "Der Fall wird vorbereitet"),
+    "trade_off_preparing_long": (
+        "It is read again, and the release starts for it. This takes up to half a minute, once, "
+        "and longer while other cases are being prepared; this page goes on by itself.",
+        "Er wird neu gelesen, und das Release startet für ihn. Das dauert einmalig bis zu einer "
+        "halben Minute, länger, solange andere Fälle vorbereitet werden; diese Seite geht von "
+        "selbst weiter.",
+    ),
+    "trade_off_look": ("Look again now", "Jetzt nachsehen"),
+    "trade_off_at_work": (
+        "Still at work. A case that nobody asked about for five minutes is prepared again first, "
+        "which takes up to half a minute.",
+        "Noch bei der Arbeit. Ein Fall, zu dem fünf Minuten lang niemand fragte, wird erst wieder "
+        "vorbereitet; das dauert bis zu einer halben Minute.",
+    ),
     "trade_off_margin": ("Margin of targets", "Rand der Zielvolumen"),
     "trade_off_priority": ("Weight of organs", "Gewicht der Organe"),
     "trade_off_ask": ("Predict", "Vorhersagen"),

@@ -2,11 +2,12 @@
 
 The form works without script; with it, each change of a slider asks anew.  Every answer is on
 record (`adapters/what_if.py`), none leaves the house.  Points and goals are those of the structures
-as drawn, before and after.
+as drawn, before and after.  Where the case has to be prepared first, a page says so and comes back
+by itself until the usual one is there; a question from an open page waits.
 
 A page that a plugin brings: entry point group ``osteon.pages``, loaded by `app.py`.
 
-Read next: `templates/trade_off.html`, `static/trade_off.js`.
+Read next: `templates/trade_off.html`, `templates/trade_off_preparing.html`, `static/trade_off.js`.
 """
 
 from __future__ import annotations
@@ -23,9 +24,11 @@ from starlette.responses import Response
 
 from adapters.documents import trade_off as pictures
 from adapters.documents.canvas import encode_png
+from adapters.exploring import Tried
+from adapters.warm_runs import Warm
 from adapters.web.shell import Pages, csrf_holds, language_of
 from adapters.web.texts import translator
-from adapters.what_if import Tried, Warm, WhatIfs
+from adapters.what_if import WhatIfs
 from audit.errors import RefusalError
 from governance.oversight.assessment import REVIEWERS
 from plugins.host.findings import DoseGrid, Measurement, RegionDose
@@ -37,6 +40,8 @@ STEPS = {MARGIN: (-6, 6, 1), PRIORITY: (-2, 2, 1)}
 """Least, most and step of a slider: millimetres; powers of two of the weight."""
 TOLD = 0.5
 """Gy (or per cent) from where on a change is called better or worse."""
+PATIENCE_S, RELOAD_S = 1.0, 2
+"""How long opening the page waits for a case, and after how long it looks again."""
 TONES = {"met": "good", "not-met": "bad", "uncertain": "wait"}
 
 
@@ -195,11 +200,17 @@ def _goals(before: DoseGrid, after: DoseGrid) -> Iterator[GoalLine]:
 def trade_off_routes(app: FastAPI, view: Pages) -> None:
     """Add the page, its answers and their pictures."""
     asked = WhatIfs(view.site)
+    app.router.add_event_handler("shutdown", asked.close)
 
     @app.get("/runs/{run_id}/trade-off")
     def page(request: Request, run_id: str) -> Response:
         person = request.state.session
-        warm, tried = asked.ask(person, run_id, {})
+        found = asked.opened(person, run_id, PATIENCE_S)
+        if found is None:
+            response = view.render(request, "trade_off_preparing.html", run_id=run_id)
+            response.headers["Refresh"] = f"{RELOAD_S}; url=/runs/{run_id}/trade-off"
+            return response
+        warm, tried = found
         return view.render(request, "trade_off.html", page=trade_off_page(warm, tried, person.role))
 
     @app.post("/runs/{run_id}/trade-off")

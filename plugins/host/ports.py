@@ -162,6 +162,10 @@ class Exploring(Protocol):
         """Return the answer to the warm case with something changed, and its seconds."""
         ...
 
+    def interrupt(self) -> None:
+        """End what it does; the thread that waits for its answer then cleans up by `kill`."""
+        ...
+
     def kill(self) -> None:
         """End it."""
         ...

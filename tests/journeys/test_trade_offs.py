@@ -16,7 +16,7 @@ import httpx
 import pydicom
 import pytest
 
-from adapters import what_if
+from adapters import exploring, warm_runs
 from adapters.governance.acts import act, waive
 from adapters.governance.persons import DEMONSTRATOR
 from adapters.web.texts import TEXTS
@@ -33,6 +33,7 @@ from tests.simulators.workspace_site import (
     csrf,
     enter,
     serving_pages,
+    settled,
 )
 
 DATA = Path(
@@ -154,7 +155,7 @@ def test_what_the_plugin_does_not_know_or_permit_is_refused(place: Workspace) ->
     assert client.post(path_of(place), data={TARGET: "x"}).status_code == 403
     for role in ("engineer", "approver", "compliance", "administrator"):
         reader = place.client(role)
-        page = reader.get(path_of(place), timeout=120)
+        page = settled(reader, path_of(place))
         assert page.status_code == 200  # everybody may read, also that a dose is not for treatment
         assert 'id="trade-off"' not in page.text
         assert reader.post(path_of(place), data={TARGET: "-2"}).status_code == 403
@@ -212,6 +213,7 @@ def test_sliders_ask_anew_in_a_real_browser(place: Workspace, tmp_path: Path) ->
             checked.set_default_timeout(120_000)
             enter(checked, place.url, "clinician")
             checked.goto(place.url + path_of(place))
+            checked.wait_for_selector("#answer")
             results = Axe().run(checked)
             assert results.violations_count == 0, results.generate_report()
         plain = browser.new_context(java_script_enabled=False, locale="en-GB").new_page()
@@ -230,18 +232,18 @@ def test_another_input_and_a_release_out_of_use_are_refused(
     """What the archive holds now must be what the run read; a suspended release answers nobody."""
     person = PEOPLE["physicist"]
     with monkeypatch.context() as patch:
-        patch.setattr(what_if, "case_digest", lambda _: "sha256:" + "0" * 64)
+        patch.setattr(exploring, "case_digest", lambda _: "sha256:" + "0" * 64)
         with pytest.raises(InputChangedError):
             WhatIfs(place.site).ask(person, place.run_id, {})
     asking = WhatIfs(place.site)
     with monkeypatch.context() as patch:
-        patch.setattr(what_if, "IDLE_S", -1.0)
+        patch.setattr(warm_runs, "IDLE_S", -1.0)
         warm, _ = asking.ask(person, place.run_id, {})
         again, _ = asking.ask(person, place.run_id, {})
         assert again is not warm  # nobody asked for a while: it was let go
         assert not warm.worker.alive()
     with monkeypatch.context() as patch:
-        patch.setattr(what_if, "IDLE_S", 0.5)
+        patch.setattr(warm_runs, "IDLE_S", 0.5)
         left, _ = WhatIfs(place.site).ask(person, place.run_id, {})
         ends = time.monotonic() + 30.0
         while left.worker.alive() and time.monotonic() < ends:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from audit.errors import NotFoundError, UnavailableError
+from audit.errors import NotFoundError, PluginCrashedError, UnavailableError
 from governance.release import folder_name
 from plugins.host.artifact import ReleaseFolders, load_release_folder
 from plugins.host.identity import array_digest
@@ -51,6 +51,19 @@ def test_two_versions_side_by_side(tmp_path: Path) -> None:
         found = [_value(workers.run(request_for(d), case)) for d in digests * 2]
         assert [workers.warm(digest) for digest in digests] == [1, 1]
     assert found == [160.0, 320.0, 160.0, 320.0]
+
+
+def test_who_gives_a_first_answer_up_gets_the_process_ended(tmp_path: Path) -> None:
+    """Interrupted from another thread, the one that waits is told, and cleans up."""
+    digest = install(bundle(HELD), tmp_path)
+    with ReleaseWorkers(tmp_path) as workers, ThreadPoolExecutor(1) as pool:
+        worker = workers.exploring(digest)
+        worker.protection()
+        answer = pool.submit(worker.first, small_case(), {})
+        worker.interrupt()
+        with pytest.raises(PluginCrashedError):
+            answer.result(timeout=20)
+        assert not worker.alive()
 
 
 def test_rollback_brings_the_exact_old_answer(

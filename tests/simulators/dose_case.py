@@ -74,5 +74,5 @@ def dose_run() -> LimbRun:
     case = replace(run.case, structure_sets={"structures": structures})
     sure = Uncertainty("expected-dose-error-share", 0.03, (0.01, 0.06))
     prediction = Prediction((dose_finding(geometry, structures),), sure, CaseStatistics())
-    answer = Answer(prediction, None, 1.0, {"python": "3.11"})
+    answer = Answer(prediction, None, {"python": "3.11"}, 1.0)
     return replace(run, case=case, answer=answer)

@@ -9,6 +9,7 @@ import io
 import re
 import shutil
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -63,6 +64,16 @@ def csrf(client: httpx.Client, path: str) -> str:
     found = re.search(r'name="csrf" value="([^"]+)"', client.get(path).text)
     assert found is not None
     return found.group(1)
+
+
+def settled(client: httpx.Client, path: str) -> httpx.Response:
+    """Return a page as soon as it no longer comes back by itself (header ``Refresh``)."""
+    ends = time.monotonic() + 120.0
+    while "refresh" in (page := client.get(path, timeout=60)).headers:
+        assert page.status_code == 200
+        assert page.headers["refresh"].partition("url=")[2] == path
+        assert time.monotonic() < ends, f"{path} does not settle"
+    return page
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 (() => {
   const form = document.getElementById("trade-off");
   const answer = document.getElementById("answer");
+  const work = document.getElementById("at-work");
   if (!form || !answer) return;
   let last = 0;
   const tell = (slider) => {
@@ -14,6 +15,7 @@
   const ask = async () => {
     const mine = ++last;
     answer.setAttribute("aria-busy", "true");
+    const late = setTimeout(() => { work.textContent = work.dataset.text; }, 3000);
     let text = "";
     try {
       const body = new URLSearchParams(new FormData(form));
@@ -21,12 +23,15 @@
     } catch (error) {
       form.submit();  // the browser says what is wrong
       return;
+    } finally {
+      clearTimeout(late);
     }
     if (mine !== last) return;
     const page = new DOMParser().parseFromString(text, "text/html");
     const found = page.getElementById("answer");
     answer.replaceChildren(...(found || page.querySelector("main")).childNodes);
     answer.setAttribute("aria-busy", "false");
+    work.textContent = "";
   };
   for (const slider of form.querySelectorAll("input[type=range]")) {
     slider.addEventListener("input", () => tell(slider));
