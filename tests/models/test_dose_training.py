@@ -12,7 +12,16 @@ import torch
 from models.dose.inputs import CONTINUOUS, FIELDS, RAYS, mirrored_field
 from models.dose.patient import ORGANS
 from models.dose.predict import DosePredictor, trained_spacing
-from models.dose.voxels import FEATURES, PLAIN, VoxelNet, corrected_plan, voxel_rows
+from models.dose.voxels import (
+    FEATURES,
+    GRAIN,
+    LOT,
+    PLAIN,
+    VoxelNet,
+    _lots,
+    corrected_plan,
+    voxel_rows,
+)
 from models.training.dose.__main__ import together
 from models.training.dose.packs import (
     load_case,
@@ -101,6 +110,18 @@ def test_rows_of_a_mirrored_patient_are_mirrored_rows(prepared: tuple[Path, list
     again = mirrored(torch.from_numpy(rows)).numpy()[taken]
     assert rows.shape[1] == len(FEATURES)
     assert np.allclose(again, voxel_rows(turned, turned_masks[0]), atol=1e-4)
+
+
+@pytest.mark.parametrize("count", [1, 2047, 2049, 16384, 16385, 40_001])
+def test_rows_are_asked_in_few_sizes_and_all_of_them(count: int) -> None:
+    """Whatever their number, every row is new once, and from 2,048 on sizes are multiples of it."""
+    seen = np.zeros(count, int)
+    for part, new in _lots(count):
+        seen[part.stop - new : part.stop] += 1
+        size = part.stop - part.start
+        assert new <= size <= LOT
+        assert size % GRAIN == 0 or size == part.stop
+    assert (seen == 1).all()
 
 
 def test_a_network_forgets_the_mirrors_column() -> None:
