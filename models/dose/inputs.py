@@ -35,6 +35,7 @@ Number = TypeVar("Number", bound=np.generic)
 
 GRANULARITY = 16
 FAR_MM = 120.0
+HIGHEST = np.float32(1.8)
 CONTINUOUS = (
     "ct",
     "prescription",
@@ -75,9 +76,10 @@ class Prepared:
 
     `continuous` (8, rows, columns, slices) and `masks` (8, …) are the channels in order of
     `CHANNELS`; `box` is where they lie in the patient's arrays (it may reach over their end);
-    `scale` turns the network's dose, made for 70 Gy, into this patient's. `fields` (126, N) says of
-    each voxel of the possible-dose mask what the nine fields give it and what their rays cross, in
-    order of `FIELDS` and `RAYS`; `view` is what the fields see, where a network is to plan by it.
+    `scale` turns the network's dose, made for 70 Gy, into this patient's. `fields`, blocks of
+    (…, N), say of each voxel of the possible-dose mask what the nine fields give it and what their
+    rays cross, in order of `FIELDS` and `RAYS`; `view` is what the
+    fields see, where a network is to plan by it.
     """
 
     continuous: FloatArray
@@ -85,7 +87,7 @@ class Prepared:
     box: Box
     scale: float
     voxel_mm: tuple[float, float, float]
-    fields: FloatArray
+    fields: tuple[FloatArray, ...]
     view: View | None = None
 
 
@@ -184,7 +186,7 @@ def _plans(
     away: dict[float, FloatArray],
     organs: dict[str, BoolArray],
     priorities: Mapping[str, float] | None,
-) -> tuple[list[FloatArray], FloatArray, View]:
+) -> tuple[list[FloatArray], tuple[FloatArray, ...], View]:
     """Return plans and open fields on the crop (unit: 70 Gy), `FIELDS` and `RAYS`, and the view."""
     fields = fields_around(
         patient.ct_hu, patient.target, patient.voxel_mm, patient.possible_dose, patient.isocentre
@@ -202,11 +204,7 @@ def _plans(
     fluences = (ordinary, sparing, opened)
     by_field = [dose_by_field(fields, one, everywhere) for one in fluences]
     sums = [each.sum(0) for each in by_field]
-    doses = []
-    for values in sums:
-        dose = np.zeros(allowed.shape, np.float32)
-        dose[allowed] = np.minimum(values / np.float32(TOP_GY), np.float32(1.8))
-        doses.append(dose)
+    doses = [_in_crop(values / np.float32(TOP_GY), allowed) for values in sums]
     maps = maps_of(
         everywhere,
         _crossed(allowed, away, organs),
@@ -217,7 +215,14 @@ def _plans(
     plan, spared, open_ = (values / np.float32(TOP_GY) for values in by_field)
     crossed = paths(everywhere, lengths_cm(maps))
     view = View(maps, np.stack(fluences), fields, everywhere)
-    return doses, np.concatenate([plan, open_, everywhere.primary, spared, crossed]), view
+    return doses, (plan, open_, everywhere.primary, spared, crossed), view
+
+
+def _in_crop(dose: FloatArray, allowed: BoolArray) -> FloatArray:
+    """Return a dose at the points of the mask on the crop, `HIGHEST` at most."""
+    out = np.zeros(allowed.shape, np.float32)
+    out[allowed] = np.minimum(dose, HIGHEST)
+    return out
 
 
 def _crossed(

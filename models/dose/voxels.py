@@ -54,6 +54,7 @@ FEATURES = (
 )
 """In this order; a network may read only the first of them."""
 PLAIN = len(FEATURES) - len(RAYS)
+BY_FIELD = FEATURES.index(FIELDS[0])
 PREFIX = "voxels."
 """Of the names of these weights in a file: ``voxels.0.body.…``, ``voxels.1.body.…``."""
 LOT, GRAIN = 16384, 2048
@@ -90,8 +91,6 @@ def voxel_rows(prepared: Prepared, every: BoolArray) -> FloatArray:
     away = ((chosen - centre[:, None]) * step[:, None] / 100).astype(np.float32)
     above = np.maximum((low - chosen[2]) * step[2], 0) / 50
     below = np.maximum((chosen[2] - high) * step[2], 0) / 50
-    inside = every[masks[0]]
-    fields = prepared.fields if inside.all() else prepared.fields[:, inside]
     smooth = (box_mean(continuous[CONTINUOUS.index(name)], width) for name, width in SMOOTHED)
     columns = chain(
         (channel.ravel()[flat] for channel in continuous),
@@ -100,14 +99,16 @@ def voxel_rows(prepared: Prepared, every: BoolArray) -> FloatArray:
         (channel.ravel()[flat] for channel in smooth),
         (*away, np.abs(away[1]), above, below),
         surroundings(continuous, masks, spacing_mm, (found[0], found[1], found[2])),
-        fields[: len(FIELDS)],
         patient_facts(prescription, masks, step, (high - low) * float(step[2])),
         plan_facts(continuous, masks),
-        fields[len(FIELDS) :],
     )
     rows = np.empty((len(FEATURES), len(flat)), np.float32)
-    for row, column in zip(rows, columns, strict=True):
+    own, of_fields, facts, of_rays = np.split(rows, (BY_FIELD, BY_FIELD + len(FIELDS), PLAIN))
+    for row, column in zip(chain(own, facts), columns, strict=True):
         row[:] = column
+    inside = np.flatnonzero(every[masks[0]])
+    for row, values in zip(chain(of_fields, of_rays), chain(*prepared.fields), strict=True):
+        np.take(values, inside, out=row, mode="clip")
     return rows.T
 
 

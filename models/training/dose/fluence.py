@@ -10,7 +10,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,6 +19,7 @@ import torch
 from safetensors.torch import save_file
 
 from models.dose.fluence import AS_IT_IS, COUNT, FluenceNet, Turn, named_weights
+from models.training.dose.log import note
 from models.training.dose.recipe import FluenceStage
 from models.training.dose.views import DoseOf, ViewCase
 from models.unet.processor import native_bf16
@@ -84,21 +84,11 @@ def train_fluence(
             kept.data.lerp_(value.data, 1 - decay)
         if (step + 1) % max(1, stage.steps // LOOKS) == 0 or step + 1 == stage.steps:
             held = score(average, judged, half) if judged else math.nan
-            _note(work / "log.jsonl", step + 1, error, held)
+            note(work / "log.jsonl", step + 1, error, held)
             if held < best or not judged:
                 best = held
                 save_file(named_weights(average, 0), work / "fluence.safetensors")
     return best
-
-
-def _note(path: Path, step: int, error: float, held: float) -> None:
-    line = {
-        "step": step,
-        "training_error_gy": round(error, 4),
-        "held_back_dose_gy": None if math.isnan(held) else round(held, 4),
-    }
-    with path.open("a", encoding="utf-8") as stream:
-        stream.write(json.dumps(line) + "\n")
 
 
 @torch.no_grad()

@@ -30,7 +30,8 @@ HELD_BACK = 40
 class TrainingCase:
     """Hold one prepared patient: channels, dose in the crop (Gy) and structures in `STRUCTURES`.
 
-    `fields` is that of `inputs.Prepared`; only the voxel networks read it, so it may be left out.
+    `fields` is that of `inputs.Prepared` in one; only the voxel networks read it, so it may be
+    left out.
     """
 
     name: str
@@ -51,7 +52,7 @@ class TrainingCase:
             (sides[0], sides[1], sides[2]),
             1.0,
             self.voxel_mm,
-            self.fields.astype(np.float32),
+            (self.fields.astype(np.float32),),
         )
 
 
@@ -108,7 +109,7 @@ def keep_prepared(path: Path, folder: Path) -> None:
         targets=np.packbits(np.stack(levels), axis=0),
         dose_gy=crop(dose, prepared.box, 0.0).astype(np.float16),
         voxel_mm=np.asarray(patient.voxel_mm),
-        fields=prepared.fields.astype(np.float16),
+        fields=np.concatenate(prepared.fields).astype(np.float16),
     )
     part.rename(out)
 

@@ -9,7 +9,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -31,6 +30,7 @@ from models.dose.voxels import (
     voxel_rows,
     widths_of,
 )
+from models.training.dose.log import note
 from models.training.dose.packs import load_case
 from models.training.dose.recipe import VoxelStage
 from models.unet.processor import native_bf16
@@ -110,10 +110,15 @@ def train_voxels(
     names: Sequence[str],
     held_back: Sequence[str],
     work: Path,
+    teachers: Sequence[VoxelNet] = (),
 ) -> float:
     """Train, write ``voxels.safetensors`` and the log, return the held-back error (Gy).
 
     Where nobody is held back, the error is NaN.
+
+    Parameters
+    ----------
+    teachers : networks whose mean answer is learnt in place of the plans', if there are any.
     """
     generator = np.random.default_rng(stage.seed)
     torch.manual_seed(stage.seed)
@@ -144,8 +149,9 @@ def train_voxels(
         unknown = torch.from_numpy(generator.random(stage.lot) < stage.facts_dropped)
         part[:, known] = torch.where(unknown[:, None], facts, part[:, known])
         with torch.autocast("cpu", torch.bfloat16, stage.half and native_bf16()):
-            answer = network(sided(part, turned))
-        error = (TOP_GY * answer.float() - change[lot]).abs().mean()
+            answer = network(sided(part, turned and not teachers))
+        wanted = taught_gy(teachers, part) if teachers else change[lot]
+        error = (TOP_GY * answer.float() - wanted).abs().mean()
         optimiser.zero_grad(set_to_none=True)
         error.backward()
         optimiser.step()
@@ -154,17 +160,19 @@ def train_voxels(
             kept.data.lerp_(value.data, 1 - decay)
         if (step + 1) % max(1, stage.steps // 20) == 0:
             held = score_rows(without_side(average), judged) if judged else math.nan
-            line = {
-                "step": step + 1,
-                "training_error_gy": round(float(error.detach()), 4),
-                "held_back_dose_gy": round(held, 4) if judged else None,
-            }
-            with (work / "log.jsonl").open("a", encoding="utf-8") as stream:
-                stream.write(json.dumps(line) + "\n")
+            note(work / "log.jsonl", step + 1, float(error.detach()), held)
             if held < best or not judged:
                 best = held
                 save_file(named_weights(without_side(average), 0), work / "voxels.safetensors")
     return best
+
+
+@torch.no_grad()
+def taught_gy(teachers: Sequence[VoxelNet], rows: torch.Tensor) -> torch.Tensor:
+    """Return the mean change (N,) that some networks answer for these rows, in Gy."""
+    with torch.autocast("cpu", torch.bfloat16, native_bf16()):
+        answers = [network(rows[:, : network.given]).float() for network in teachers]
+    return TOP_GY * torch.stack(answers).mean(dim=0)
 
 
 @torch.no_grad()
