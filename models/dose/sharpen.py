@@ -4,9 +4,9 @@ A network trained on the mean absolute error answers the middle of what may happ
 and coldest voxels of a target come out too near to its median, and what a planner gave one patient
 it gives to none. The voxels of each target are ordered by predicted dose, and the dose at given
 shares of them is moved to what is expected there: for one part the prediction less its usual error
-(`SHIFTS_GY`), for the other what `points.py` foretells of this patient (`TRUST`). Both are from 40
-held-back training patients (networks of all kinds that had not seen them, 27 November 2026;
-printed by `models.training.dose.calibrate --constants`). Read `predict.py` next.
+(`SHIFTS_GY`), for the other what `points.py` foretells of this patient (`TRUST`). Both are from the
+200 training patients in five parts (networks of all kinds that had not seen the part, 28 November
+2026; printed by `models.training.dose.calibrate --constants`). Read `predict.py` next.
 """
 
 from __future__ import annotations
@@ -28,7 +28,11 @@ SHIFTS_GY: dict[str, dict[str, float]] = {
     "PTV63": {"D99%": -0.3, "D95%": -0.4, "D50%": -0.2, "D1%": 1.2},
     "PTV70": {"D99%": 1.6, "D95%": 0.8, "D50%": 0.2, "D1%": 0.5},
 }
-TRUST = {"D99%": 0.4, "D95%": 0.4, "D50%": 0.4, "D1%": 1.0}
+TRUST: dict[str, dict[str, float]] = {
+    "PTV56": {"D99%": 0.4, "D95%": 0.4, "D50%": 0.4, "D1%": 1.0},
+    "PTV63": {"D99%": 0.4, "D95%": 0.4, "D50%": 0.4, "D1%": 1.0},
+    "PTV70": {"D99%": 0.4, "D95%": 0.4, "D50%": 0.4, "D1%": 1.0},
+}
 """Part that what is foretold has in each point; the rest is the prediction's own."""
 SHARES = (0.0, 0.01, 0.05, 0.25, 0.5, 0.9, 0.99, 1.0)
 """Of a target's voxels with less dose, where moves are known: D99% is 0.01, D1% is 0.99. From a
@@ -47,7 +51,7 @@ def sharpened(
         moves = {}
         for point in TARGET_PERCENT:
             usual, key = SHIFTS_GY[name][point], (name, point)
-            trust = TRUST[point] if key in foretold else 0.0
+            trust = TRUST[name][point] if key in foretold else 0.0
             moves[point] = (1 - trust) * usual + trust * (foretold.get(key, 0.0) - found[key])
         _move(result, there, moves)
     return np.maximum(result, 0).reshape(dose.shape)

@@ -27,6 +27,7 @@ from models.dose.predict import DosePredictor
 from models.dose.sharpen import SHIFTS_GY, TRUST, sharpened
 from models.dose.sparse import filled, own_shares
 from models.training.dose.__main__ import released_digest, together
+from models.training.dose.calibrate import trust_of
 from models.training.dose.packs import load_case, prepare_all
 from models.training.dose.points import fit_points, fitted
 from models.training.dose.recipe import POINTS as POINT_STAGE
@@ -172,9 +173,23 @@ def test_a_structure_comes_nearer_to_what_is_foretold() -> None:
     before = points_of(sharpened(dose, prepared) * 70, places, 40.0)
     after = points_of(sharpened(dose, prepared, machine) * 70, places, 40.0)
     for key, wanted in machine.foretold_gy(prepared).items():
-        expected = before[key] + TRUST[key[1]] * (wanted - before[key])
+        expected = before[key] + TRUST[key[0]][key[1]] * (wanted - before[key])
         assert after[key] == pytest.approx(expected, abs=0.25)
     assert set(LEVELS) >= {"PTV56"}
+
+
+def test_what_erred_less_is_trusted() -> None:
+    """By target and point: wholly where the foretelling is right, not where the own value is."""
+    generator = np.random.default_rng(4)
+    planned = generator.normal(60, 3, 30)
+    wrong = planned + generator.normal(0, 2, 30)
+    rows = {
+        ("PTV56", "D99%"): list(zip(planned, wrong, planned, strict=True)),
+        ("PTV70", "D99%"): list(zip(planned, planned - 1, wrong, strict=True)),
+        ("PTV70", "D1%"): list(zip(planned, wrong, 2 * planned - wrong, strict=True)),
+    }
+    shifts = {"PTV56": {"D99%": 0.0}, "PTV70": {"D99%": 1.0, "D1%": 0.0}}
+    assert trust_of(rows, shifts) == {"PTV56": {"D99%": 1.0}, "PTV70": {"D99%": 0.0, "D1%": 0.5}}
 
 
 def test_networks_and_machine_are_trained_stored_and_used(

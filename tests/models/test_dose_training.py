@@ -26,7 +26,9 @@ from models.dose.voxels import (
 )
 from models.training.dose.__main__ import teachers_of, together
 from models.training.dose.packs import (
+    PARTS,
     load_case,
+    parts,
     prepare_all,
     read_pack,
     split,
@@ -75,6 +77,16 @@ def test_the_split_keeps_forty_back_and_never_changes() -> None:
     assert not set(learnt) & set(kept)
     assert split(list(reversed(names))) == (learnt, kept)
     assert kept[:3] == split(names)[1][:3]
+
+
+def test_every_patient_is_in_one_of_five_parts() -> None:
+    """The first is the one held back, the others have forty each, whatever the order of names."""
+    names = [f"pt_{number}" for number in range(1, 201)]
+    found = parts(names)
+    assert sorted(name for part in found for name in part) == sorted(names)
+    assert [len(part) for part in found] == [40] * PARTS
+    assert found[0] == split(names)[1]
+    assert parts(list(reversed(names))) == found
 
 
 def test_the_voxel_network_learns_and_predicts(

@@ -19,7 +19,7 @@ from models.dose import fluence, points, voxels
 from models.dose.predict import voxel_networks_of
 from models.dose.voxels import VoxelNet
 from models.training.dose.fluence import train_fluence
-from models.training.dose.packs import prepare_all, split
+from models.training.dose.packs import PARTS, parts, prepare_all, split
 from models.training.dose.points import fit_points
 from models.training.dose.recipe import (
     FLUENCE,
@@ -83,10 +83,10 @@ def learn(arguments: argparse.Namespace) -> None:
     """Train one stage on prepared patients."""
     names = sorted(path.stem for path in arguments.packs.glob("*.npz"))
     learnt, held_back = split(names)
-    kept = [] if arguments.every else held_back
+    kept = [] if arguments.every else parts(names)[arguments.part]
     chosen = [name for name in names if name not in kept]
     stage = {stage.name: stage for stage in STAGES}[arguments.stage]
-    ending = "-every" if arguments.every else ""
+    ending = "-every" if arguments.every else f"-part{arguments.part}" if arguments.part else ""
     if isinstance(stage, FluenceStage | VoxelStage):
         stage = replace(stage, seed=stage.seed if arguments.seed is None else arguments.seed)
         ending = f"-{stage.seed}{ending}"
@@ -121,6 +121,13 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--seed", type=int, help="of a network's stage; else the recipe's")
     parser.add_argument("--every", action="store_true", help="hold nobody back")
+    parser.add_argument(
+        "--part",
+        type=int,
+        choices=range(PARTS),
+        default=0,
+        help="part to hold back",
+    )
     parser.add_argument(
         "--teachers", type=Path, nargs="+", default=[], help="weights that a student learns from"
     )

@@ -1,13 +1,14 @@
 """Calibrate the intervals of DVH points on the held-back training patients.
 
-    python -m models.training.dose.calibrate --packs FOLDER [--weights FILE] [--constants]
-                                             [--stands-for FILE]
+    python -m models.training.dose.calibrate --packs FOLDER [--weights FILE] [--stands-for FILE]
+    python -m models.training.dose.calibrate --packs FOLDER --constants FILE FILE FILE FILE FILE
 
 `--constants` prints first what `sharpen.SHIFTS_GY`, `sharpen.TRUST` and `uncertainty.ERROR_GY`
-should be for these weights; they are written there by hand, and the intervals are calibrated after
-it. Where the stored networks have learnt from the held-back patients too, intervals are made with
-networks of the
-same kind that have not (`--weights`), and named by the stored ones (`--stands-for`).
+should be, by the errors in all five parts of the training patients (`packs.parts`) of networks that
+had not seen the part, in this order; they are written there by hand, and the intervals are
+calibrated after it. Where the stored networks have learnt from the held-back patients too,
+intervals are made with networks of the same kind that have not (`--weights`), and named by the
+stored ones (`--stands-for`).
 
 These patients also chose when the network stopped, so their errors are a little small; the coverage
 on the validation patients is measured by `validation/benchmarks/dose.py`.
@@ -19,7 +20,7 @@ import argparse
 import hashlib
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numba
@@ -31,11 +32,11 @@ from models.dose.patient import LEVELS, TOP_GY
 from models.dose.points import TARGET_PERCENT, points_of, structures
 from models.dose.predict import DosePredictor
 from models.dose.uncertainty import FILE, Point, calibrate, dvh_points, error_terms
-from models.training.dose.packs import read_pack, split
+from models.training.dose.packs import PARTS, parts, read_pack, split
 from models.weights.store import weight_paths
 
 ALPHA = 0.1
-PARTS = tuple(round(0.1 * part, 1) for part in range(11))
+TRUSTED = tuple(round(0.1 * part, 1) for part in range(11))
 
 
 def errors_of(predictor: DosePredictor, paths: list[Path]) -> dict[Point, list[float]]:
@@ -50,9 +51,13 @@ def errors_of(predictor: DosePredictor, paths: list[Path]) -> dict[Point, list[f
 
 
 def constants_of(
-    predictor: DosePredictor, paths: list[Path]
-) -> tuple[dict[str, dict[str, float]], dict[str, float], list[float]]:
+    known: Iterable[tuple[DosePredictor, Path]],
+) -> tuple[dict[str, dict[str, float]], dict[str, dict[str, float]], list[float]]:
     """Return what `SHIFTS_GY`, `TRUST` and `ERROR_GY` should be, in this order, in Gy.
+
+    Parameters
+    ----------
+    known : packs, each with a predictor that has not learnt from it.
 
     The first are medians of what each target's points are off, the second those parts of what
     is foretold that leave the smallest mean error, the third the least squares of a voxel's
@@ -60,7 +65,7 @@ def constants_of(
     """
     rows: dict[Point, list[tuple[float, float, float]]] = {}
     squares, products = np.zeros((4, 4)), np.zeros(4)
-    for path in paths:
+    for predictor, path in known:
         patient, planned_gy = read_pack(path)
         prepared = prepare(patient)
         dose, apart = predictor.mean_of(prepared)
@@ -89,18 +94,14 @@ def constants_of(
 def trust_of(
     rows: Mapping[Point, Sequence[tuple[float, float, float]]],
     shifts: Mapping[str, Mapping[str, float]],
-) -> dict[str, float]:
-    """Return by point the part of the foretelling that leaves the smallest error (Gy)."""
-    found = {}
-    for name in TARGET_PERCENT:
-        errors = np.zeros(len(PARTS))
-        for (structure, point), values in rows.items():
-            if point == name:
-                usual = shifts.get(structure, {}).get(point, 0.0)
-                for index, part in enumerate(PARTS):
-                    off = [v - (1 - part) * (o + usual) - part * f for v, o, f in values]
-                    errors[index] += float(np.mean(np.abs(off)))
-        found[name] = PARTS[int(errors.argmin())]
+) -> dict[str, dict[str, float]]:
+    """Return by target and point the part of the foretelling that leaves the smallest error."""
+    found: dict[str, dict[str, float]] = {level: {} for level in shifts}
+    for (level, point), values in rows.items():
+        planned, own, foretold = np.asarray(values).T
+        usual = own + shifts[level][point]
+        errors = [np.abs(planned - usual - part * (foretold - usual)).mean() for part in TRUSTED]
+        found[level][point] = TRUSTED[int(np.argmin(errors))]
     return found
 
 
@@ -111,20 +112,31 @@ def main() -> None:
     parser.add_argument("--weights", type=Path)
     parser.add_argument("--stands-for", type=Path, help="weights that the intervals are used with")
     parser.add_argument("--output", type=Path, default=FILE)
-    parser.add_argument("--constants", action="store_true", help="print them, write nothing")
+    parser.add_argument(
+        "--constants",
+        type=Path,
+        nargs=PARTS,
+        help="print them by weights of each part",
+    )
     arguments = parser.parse_args()
     threads = os.cpu_count() or 1
     torch.set_num_threads(threads)
     numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
+    names = [path.stem for path in arguments.packs.glob("*.npz")]
+    if arguments.constants:
+        known = [
+            (predictor, arguments.packs / f"{name}.npz")
+            for predictor, unseen in zip(
+                map(DosePredictor.load, arguments.constants), parts(names), strict=True
+            )
+            for name in unseen
+        ]
+        sys.stdout.write("".join(f"{values}\n" for values in constants_of(known)))
+        return
     weights = arguments.weights or weight_paths("dose")[0]
-    _, held_back = split([path.stem for path in arguments.packs.glob("*.npz")])
-    paths = [arguments.packs / f"{name}.npz" for name in held_back]
+    paths = [arguments.packs / f"{name}.npz" for name in split(names)[1]]
     named = arguments.stands_for or weights
     digest = "sha256:" + hashlib.sha256(named.read_bytes()).hexdigest()
-    if arguments.constants:
-        found = constants_of(DosePredictor.load(weights), paths)
-        sys.stdout.write("".join(f"{values}\n" for values in found))
-        return
     errors = errors_of(DosePredictor.load(weights), paths)
     calibrate(errors, ALPHA, digest).save(arguments.output)
 

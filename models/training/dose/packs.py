@@ -24,6 +24,7 @@ BoolArray = NDArray[np.bool_]
 STRUCTURES = (*ORGANS, *LEVELS)
 """Bit 0 to 9 of a pack in this order; bit 10 is the possible-dose mask."""
 HELD_BACK = 40
+PARTS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +90,14 @@ def split(
     ]
     chosen = {ordered[index] for index in kept}
     return [name for name in ordered if name not in chosen], sorted(chosen)
+
+
+def parts(names: list[str], seed: int = 11) -> list[list[str]]:
+    """Return the training patients in five parts, of which the first is held back by `split`."""
+    learnt, held_back = split(names)
+    order = np.random.default_rng(seed).permutation(len(learnt))
+    others = PARTS - 1
+    return [held_back, *([learnt[i] for i in order[part::others]] for part in range(others))]
 
 
 def keep_prepared(path: Path, folder: Path) -> None:
