@@ -82,7 +82,7 @@ class PointStage:
     """
 
     name: str = "points"
-    bound: float = 0.5
+    bound: float = 1.0
     tolerance: float = 0.1
     narrowness: float = 0.006
     least: int = 40
