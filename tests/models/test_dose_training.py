@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
 
 from models.dose.inputs import CONTINUOUS, FIELDS, RAYS, mirrored_field
 from models.dose.patient import ORGANS
@@ -21,10 +20,9 @@ from models.dose.voxels import (
     VoxelNet,
     _lots,
     corrected_plan,
-    named_weights,
     voxel_rows,
 )
-from models.training.dose.__main__ import teachers_of, together
+from models.training.dose.__main__ import together
 from models.training.dose.packs import (
     PARTS,
     load_case,
@@ -33,12 +31,11 @@ from models.training.dose.packs import (
     read_pack,
     split,
 )
-from models.training.dose.recipe import PATHS, STUDENT, VoxelStage
+from models.training.dose.recipe import VoxelStage
 from models.training.dose.voxels import (
     draw_all,
     mirrored,
     sided,
-    taught_gy,
     train_voxels,
     without_side,
 )
@@ -132,39 +129,6 @@ def test_rows_of_a_mirrored_patient_are_mirrored_rows(prepared: tuple[Path, list
     again = mirrored(torch.from_numpy(rows)).numpy()[taken]
     assert rows.shape[1] == len(FEATURES)
     assert np.allclose(again, voxel_rows(turned, turned_masks[0]), atol=1e-4)
-
-
-def test_a_student_answers_what_its_teachers_do(
-    prepared: tuple[Path, list[str]], tmp_path: Path
-) -> None:
-    """On a patient that it did not see, and on its mirror image; the plans play no part."""
-    folder, names = prepared
-    stage = replace(STUDENT, steps=300, voxels=800, lot=512, widths=(32, 16), ema_decay=0.9)
-    drawn = draw_all(folder, names, stage)
-    drawn = {name: (rows, torch.zeros(len(rows))) for name, (rows, _) in drawn.items()}
-    torch.manual_seed(5)
-    teachers = [VoxelNet((16, 8), given=given).eval() for given in (PLAIN, len(FEATURES))]
-    for teacher in teachers:
-        teacher.standardise(torch.cat([drawn[n][0][:, : teacher.given] for n in names]))
-        torch.nn.init.normal_(teacher.body[-1].weight)
-    train_voxels(stage, drawn, names[:3], [], tmp_path, teachers)
-    student = DosePredictor.load(tmp_path / "voxels.safetensors").voxels[0]
-    rows = drawn[names[3]][0]
-    for seen in (rows, mirrored(rows)):
-        wanted = taught_gy(teachers, seen)
-        found = taught_gy([student], seen)
-        assert (found - wanted).abs().mean() < 0.5 * (wanted - wanted.mean()).abs().mean()
-
-
-def test_only_a_student_has_teachers(tmp_path: Path) -> None:
-    """Another stage refuses them, and a student without any is refused, whatever its seed."""
-    file = tmp_path / "voxels.safetensors"
-    save_file(named_weights(VoxelNet((16, 8)), 0), file)
-    assert len(teachers_of(replace(STUDENT, seed=3), [file, file])) == 2
-    assert teachers_of(PATHS, []) == ()
-    for stage, files in ((PATHS, [file]), (STUDENT, [])):
-        with pytest.raises(ValueError, match="teachers for stage student alone"):
-            teachers_of(stage, files)
 
 
 @pytest.mark.parametrize("count", [1, 2047, 2049, 16384, 16385, 40_001])

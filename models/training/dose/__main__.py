@@ -16,8 +16,6 @@ import torch
 from safetensors.torch import load_file, save
 
 from models.dose import fluence, points, voxels
-from models.dose.predict import voxel_networks_of
-from models.dose.voxels import VoxelNet
 from models.training.dose.fluence import train_fluence
 from models.training.dose.packs import PARTS, parts, prepare_all, split
 from models.training.dose.points import fit_points
@@ -26,7 +24,6 @@ from models.training.dose.recipe import (
     PATHS,
     POINTS,
     STAGES,
-    STUDENT,
     VOXELS,
     FluenceStage,
     PointStage,
@@ -41,7 +38,7 @@ from models.weights.store import store_role
 SOURCE = "Trained on OpenKBP (Babier et al. 2021, Med Phys 48:5549; github.com/ababier/open-kbp)"
 LICENCE = "MIT (data)"
 KINDS: dict[str, tuple[Stage, ...]] = {
-    voxels.PREFIX: (VOXELS, PATHS, STUDENT),
+    voxels.PREFIX: (VOXELS, PATHS),
     fluence.PREFIX: (FLUENCE,),
     points.PREFIX: (POINTS,),
 }
@@ -102,14 +99,7 @@ def learn(arguments: argparse.Namespace) -> None:
         fit_points(stage, prepared, chosen, work)
     else:
         drawn = draw_all(prepared, [*learnt, *held_back], stage)
-        train_voxels(stage, drawn, chosen, kept, work, teachers_of(stage, arguments.teachers))
-
-
-def teachers_of(stage: VoxelStage, paths: Sequence[Path]) -> tuple[VoxelNet, ...]:
-    """Return the networks that a stage learns from; ValueError where it needs some or none."""
-    if (stage == replace(STUDENT, seed=stage.seed)) != bool(paths):
-        raise ValueError(f"expected teachers for stage {STUDENT.name} alone, found {len(paths)}")
-    return tuple(one.eval() for path in paths for one in voxel_networks_of(load_file(path)))
+        train_voxels(stage, drawn, chosen, kept, work)
 
 
 def main() -> None:
@@ -127,9 +117,6 @@ def main() -> None:
         choices=range(PARTS),
         default=0,
         help="part to hold back",
-    )
-    parser.add_argument(
-        "--teachers", type=Path, nargs="+", default=[], help="weights that a student learns from"
     )
     parser.add_argument(
         "--store", type=Path, nargs="+", help="store the parts of the weights together"

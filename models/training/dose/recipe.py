@@ -100,17 +100,6 @@ def recipe_digest(*stages: Stage) -> str:
 FLUENCE = FluenceStage()
 VOXELS = VoxelStage()
 PATHS = VoxelStage(name="paths", dropout=0.3, paths=True)
-STUDENT = VoxelStage(
-    name="student",
-    steps=3000,
-    voxels=16000,
-    facts_dropped=0.0,
-    dropout=0.0,
-    weight_decay=1e-3,
-    widths=(192, 128, 64),
-    paths=True,
-)
-"""Learns what the networks of both others answer, for a third of their time."""
-VOXEL_STAGES = {stage.name: stage for stage in (VOXELS, PATHS, STUDENT)}
+VOXEL_STAGES = {stage.name: stage for stage in (VOXELS, PATHS)}
 POINTS = PointStage()
-STAGES: tuple[Stage, ...] = (FLUENCE, VOXELS, PATHS, STUDENT, POINTS)
+STAGES: tuple[Stage, ...] = (FLUENCE, VOXELS, PATHS, POINTS)

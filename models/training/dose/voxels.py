@@ -110,15 +110,10 @@ def train_voxels(
     names: Sequence[str],
     held_back: Sequence[str],
     work: Path,
-    teachers: Sequence[VoxelNet] = (),
 ) -> float:
     """Train, write ``voxels.safetensors`` and the log, return the held-back error (Gy).
 
     Where nobody is held back, the error is NaN.
-
-    Parameters
-    ----------
-    teachers : networks whose mean answer is learnt in place of the plans', if there are any.
     """
     generator = np.random.default_rng(stage.seed)
     torch.manual_seed(stage.seed)
@@ -149,9 +144,8 @@ def train_voxels(
         unknown = torch.from_numpy(generator.random(stage.lot) < stage.facts_dropped)
         part[:, known] = torch.where(unknown[:, None], facts, part[:, known])
         with torch.autocast("cpu", torch.bfloat16, stage.half and native_bf16()):
-            answer = network(sided(part, turned and not teachers))
-        wanted = taught_gy(teachers, part) if teachers else change[lot]
-        error = (TOP_GY * answer.float() - wanted).abs().mean()
+            answer = network(sided(part, turned))
+        error = (TOP_GY * answer.float() - change[lot]).abs().mean()
         optimiser.zero_grad(set_to_none=True)
         error.backward()
         optimiser.step()
@@ -165,14 +159,6 @@ def train_voxels(
                 best = held
                 save_file(named_weights(without_side(average), 0), work / "voxels.safetensors")
     return best
-
-
-@torch.no_grad()
-def taught_gy(teachers: Sequence[VoxelNet], rows: torch.Tensor) -> torch.Tensor:
-    """Return the mean change (N,) that some networks answer for these rows, in Gy."""
-    with torch.autocast("cpu", torch.bfloat16, native_bf16()):
-        answers = [network(rows[:, : network.given]).float() for network in teachers]
-    return TOP_GY * torch.stack(answers).mean(dim=0)
 
 
 @torch.no_grad()
