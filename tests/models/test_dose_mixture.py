@@ -22,7 +22,7 @@ def crop_with(organ: str) -> Prepared:
     masks[0] = True
     masks[1 + ORGANS.index(organ), 20:24] = True
     sides = (slice(0, 32), slice(0, 16), slice(0, 16))
-    return Prepared(continuous, masks, sides, 1.0, (4.0, 4.0, 2.5), np.empty((0, 0), np.float32))
+    return Prepared(continuous, masks, sides, 1.0, (4.0, 4.0, 2.5), ())
 
 
 def test_a_structure_has_its_share_to_the_last_voxel() -> None:

@@ -142,7 +142,7 @@ def target_in_tissue() -> Prepared:
     continuous[CONTINUOUS.index("prescription"), 2:] = 0.8
     masks = np.stack([mask, *[np.zeros_like(mask)] * 7])
     sides = (slice(0, 16),) * 3
-    return Prepared(continuous, masks, sides, 1.0, (4.0, 4.0, 2.5), np.empty((0, 0), np.float32))
+    return Prepared(continuous, masks, sides, 1.0, (4.0, 4.0, 2.5), ())
 
 
 def test_the_ends_of_a_target_move_and_its_middle_stays() -> None:

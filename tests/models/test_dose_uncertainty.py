@@ -8,6 +8,7 @@ import pytest
 from models.dose.inputs import CONTINUOUS, Prepared
 from models.dose.patient import Patient
 from models.dose.uncertainty import (
+    ERROR_GY,
     Calibration,
     calibrate,
     dvh_points,
@@ -86,15 +87,14 @@ def test_more_is_expected_where_the_networks_lie_apart() -> None:
     continuous[CONTINUOUS.index("prescription"), 10:] = 1.0
     masks = np.zeros((8, *shape), dtype=bool)
     masks[0, 2:] = True
-    prepared = Prepared(
-        continuous, masks, (slice(0, 16),) * 3, 1.0, (3.0, 3.0, 3.0), np.zeros((27, 0), np.float32)
-    )
+    prepared = Prepared(continuous, masks, (slice(0, 16),) * 3, 1.0, (3.0, 3.0, 3.0), ())
     dose = np.full(shape, 0.5, np.float32)
     near = expected_error(dose, np.zeros(shape, np.float32), prepared) * 70
     far = expected_error(dose, np.full(shape, 0.2, np.float32), prepared) * 70
     none = expected_error(np.zeros(shape, np.float32), np.zeros(shape, np.float32), prepared) * 70
     assert np.all(near[:2] == 0)
-    assert near[5, 8, 8] == pytest.approx(0.32 + 3.22, abs=1e-3)
-    assert near[12, 8, 8] == pytest.approx(0.32 + 3.22 - 2.07, abs=1e-3)
-    assert far[5, 8, 8] == pytest.approx(near[5, 8, 8] + 0.21 * 14.0, abs=1e-3)
-    assert none[5, 8, 8] == pytest.approx(0.32, abs=1e-3)
+    always, high, by_gray, inside = ERROR_GY
+    assert near[5, 8, 8] == pytest.approx(always + high, abs=1e-3)
+    assert near[12, 8, 8] == pytest.approx(always + high + inside, abs=1e-3)
+    assert far[5, 8, 8] == pytest.approx(near[5, 8, 8] + by_gray * 14.0, abs=1e-3)
+    assert none[5, 8, 8] == pytest.approx(always, abs=1e-3)
